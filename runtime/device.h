@@ -1,0 +1,82 @@
+/* device.h: what executes MIL programs.
+ *
+ * A device compiles MIL text together with the weight files it names into a Program, binds surfaces to its inputs and
+ * outputs in a Request, and evaluates requests. Three things hold for every device, because they hold on the engine:
+ *   - a program's weights are fixed when it is compiled: changing a file later changes nothing (facts: baked weights);
+ *   - a surface is a flat, dense run of bytes; a program reads or writes its first bytes and ignores the rest;
+ *   - ports are bound by name order: port i of a program is the i-th input (output) in the MIL text, and the names are
+ *     in alphabetical order.
+ *
+ * Functions that can fail return NULL or false and append the reason to `err`, a text for people that names the program,
+ * the line of the MIL text where there is one, and what to do. Everything here is used from one thread at a time. */
+#ifndef ANEL_RUNTIME_DEVICE_H
+#define ANEL_RUNTIME_DEVICE_H
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+
+typedef struct Device Device;
+typedef struct Program Program;
+typedef struct Surface Surface;
+typedef struct Request Request;
+
+typedef enum { NUMERICS_ANE, NUMERICS_EXACT } Numerics; /* fp16 after every op, or fp64 throughout */
+typedef enum { REDUCE_STRICT, REDUCE_LENIENT } ReduceMode; /* reduce_sum: fp16 partial sums, or fp32 */
+
+typedef struct {
+    Numerics   numerics;
+    ReduceMode reduce; /* ignored with NUMERICS_EXACT */
+} DeviceOptions;
+
+/* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. */
+typedef struct {
+    const char *path;
+    const void *data;
+    size_t      len;
+} DeviceFile;
+
+typedef enum { PORT_F16, PORT_F32, PORT_I32, PORT_I8, PORT_U8, PORT_I16, PORT_U16, PORT_BOOL } PortType;
+
+typedef struct {
+    const char *name;
+    PortType    type;
+    uint32_t    rank;
+    int64_t     dim[6];
+    size_t      bytes; /* dense: elements times element size */
+} Port;
+
+typedef struct {
+    const char *name; /* "main" */
+    Port       *input, *output;
+    uint32_t    inputs, outputs;
+} ProgramFunction;
+
+enum { SURFACE_ALIGN = 65536 }; /* allocations are rounded up to this (facts 4.3) */
+
+/* A device by name: "host". NULL and a message for an unknown name. */
+Device *device_open(const char *name, const DeviceOptions *options, Buf *err);
+void    device_close(Device *d); /* NULL is fine; programs, requests and surfaces must be gone */
+
+/* Compile `mil`; `name` is used in messages (a file name). The texts and files are not needed afterwards. */
+Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
+                         size_t files, Buf *err);
+void     program_free(Program *p);
+uint32_t program_functions(const Program *p);
+const ProgramFunction *program_function(const Program *p, uint32_t index);
+
+/* A zero-filled surface of at least `bytes`. */
+Surface *surface_new(Device *d, size_t bytes, Buf *err);
+void     surface_free(Surface *s);
+size_t   surface_bytes(const Surface *s);
+/* Access by the CPU, between evaluations only. Each lock is paired with one unlock; `write` says what it is for. */
+void *surface_lock(Surface *s, bool write);
+void  surface_unlock(Surface *s, bool write);
+
+/* Bind surfaces to a function's ports: input[i] to its i-th input, output[i] to its i-th output. A surface smaller than
+ * its port is refused. Requests are built once and evaluated many times; they do not own the surfaces. */
+Request *request_new(Program *p, uint32_t function, Surface *const *input, Surface *const *output, Buf *err);
+void     request_free(Request *r);
+bool     request_eval(Request *r, Buf *err); /* blocks until the outputs are written */
+
+#endif
