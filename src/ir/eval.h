@@ -1,0 +1,33 @@
+/* eval.h: graphs executed in fp64: the independent reference for everything else.
+ *
+ * Values are dense row-major arrays of double. With `tangents` every value carries its directional derivative, computed
+ * forward by dual-number rules that share nothing with the adjoints of autodiff.c. */
+#ifndef ANEL_IR_EVAL_H
+#define ANEL_IR_EVAL_H
+
+#include "ir/graph.h"
+
+typedef struct {
+    Type    type;
+    double *v;  /* [numel] */
+    double *dv; /* tangent, or NULL for "zero" */
+} Tensor;
+
+typedef struct {
+    const Module *m;
+    Arena        *arena;   /* results and intermediates live here */
+    double      **param;   /* [m->params] values; NULL entries are an error when read */
+    double      **dparam;  /* [m->params] tangents, entries and the array itself may be NULL (zero) */
+    double      **grad;    /* [m->params] the `grad` sinks add into these; may be NULL (sinks are ignored) */
+    double      **state;   /* [m->states] read by `state`, written by `state_set` when the graph has finished */
+    bool          tangents;
+} EvalEnv;
+
+/* Run graph `g` on its inputs (g->inputs of them, in order); results into out[g->outs]. False with a sentence in `err`
+ * for data errors (a class or table index out of range, a missing parameter). */
+bool graph_eval(EvalEnv *env, const Graph *g, const Tensor *in, Tensor *out, Buf *err);
+
+/* The value of parameter `p`'s element i under its initialiser: a pure function of (seed, path, i). */
+double init_value(const Init *init, uint64_t key, uint64_t i);
+
+#endif
