@@ -178,7 +178,8 @@ item: "use" STRING ";" {
         $$->model.name = name_of($IDENT, @IDENT);
         $$->model.members = $mitems.first;
       }
-    | error ";"                   { $$ = NULL; }
+    | attrs "model" error "{" mitems "}" { $$ = NULL; }
+    | error ";"                   { $$ = NULL; yyerrok; }
     | error body                  { $$ = NULL; }
     ;
 decl: IDENT "=" expr          { $$ = decl(name_of($IDENT, @IDENT), NULL, $expr); }
@@ -299,7 +300,8 @@ mitem: attrs "param" typed_decl ";" {
          $$->train.entry = name_of($IDENT, @IDENT);
          $$->train.keys = $train_keys.first;
        }
-     | error ";"              { $$ = NULL; }
+     | "train" error "{" train_keys "}" { $$ = NULL; }
+     | error ";"              { $$ = NULL; yyerrok; }
      | error body             { $$ = NULL; }
      ;
 typed_decl: IDENT ":" type "=" expr { $$ = decl(name_of($IDENT, @IDENT), $type, $expr); }
@@ -315,7 +317,7 @@ train_key: IDENT "=" expr ";" {
              $$ = NEW(p->arena, TrainKey);
              *$$ = (TrainKey){.key = name_of($IDENT, @IDENT), .value = $expr};
            }
-         | error ";"          { $$ = NULL; }
+         | error ";"          { $$ = NULL; yyerrok; }
          ;
 
 /* ---- statements ---- */
@@ -329,7 +331,7 @@ stmt: attrs simple        { $$ = $simple; $$->attrs = $attrs.first; }
     | ifstmt
     | "return" expr ";"   { $$ = stmt_new(p, ST_RETURN, @$); $$->value = $expr; }
     | assertion           { $$ = stmt_new(p, ST_ASSERT, @$); $$->assertion = $1; }
-    | error ";"           { $$ = NULL; }
+    | error ";"           { $$ = NULL; yyerrok; }
     | error body          { $$ = NULL; }
     ;
 simple: "param" typed_decl ";"  { $$ = stmt_new(p, ST_PARAM, @$); $$->decl = $typed_decl; }
