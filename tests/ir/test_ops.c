@@ -198,8 +198,8 @@ Test(ops, tangents_agree_with_differences)
             char what[16];
             bool real = true;
             for (uint32_t k = 0; k < g->inputs; k++) {
-                in[k].dv = subset >> k & 1 ? some_tensor(r.a, REAL((int32_t)shape_numel(in[k].type.shape)), 3000 + k, -1, 1).v
-                                           : NULL;
+                Type flat = REAL((int32_t)shape_numel(in[k].type.shape));
+                in[k].dv = subset >> k & 1 ? some_tensor(r.a, flat, 3000 + k, -1, 1).v : NULL;
                 real = real && (!in[k].dv || is_real(in[k].type.dtype));
             }
             if (!real)
