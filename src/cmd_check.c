@@ -1,5 +1,6 @@
 /* cmd_check.c: `anec check`: read a model, say what is wrong with it, or in a few lines what it is. */
 #include "cmd.h"
+#include "ir/text.h"
 
 #include <string.h>
 
@@ -7,6 +8,7 @@ static const Option options[] = {
     {'D', "define", "NAME=VALUE", "give a config another value; @FILE reads several"},
     {'I', "include", "DIR", "look for used files here, before the standard places"},
     {'j', "json", NULL, "messages as JSON on standard output"},
+    {'d', "dump", NULL, "print the graphs"},
     {'q', "quiet", NULL, "no summary"},
     {'h', "help", NULL, "this text"},
 };
@@ -72,12 +74,20 @@ static void summary(const Module *m)
     }
 }
 
+static void print_module(const Module *m)
+{
+    Buf b = {0};
+    module_print(m, &b);
+    fwrite(b.data, 1, b.len, stdout);
+    buf_free(&b);
+}
+
 int cmd_check(int argc, char **argv)
 {
     OptionReader r = {.program = "anec check", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
     ModelInput   in;
     const char  *path = NULL;
-    bool         json = false, quiet = false;
+    bool         json = false, quiet = false, dump = false;
     int          status = EXIT_USAGE;
     model_input_init(&in, "anec");
     for (int o; (o = option_next(&r)) != OPTION_END;)
@@ -88,6 +98,7 @@ int cmd_check(int argc, char **argv)
             break;
         case 'I': model_search(&in, r.value); break;
         case 'j': json = true; break;
+        case 'd': dump = true; break;
         case 'q': quiet = true; break;
         case 'h': status = help(); goto done;
         case OPTION_OPERAND:
@@ -104,8 +115,12 @@ int cmd_check(int argc, char **argv)
         goto done;
     }
     const Module *m = model_compile(&in, path);
+    if (m && !module_verify(m, "elaboration", in.diags))
+        m = NULL;
     status = finish(in.diags, json);
-    if (m && !quiet && !json)
+    if (m && dump)
+        print_module(m);
+    else if (m && !quiet && !json)
         summary(m);
 done:
     arena_free(in.arena);
