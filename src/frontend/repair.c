@@ -34,6 +34,7 @@ typedef struct {
     uint32_t  single[8], singles; /* brace depths to be closed after one statement */
     bool      if_open;       /* an 'if' inside a value, without its 'then' so far */
     bool      value_brace;   /* inside the braces of such an 'if', which are being dropped */
+    uint32_t  scanned, line_begin; /* see indent_of() */
     Token     suspect;       /* a '{' whose '}' was probably taken by an outer one */
 } Repair;
 
@@ -49,17 +50,19 @@ static bool new_line(const Repair *r, const Token *t)
     return t->at.begin > r->prev.at.end && memchr(s + r->prev.at.end, '\n', t->at.begin - r->prev.at.end) != NULL;
 }
 
-static uint32_t indent_of(const Parse *p, Span at, bool *first)
+/* White space at the start of the line of `at`; is it all there is before `at`? Places come in order, so the search for
+ * the line's start goes on where the last one ended. */
+static uint32_t indent_of(Repair *r, Span at, bool *first)
 {
-    uint32_t line, col;
-    size_t   len;
-    source_position(p->source, at.begin, &line, &col);
-    const char *s = source_line(p->source, line, &len);
-    uint32_t    n = 0;
-    while (n < len && (s[n] == ' ' || s[n] == '\t'))
+    const char *s = r->p->source->text;
+    for (; r->scanned < at.begin; r->scanned++)
+        if (s[r->scanned] == '\n')
+            r->line_begin = r->scanned + 1;
+    uint32_t n = r->line_begin;
+    while (n < at.begin && (s[n] == ' ' || s[n] == '\t'))
         n++;
-    *first = s + n == p->source->text + at.begin;
-    return n;
+    *first = n == at.begin;
+    return n - r->line_begin;
 }
 
 static int top(const Repair *r)
@@ -105,7 +108,7 @@ static void put(Repair *r, Token t)
             break;
         }
         r->open[r->depth] = (Open){.t = t, .model = t.kind == TOK_LBRACE && r->first == TOK_MODEL};
-        r->open[r->depth].indent = indent_of(p, t.at, &attr);
+        r->open[r->depth].indent = indent_of(r, t.at, &attr);
         attr = false;
         r->depth++;
         r->braces += t.kind == TOK_LBRACE;
@@ -285,7 +288,8 @@ static void before_statement(Repair *r, const Token *t)
     if (!token_ends_operand(r->prev.kind) || r->first == TOK_SEMI)
         return;
     if (((r->first == TOK_IF && !r->then) || r->first == TOK_REPEAT) && begins && r->prev.kind != TOK_REPEAT) {
-        if (t->kind != TOK_IDENT || new_line(r, t) || r->prev.kind == TOK_RPAREN ||
+        int next = peek(r, 1)->kind;
+        if (t->kind != TOK_IDENT || next == TOK_ASSIGN || next == TOK_UPDATE || new_line(r, t) || r->prev.kind == TOK_RPAREN ||
             (r->first == TOK_REPEAT && r->prev.kind == TOK_RBRACKET))
             missing_open(r, t);
     } else if (header && begins && new_line(r, t) && r->p->tokens.count - r->start > 1) {
@@ -326,7 +330,7 @@ static void before_item(Repair *r, const Token *t)
 static bool closing(Repair *r, Token *t)
 {
     bool     first;
-    uint32_t indent = indent_of(r->p, t->at, &first);
+    uint32_t indent = indent_of(r, t->at, &first);
     if (t->kind == TOK_RBRACE) {
         if (r->depth && r->open[r->depth - 1].t.kind == TOK_LBRACE) {
             if (first && indent < r->open[r->depth - 1].indent && !r->suspect.kind)
