@@ -4,6 +4,7 @@
 #include "base/rng.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 Rig rig_new(void)
 {
@@ -18,6 +19,25 @@ void rig_free(Rig *r)
 {
     buf_free(&r->buf);
     arena_free(r->a);
+}
+
+Module *rig_read(Rig *r, const char *text)
+{
+    return module_read(r->a, r->sources, sources_add(r->sources, "t.ir", text, strlen(text)), r->ds);
+}
+
+Module *rig_load(Rig *r, const char *text)
+{
+    Module *m = rig_read(r, text);
+    cr_assert(m != NULL && module_verify(m, "read", r->ds), "%s", rig_errors(r));
+    return m;
+}
+
+const char *rig_errors(Rig *r)
+{
+    buf_clear(&r->buf);
+    diags_render(r->ds, &r->buf);
+    return r->buf.data ? r->buf.data : "";
 }
 
 Type real_of(uint32_t rank, const int32_t *dim)

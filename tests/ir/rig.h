@@ -16,6 +16,13 @@ typedef struct {
 Rig  rig_new(void);
 void rig_free(Rig *r);
 
+/* Read a module called "t.ir"; NULL after diagnostics. */
+Module *rig_read(Rig *r, const char *text);
+/* Read and verify; fails the test unless both succeed. */
+Module *rig_load(Rig *r, const char *text);
+/* The diagnostics so far, rendered. */
+const char *rig_errors(Rig *r);
+
 Type real_of(uint32_t rank, const int32_t *dim);
 #define REAL(...) real_of((uint32_t)COUNT(((int32_t[]){__VA_ARGS__})), (int32_t[]){__VA_ARGS__})
 
