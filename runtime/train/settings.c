@@ -2,8 +2,8 @@
  *
  * train.def names every key with its kind and default; the table below adds what only the runtime needs: where the value
  * lives in Settings, its range, and the words of a choice. Both are in the same order, so row i of one is row i of the
- * other; settings_test checks that they agree. */
-#include "train/settings.h"
+ * other; settings_default() checks that they agree. */
+#include "runtime/train/settings.h"
 
 #include "base/suggest.h"
 
@@ -38,42 +38,45 @@ typedef struct {
     const char *word[6];  /* CHOICE: in the order of the enum */
 } Field;
 
-#define AT(field) offsetof(Settings, field)
-#define BIG       9007199254740992.0 /* 2^53: whole numbers above it are not exact in JSON */
+#define WORDS(k, to, ...)      {.key = k, .at = offsetof(Settings, to), .word = {__VA_ARGS__}}
+#define TEXTUAL(k, to)         {.key = k, .at = offsetof(Settings, to)}
+#define RANGE(k, to, lo, hi)   {.key = k, .at = offsetof(Settings, to), .min = lo, .max = hi}
+#define ABOVE(k, to, lo, hi)   {.key = k, .at = offsetof(Settings, to), .min = lo, .max = hi, .open_min = true}
+#define BIG 9007199254740992.0 /* 2^53: whole numbers above it are not exact in JSON */
 
 static const Field field[] = {
-    {"data", AT(data), .word = {"bytes", "tokens_u16", "tokens_u32", "noise", "copy_task"}},
-    {"data.path", AT(data_path), .max = 0},
-    {"data.sample", AT(data_sample), .word = {"random", "sequential"}},
-    {"data.seed", AT(data_seed), 0, BIG},
-    {"data.holdout", AT(data_holdout), 0, 0.99},
-    {"optimizer", AT(optimizer), .word = {"sgd", "adam", "adamw", "lion"}},
-    {"optimizer.lr", AT(lr), 0, 1e6},
-    {"optimizer.beta1", AT(beta1), 0, 0.999999},
-    {"optimizer.beta2", AT(beta2), 0, 0.99999999},
-    {"optimizer.eps", AT(eps), 0, 1, .open_min = true},
-    {"optimizer.decay", AT(decay), 0, 1e6},
-    {"optimizer.momentum", AT(momentum), 0, 0.999999},
-    {"schedule", AT(schedule), .word = {"constant", "warmup_cosine", "warmup_linear", "step", "wsd"}},
-    {"schedule.warmup", AT(warmup), 0, BIG},
-    {"schedule.total", AT(total), 0, BIG},
-    {"schedule.floor", AT(floor), 0, 1},
-    {"schedule.every", AT(drop_every), 1, BIG},
-    {"schedule.factor", AT(drop_factor), 0, 1},
-    {"schedule.decay", AT(wsd_decay), 0, 1},
-    {"clip", AT(clip), 0, FLT_MAX},
-    {"accum", AT(accum), 1, 1e6},
-    {"loss_scale", AT(loss_scale), .word = {"none", "fixed", "dynamic"}},
-    {"loss_scale.value", AT(scale_value), 0, 0x1p24, .open_min = true},
-    {"loss_scale.init", AT(scale_init), 1, 0x1p24},
-    {"loss_scale.growth_every", AT(scale_growth_every), 1, BIG},
-    {"seed", AT(seed), 0, BIG},
-    {"steps", AT(steps), 0, BIG},
-    {"eval", AT(eval), .max = 0},
-    {"eval.every", AT(eval_every), 0, BIG},
-    {"eval.windows", AT(eval_windows), 1, 1e9},
-    {"save_every", AT(save_every), 0, BIG},
-    {"keep", AT(keep), 0, 1e9},
+    WORDS("data", data, "bytes", "tokens_u16", "tokens_u32", "noise", "copy_task"),
+    TEXTUAL("data.path", data_path),
+    WORDS("data.sample", data_sample, "random", "sequential"),
+    RANGE("data.seed", data_seed, 0, BIG),
+    RANGE("data.holdout", data_holdout, 0, 0.99),
+    WORDS("optimizer", optimizer, "sgd", "adam", "adamw", "lion"),
+    RANGE("optimizer.lr", lr, 0, 1e6),
+    RANGE("optimizer.beta1", beta1, 0, 0.999999),
+    RANGE("optimizer.beta2", beta2, 0, 0.99999999),
+    ABOVE("optimizer.eps", eps, 0, 1),
+    RANGE("optimizer.decay", decay, 0, 1e6),
+    RANGE("optimizer.momentum", momentum, 0, 0.999999),
+    WORDS("schedule", schedule, "constant", "warmup_cosine", "warmup_linear", "step", "wsd"),
+    RANGE("schedule.warmup", warmup, 0, BIG),
+    RANGE("schedule.total", total, 0, BIG),
+    RANGE("schedule.floor", floor, 0, 1),
+    RANGE("schedule.every", drop_every, 1, BIG),
+    RANGE("schedule.factor", drop_factor, 0, 1),
+    RANGE("schedule.decay", wsd_decay, 0, 1),
+    RANGE("clip", clip, 0, FLT_MAX),
+    RANGE("accum", accum, 1, 1e6),
+    WORDS("loss_scale", loss_scale, "none", "fixed", "dynamic"),
+    ABOVE("loss_scale.value", scale_value, 0, 0x1p24),
+    RANGE("loss_scale.init", scale_init, 1, 0x1p24),
+    RANGE("loss_scale.growth_every", scale_growth_every, 1, BIG),
+    RANGE("seed", seed, 0, BIG),
+    RANGE("steps", steps, 0, BIG),
+    TEXTUAL("eval", eval),
+    RANGE("eval.every", eval_every, 0, BIG),
+    RANGE("eval.windows", eval_windows, 1, 1e9),
+    RANGE("save_every", save_every, 0, BIG),
+    RANGE("keep", keep, 0, 1e9),
 };
 
 _Static_assert(COUNT(row) == COUNT(field), "every row of train.def needs a field");
@@ -109,7 +112,7 @@ static bool parse_number(const char *text, double *out)
 
 static bool set_word(char *place, const Field *f, const char *value, Buf *err)
 {
-    Suggest s = {value};
+    Suggest s = {.word = value};
     for (uint32_t i = 0; i < COUNT(f->word) && f->word[i]; i++) {
         if (strcmp(value, f->word[i]) == 0) {
             memcpy(place, &i, sizeof i);
@@ -150,7 +153,7 @@ static bool set_number(char *place, const Field *f, Kind kind, const char *value
 
 bool settings_set(Settings *s, Arena *a, const char *key, const char *value, Buf *err)
 {
-    Suggest near = {key};
+    Suggest near = {.word = key};
     for (uint32_t i = 0; i < COUNT(field); i++) {
         const Field *f = &field[i];
         char        *place = (char *)s + f->at;
