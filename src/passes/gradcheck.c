@@ -179,7 +179,7 @@ static bool check_differences(Check *c, uint32_t p, const double *grad, double f
     row->entries = all ? (uint32_t)n : opt->entries;
     for (uint32_t i = 0; i < row->entries; i++) {
         int64_t at = all ? (int64_t)i : (int64_t)(rng_uniform(key, i) * (double)n);
-        double  d, scale = fmax(fabs(grad[at]), floor_);
+        double  d = 0, scale = fmax(fabs(grad[at]), floor_);
         if (!extrapolated(c, &c->param[p][at], 1e-10 * scale, &d))
             return false;
         row->worst_diff = fmax(row->worst_diff, relative(grad[at], d, floor_));
