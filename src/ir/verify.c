@@ -237,16 +237,19 @@ static bool check_frame(Verifier *c, const Graph *g)
         ok = check_references(c, &g->node[c->v]) && ok;
     for (c->v = 1; ok && c->v < g->count; c->v++) {
         const Node *n = &g->node[c->v];
-        for (uint32_t k = 0; n->op == OP_repeat && k < n->a.repeat.n_xs && (uint64_t)n->a.repeat.n_carry + k < n->in_count; k++)
-            stacked[node_in(g, n)[n->a.repeat.n_carry + k]] = true;
+        for (uint32_t k = 0; n->op == OP_repeat && k < n->in_count; k++)
+            if (k >= n->a.repeat.n_carry && k - n->a.repeat.n_carry < n->a.repeat.n_xs)
+                stacked[node_in(g, n)[k]] = true;
     }
     for (c->v = 1; ok && c->v < g->count; c->v++)
         ok = check_shape(c, &g->node[c->v], stacked) && ok;
     free(stacked);
     c->v = 0;
-    for (uint32_t i = 0; i < g->inputs; i++)
-        if (g->input[i].type.dtype <= DT_NONE || g->input[i].type.dtype >= DT_COUNT || g->input[i].type.shape.rank > MAX_RANK)
+    for (uint32_t i = 0; i < g->inputs; i++) {
+        Type t = g->input[i].type;
+        if (t.dtype <= DT_NONE || t.dtype >= DT_COUNT || t.shape.rank > MAX_RANK)
             ok = fail(c, "V5", "input %u has no type", i);
+    }
     return check_results(c) && ok;
 }
 
@@ -284,7 +287,7 @@ static bool walk(Verifier *c, GraphId id)
     return ok;
 }
 
-/* Mark what runs inside a repeat: its region and what that calls. Callees may come in any order: until nothing changes. */
+/* Mark what runs inside a repeat: its region and what that calls. Callees come in any order: until nothing changes. */
 static bool mark_regions(Verifier *c)
 {
     const Module *m = c->m;
