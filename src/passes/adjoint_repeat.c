@@ -33,7 +33,7 @@ static ValueId stack_of(Backward *l, ValueId v)
     while (k < l->region->outs && l->region->out[k] != v)
         k++;
     if (k == l->region->outs)
-        graph_add_out(m, l->region, v, l->region->node[v].name);
+        graph_add_out(m, l->region, v, 0);
     Node like = l->region->node[v];
     like.role = ROLE_FWD;
     return g_proj(m, l->outer->dst, &like, l->forward, k);
@@ -130,16 +130,16 @@ void vjp_of_repeat(Adjoint *outer, ValueId v, const ValueId *cot)
     for (uint32_t i = 0; i < carries; i++)
         if (arrives[i]) {
             ValueId c = input[i] ? ad.cot[input[i]] : 0;
-            graph_add_out(m, b, c ? c : zero(m, b, r->input[i].type), r->input[i].name);
+            graph_add_out(m, b, c ? c : zero(m, b, r->input[i].type), 0);
         }
     Node like = adjoint_like(outer, n);
     for (uint32_t i = carries + xs; i < r->inputs; i++)
         if (arrives[i])
-            graph_add_out(m, b, g_binary(m, b, &like, OP_add, sum[i], ad.cot[input[i]]), r->input[i].name);
+            graph_add_out(m, b, g_binary(m, b, &like, OP_add, sum[i], ad.cot[input[i]]), 0);
     uint32_t carried = b->outs;
     for (uint32_t i = carries; i < carries + xs; i++)
         if (arrives[i])
-            graph_add_out(m, b, ad.cot[input[i]], r->input[i].name);
+            graph_add_out(m, b, ad.cot[input[i]], 0);
 
     Node repeat = like;
     repeat.op = OP_repeat;

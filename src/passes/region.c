@@ -43,6 +43,15 @@ static ValueId operand(const Trim *t, uint32_t i)
     return node_arg(t->g, t->v, i);
 }
 
+/* The set of one parameter outside, as a set with that leaf in every iteration. */
+static uint32_t set_inside(const Trim *t, uint32_t set)
+{
+    uint32_t  n = (uint32_t)t->g->node[t->v].a.repeat.n, *leaf = NEW_N(t->scratch, uint32_t, n);
+    for (uint32_t i = 0; i < n; i++)
+        leaf[i] = t->m->param_set[set].leaf[0];
+    return module_add_param_set(t->m, t->m->param_set[set].pattern, leaf, n);
+}
+
 /* T4 */
 static void sink_constants(Trim *t)
 {
@@ -55,6 +64,8 @@ static void sink_constants(Trim *t)
         Node *in = &t->region->node[t->input[i]];
         in->op = x->op;
         in->a = x->a;
+        if (x->op == OP_param)
+            in->a.leaf.set = set_inside(t, x->a.leaf.set);
         t->input[i] = 0;
         t->changed = true;
     }

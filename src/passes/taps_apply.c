@@ -81,7 +81,7 @@ static ValueId stack_of(Border *x, ValueId v)
     while (k < x->f->outs && x->f->out[k] != v)
         k++;
     if (k == x->f->outs)
-        graph_add_out(x->m, x->f, v, x->f->node[v].name);
+        graph_add_out(x->m, x->f, v, 0);
     Node like = x->f->node[v];
     like.role = ROLE_FWD;
     like.device = DEV_ANY;
