@@ -183,9 +183,14 @@ utf8   = [\xc2-\xdf] [\x80-\xbf] | "\xe0" [\xa0-\xbf] [\x80-\xbf] | [\xe1-\xec\x
 
 #define HERE (Span){p->file, (uint32_t)(begin - text), (uint32_t)(cur - text)}
 
-static void unclosed(Parse *p, Span at)
+/* A string without its end: it ends before the line's closing punctuation, which was hardly meant to be in it. */
+static const unsigned char *unclosed(Parse *p, Span at)
 {
+    const char *text = p->source->text;
+    while (at.end > at.begin + 1 && strchr(" \t;)],", text[at.end - 1]))
+        at.end--;
     say(lex_error(p, "E0122", at, "the string has no closing '\"'"), span_after(at), "", "insert '\"'");
+    return (const unsigned char *)text + at.end;
 }
 
 /* The rest of a string after its opening quote: escapes resolved. */
@@ -210,8 +215,8 @@ static Token string(Parse *p, const unsigned char *text, const unsigned char *be
             continue;
         }
         utf8 | [\x20-\x7e\t] { buf_add(&b, part, (size_t)(cur - part)); continue; }
-        "\r"? "\n"      { cur = part; unclosed(p, HERE); open = false; continue; }
-        $               { unclosed(p, HERE); open = false; continue; }
+        "\r"? "\n"      { cur = part; cur = unclosed(p, HERE); open = false; continue; }
+        $               { cur = unclosed(p, HERE); open = false; continue; }
         *               {
             at = (Span){p->file, (uint32_t)(part - text), (uint32_t)(cur - text)};
             lex_error(p, "E0128", at, *part < 0x80 ? "control character 0x%02x in a string" : "byte 0x%02x is not UTF-8",

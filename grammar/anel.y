@@ -371,7 +371,10 @@ simple: "param" typed_decl ";"  { $$ = stmt_new(p, ST_PARAM, @$); $$->decl = $ty
       ;
 range: expr[lo] ".." expr[hi] { $$ = (Range){$lo, $hi}; }
      ;
-ifstmt: "if" expr body { $$ = stmt_new(p, ST_IF, @$); $$->cond.c = $expr; $$->cond.then = $body.first; }
+ifstmt: "if" error body               { $$ = NULL; }
+      | "if" error body "else" body   { $$ = NULL; }
+      | "if" error body "else" ifstmt { $$ = NULL; }
+      | "if" expr body { $$ = stmt_new(p, ST_IF, @$); $$->cond.c = $expr; $$->cond.then = $body.first; }
       | "if" expr body[then] "else" body[other] {
           $$ = stmt_new(p, ST_IF, @$);
           $$->cond.c = $expr;

@@ -24,7 +24,8 @@ typedef struct {
     uint32_t width;    /* code points */
     uint32_t depth;    /* brackets around it, without braces */
     bool     space;    /* before it */
-    bool     tight;    /* inside the brackets of an index or a type */
+    bool     tight;    /* inside the brackets of an index, a type or a list: no spaces around arithmetic */
+    bool     whole;    /* inside the brackets of an index or a type: no breaks either */
     bool     line;     /* a `//` comment: the line ends after it */
     uint32_t level;    /* of the break before it */
 } Piece;
@@ -149,16 +150,31 @@ static bool wants_space(const Piece *a, const Piece *b, bool a_unary, bool b_bin
     default:
         break;
     }
-    if (a->kind == TOK_DOT || a->kind == TOK_DOTDOT || (a->kind == TOK_COLON && a->tight))
+    if (a->kind == TOK_DOT || a->kind == TOK_DOTDOT || (a->kind == TOK_COLON && a->whole))
         return false;
     bool arithmetic_a = rank(a->kind) >= 5, arithmetic_b = rank(b->kind) >= 5 && b_binary;
     return !(b->tight && (arithmetic_a || arithmetic_b) && a->kind != TOK_COMMA && !token_is_keyword(a->kind) &&
              !token_is_keyword(b->kind) && !(rank(a->kind) == 4));
 }
 
+/* Is the '[' at k a constant table, [e for i in n]? */
+static bool is_table(const Fmt *f, uint32_t k)
+{
+    uint32_t depth = 0;
+    for (; k < f->pieces; k++) {
+        depth += opens(f->piece[k].kind);
+        depth -= closes(f->piece[k].kind);
+        if (depth == 0)
+            return false;
+        if (depth == 1 && f->piece[k].kind == TOK_FOR)
+            return true;
+    }
+    return false;
+}
+
 static void space_pieces(Fmt *f)
 {
-    bool     tight[BRACKETS_MAX + 1] = {false}, attr[BRACKETS_MAX + 1] = {false};
+    bool     tight[BRACKETS_MAX + 1] = {false}, whole[BRACKETS_MAX + 1] = {false}, attr[BRACKETS_MAX + 1] = {false};
     uint32_t depth = 0;
     bool     unary = false, attr_end = false, in_fn = false;
     for (uint32_t k = 0; k < f->pieces; k++) {
@@ -168,12 +184,13 @@ static void space_pieces(Fmt *f)
             depth--;
         b->depth = depth;
         b->tight = tight[depth];
+        b->whole = whole[depth];
         bool operand = a && token_ends_operand(a->kind);
         bool binary = rank(b->kind) && operand;
         b->space = a && wants_space(a, b, unary, binary, attr_end);
         unary = b->kind == TOK_MINUS && !operand;
         /* where a line may be broken */
-        if (a && a->kind == TOK_COMMA && !b->tight)
+        if (a && a->kind == TOK_COMMA && !b->whole)
             b->level = depth * 8;
         else if (binary && b->kind != TOK_POWER && !b->tight)
             b->level = depth * 8 + rank(b->kind);
@@ -184,7 +201,8 @@ static void space_pieces(Fmt *f)
         attr_end = closes(b->kind) && attr[depth + (depth < BRACKETS_MAX)];
         if (opens(b->kind) && depth < BRACKETS_MAX) {
             depth++;
-            tight[depth] = b->kind == TOK_LBRACKET && operand;
+            whole[depth] = b->kind == TOK_LBRACKET && operand;
+            tight[depth] = b->kind == TOK_LBRACKET && (operand || !is_table(f, k));
             attr[depth] = b->kind == TOK_ATTR;
         }
         if (depth == 0)
@@ -236,10 +254,10 @@ static void find_cells(const Fmt *f, Line *l, bool in_train)
     }
     int kind = f->piece[k].kind;
     if (kind == TOK_CONFIG || kind == TOK_CONST || kind == TOK_PARAM || kind == TOK_STATE) {
+        l->run = (kind == TOK_CONST ? TOK_CONFIG : kind) * 2 + (k > l->begin); /* with and without attributes */
         l->cell[0] = k++;
-        l->run = kind == TOK_CONST ? TOK_CONFIG : kind;
     } else if (in_train && kind == TOK_IDENT && k == l->begin) {
-        l->run = TOK_TRAIN;
+        l->run = TOK_TRAIN * 2;
     } else {
         return;
     }

@@ -34,9 +34,20 @@ static void sort_diags(Diags *ds, uint32_t first)
     }
 }
 
+/* Keep the limit's first errors in the order of the text, as if they had been found in that order. */
+static void trim_diags(Diags *ds, uint32_t first, uint32_t errors_before)
+{
+    uint32_t limit = ds->limit ? ds->limit : DIAG_LIMIT, room = limit > errors_before ? limit - errors_before : 0;
+    if (ds->count - first > room)
+        ds->count = first + room;
+}
+
+enum { ERRORS_SORTED = 1000 };
+
 static bool run(Parse *p, int start)
 {
-    uint32_t errors = p->ds->errors, first = p->ds->count;
+    uint32_t errors = p->ds->errors, first = p->ds->count, limit = p->ds->limit;
+    p->ds->limit = errors + ERRORS_SORTED;
     token_append(p, (Token){.kind = start, .at = {p->file, 0, 0}});
     scan_file(p);
     repair_tokens(p);
@@ -45,7 +56,9 @@ static bool run(Parse *p, int start)
         if (!accepted && p->ds->errors == errors)
             bug("%s was rejected without a reason", p->source->name);
     }
+    p->ds->limit = limit;
     sort_diags(p->ds, first);
+    trim_diags(p->ds, first, errors);
     return p->ds->errors == errors;
 }
 

@@ -251,7 +251,8 @@ static bool new_binding(const Repair *r, const Token *t)
 static void before_statement_end(Repair *r, const Token *t)
 {
     bool hard = t->kind == TOK_SEMI || t->kind == TOK_LBRACE || t->kind == TOK_RBRACE || t->kind == TOK_EOF;
-    if (!in_brackets(r) || !(hard || new_binding(r, t) || (starts_statement(t->kind) && new_line(r, t))))
+    bool branch = t->kind == TOK_IF && token_ends_operand(r->prev.kind) && new_line(r, t);
+    if (!in_brackets(r) || !(hard || branch || new_binding(r, t) || (starts_statement(t->kind) && new_line(r, t))))
         return;
     uint32_t depth = r->depth;
     while (depth && r->open[depth - 1].t.kind != TOK_LBRACE)
@@ -326,6 +327,8 @@ static bool closing(Repair *r, Token *t)
             return true;
         }
         diag_label(diag_error(r->p->ds, "E0102", t->at, "unmatched '}'"), t->at, "nothing is open here");
+        if (peek(r, 1)->kind == TOK_SEMI)
+            r->i++; /* C's '};' */
         return false;
     }
     int open = t->kind == TOK_RPAREN ? TOK_LPAREN : TOK_LBRACKET;

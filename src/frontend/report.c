@@ -242,6 +242,18 @@ static bool missing_value(const Report *r)
     return true;
 }
 
+static bool missing_arrow(const Report *r)
+{
+    if (!r->want[TOK_ARROW] || (r->t->kind != TOK_IDENT && r->t->kind != TOK_COLON && r->t->kind != TOK_LPAREN))
+        return false;
+    Diag *d = error(r, "E0111", r->t->at, "the result type comes after '->', found %s", text(r, r->t));
+    if (r->t->kind == TOK_COLON)
+        diag_label(d, r->t->at, "write '->'");
+    else
+        diag_label(d, span_after(r->prev->at), "insert '->'");
+    return true;
+}
+
 static bool missing_brace(const Report *r)
 {
     if (!r->want[TOK_LBRACE] || wants_statement(r) || wants_item(r) || wants_member(r))
@@ -369,12 +381,14 @@ static const char *expected_text(const Report *r)
 static Rule *const rules[] = {
     label_first,     loops,        if_forms,      belongs_elsewhere, attribute_misplaced, equals,        less_minus,
     method,          called_value, misspelled,    missing_semicolon, underscore,          missing_value, trailing_comma,
-    reserved_name,   missing_type, missing_brace, missing_operand,
+    reserved_name,   missing_type, missing_arrow, missing_brace,     missing_operand,
 };
 
 void report_syntax(Parse *p, uint32_t index, const bool *expected)
 {
     Report r = {p, &p->tokens.tok[index], &p->tokens.tok[index ? index - 1 : 0], index, expected};
+    if (index > 1 && r.prev->at.begin == r.prev->at.end)
+        return; /* an echo of a mend that repair.c has told */
     for (size_t i = 0; i < COUNT(rules); i++)
         if (rules[i](&r))
             return;

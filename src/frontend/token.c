@@ -59,14 +59,14 @@ const char *token_text(const Parse *p, const Token *t)
     const char *s = p->source->text + t->at.begin;
     switch (t->kind) {
     case TOK_EOF:
-        return "the end of the file";
+        return "end of file";
     case TOK_STRING:
-        return "a string";
+        return "string";
     case TOK_INT:
     case TOK_FLOAT:
-        return arena_printf(p->arena, "the number %.*s", n, s);
+        return arena_printf(p->arena, "number %.*s", n, s);
     case TOK_IDENT:
-        return arena_printf(p->arena, "the name '%s'", interned(p->strings, t->s));
+        return arena_printf(p->arena, "name '%s'", interned(p->strings, t->s));
     default:
         return arena_printf(p->arena, "'%.*s'", n, s);
     }
