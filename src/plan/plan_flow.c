@@ -89,27 +89,24 @@ static void write_part(Flow *f, const Ref *r, uint64_t skip, uint64_t n)
         add(f->arena, &f->written[r->index], range_of(f, r, k, skip, n));
 }
 
-static bool step_fail(Flow *f, const Step *s, const char *why, const char *name)
+static bool step_fail(Flow *f, const Step *s, const char *fmt, ...) ANEL_PRINTF(3, 4);
+static bool step_fail(Flow *f, const Step *s, const char *fmt, ...)
 {
-    Buf line = {0};
-    plan_step_print(f->p, s, &line);
-    buf_printf(f->err, "entry '%s', %s: `%s`: ", f->entry->name, f->backward ? "backward" : "forward", line.data);
-    buf_printf(f->err, why, name);
-    buf_free(&line);
+    buf_printf(f->err, "entry '%s', %s: `", f->entry->name, f->backward ? "backward" : "forward");
+    plan_step_print(f->p, s, f->err);
+    buf_puts(f->err, "`: ");
+    va_list ap;
+    va_start(ap, fmt);
+    buf_vprintf(f->err, fmt, ap);
+    va_end(ap);
     return false;
 }
 
 static bool read_part(Flow *f, const Step *s, const Ref *r, uint64_t skip, uint64_t n)
 {
     for (int32_t k = 0; r->kind == REF_BUFFER && k < copies(f, r); k++)
-        if (!covers(&f->written[r->index], range_of(f, r, k, skip, n))) {
-            Buf line = {0};
-            plan_step_print(f->p, s, &line);
-            buf_printf(f->err, "entry '%s', %s: `%s`: reads '%s', parts of which no step before has written",
-                       f->entry->name, f->backward ? "backward" : "forward", line.data, f->p->buffer[r->index].name);
-            buf_free(&line);
-            return false;
-        }
+        if (!covers(&f->written[r->index], range_of(f, r, k, skip, n)))
+            return step_fail(f, s, "reads '%s', parts of which no step before has written", f->p->buffer[r->index].name);
     return true;
 }
 
@@ -127,20 +124,21 @@ static bool run_port(Flow *f, const Step *s, const Ref *r, const PlanPort *t, bo
 }
 
 /* Two references can mean the same memory. Within one step both mean the same iteration. */
-static bool overlap(const Flow *f, const Ref *x, const Ref *y, bool *same)
+static bool overlap(const Ref *x, const Ref *y, bool *same)
 {
     uint64_t nx = (uint64_t)plan_numel(x->shape), ny = (uint64_t)plan_numel(y->shape);
     *same = false;
     if (x->kind != y->kind)
         return false;
-    if (x->kind == REF_STATE)
-        return *same = x->leaf[0] == y->leaf[0] && strcmp(x->pattern, y->pattern) == 0, x->leaf[0] == y->leaf[0];
+    if (x->kind == REF_STATE) { /* always whole; other patterns may meet in some iteration */
+        *same = strcmp(x->pattern, y->pattern) == 0;
+        return *same || x->leaf[0] == y->leaf[0];
+    }
     if (x->kind != REF_BUFFER || x->index != y->index)
         return false;
     *same = x->stacked == y->stacked && x->offset == y->offset && nx == ny;
     if (x->stacked == y->stacked)
         return x->offset < y->offset + ny && y->offset < x->offset + nx;
-    (void)f;
     return true; /* the whole stack and an element of it */
 }
 
@@ -151,12 +149,12 @@ static bool check_overlap(Flow *f, const Step *s)
         bool same;
         for (uint32_t k = 0; k < s->ins; k++) {
             bool in_place = op && (op->in_place == PLAN_IN_PLACE_ALL || (k < 31 && op->in_place >> k & 1));
-            if (overlap(f, &s->out[i], &s->in[k], &same) && !(same && in_place))
-                return step_fail(f, s, same ? "cannot work in place%s" : "result and operand overlap%s", "");
+            if (overlap(&s->out[i], &s->in[k], &same) && !(same && in_place))
+                return step_fail(f, s, "%s", same ? "cannot work in place" : "result and operand overlap");
         }
         for (uint32_t k = 0; k < i; k++)
-            if (overlap(f, &s->out[i], &s->out[k], &same))
-                return step_fail(f, s, "two results overlap%s", "");
+            if (overlap(&s->out[i], &s->out[k], &same))
+                return step_fail(f, s, "two results overlap");
     }
     return true;
 }

@@ -12,17 +12,23 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_LEAVES = 1 << 20, MAX_ITERATIONS = 4096 };
+enum { MAX_LEAVES = 1 << 20, MAX_ITERATIONS = 4096, MAX_LOOKUPS = 1 << 24 };
 
 typedef struct {
-    Plan     *p;
-    Arena    *arena;
-    Buf      *err;
-    Interner *params, *states;         /* path n is leaf n - 1 */
-    uint32_t *param_group, *state_group; /* [leaf] */
-    const Step *loop;                  /* the loop we are in, or NULL */
+    uint32_t *group; /* [leaf] its group's number */
+    uint32_t  cap;
+} Leaves;
+
+typedef struct {
+    Plan            *p;
+    Arena           *arena;
+    Buf             *err;
+    Interner        *params, *states; /* path n is leaf n - 1 */
+    Leaves           param, state;
+    const Step      *loop; /* the loop we are in, or NULL */
     const PlanEntry *entry;
-    bool      backward;
+    bool             backward;
+    uint64_t         lookups; /* of leaves, bounded so that a small file cannot cost hours */
 } Check;
 
 static bool fail(Check *c, const char *fmt, ...) ANEL_PRINTF(2, 3);
@@ -102,7 +108,7 @@ static bool unique(Check *c, Interner *seen, uint32_t i, const char *what, const
 
 /* ---- parameters and states ---- */
 
-static bool leaves(Check *c, Interner *seen, uint32_t **group, const char *what, uint32_t number, const char *pattern,
+static bool leaves(Check *c, Interner *seen, Leaves *list, const char *what, uint32_t number, const char *pattern,
                    int32_t first, int32_t n, PlanShape shape, PlanInit init, uint32_t *id, uint32_t *count)
 {
     if (!pattern || !pattern_ok(pattern))
@@ -119,15 +125,12 @@ static bool leaves(Check *c, Interner *seen, uint32_t **group, const char *what,
         (init.kind == PINIT_UNIFORM && init.a > init.b))
         return fail(c, "%s '%s': its initial values make no sense", what, pattern);
     *id = *count;
-    uint32_t *grown = NEW_N(c->arena, uint32_t, *count + (uint32_t)n);
-    if (*count)
-        memcpy(grown, *group, *count * sizeof *grown);
-    *group = grown;
     for (int32_t i = 0; i < n; i++) {
         const char *path = plan_path(c->arena, pattern, first + i);
         if (intern(seen, path) != *count + 1)
             return fail(c, "%s '%s' is defined twice", what, path);
-        (*group)[(*count)++] = number;
+        GROW(c->arena, list->group, *count, list->cap);
+        list->group[(*count)++] = number;
     }
     return true;
 }
@@ -138,7 +141,7 @@ static bool check_leaves(Check *c)
     p->param_count = p->state_count = 0;
     for (uint32_t i = 0; i < p->params; i++) {
         PlanParam *g = &p->param[i];
-        if (!leaves(c, c->params, &c->param_group, "parameter", i, g->pattern, g->first, g->n, g->shape, g->init, &g->id,
+        if (!leaves(c, c->params, &c->param, "parameter", i, g->pattern, g->first, g->n, g->shape, g->init, &g->id,
                     &p->param_count))
             return false;
         if (!isfinite(g->lr) || g->lr < 0)
@@ -151,7 +154,7 @@ static bool check_leaves(Check *c)
     }
     for (uint32_t i = 0; i < p->states; i++) {
         PlanState *g = &p->state[i];
-        if (!leaves(c, c->states, &c->state_group, "state", i, g->pattern, g->first, g->n, g->shape, g->init, &g->id,
+        if (!leaves(c, c->states, &c->state, "state", i, g->pattern, g->first, g->n, g->shape, g->init, &g->id,
                     &p->state_count))
             return false;
         if (g->type != PLAN_F32 && g->type != PLAN_I32)
@@ -165,11 +168,17 @@ static uint32_t *leaf_ids(Check *c, const char *where, bool param, const char *p
                           PlanShape *shape)
 {
     const char *what = param ? "parameter" : "state";
-    uint32_t   *ids = NEW_N(c->arena, uint32_t, (size_t)n);
+    uint32_t   *ids = NULL;
     if (!pattern || !pattern_ok(pattern)) {
         fail(c, "%s: '%s' is no path", where, pattern ? pattern : "");
         return NULL;
     }
+    c->lookups += (uint64_t)n;
+    if (c->lookups > MAX_LOOKUPS) {
+        fail(c, "%s: the plan refers to parameters and states over %d times", where, MAX_LOOKUPS);
+        return NULL;
+    }
+    ids = NEW_N(c->arena, uint32_t, (size_t)n);
     for (int32_t i = 0; i < n; i++) {
         const char *path = plan_path(c->arena, pattern, first + i);
         uint32_t    id = intern(param ? c->params : c->states, path);
@@ -178,7 +187,7 @@ static uint32_t *leaf_ids(Check *c, const char *where, bool param, const char *p
             return NULL;
         }
         ids[i] = id - 1;
-        PlanShape s = param ? c->p->param[c->param_group[id - 1]].shape : c->p->state[c->state_group[id - 1]].shape;
+        PlanShape s = param ? c->p->param[c->param.group[id - 1]].shape : c->p->state[c->state.group[id - 1]].shape;
         if (i && !plan_shape_equal(s, *shape)) {
             fail(c, "%s: '%s' names %ss of different shapes", where, pattern, what);
             return NULL;
@@ -340,7 +349,7 @@ static PlanType ref_type(const Check *c, const Ref *r)
 {
     switch (r->kind) {
     case REF_BUFFER: return c->p->buffer[r->index].type;
-    case REF_STATE: return c->p->state[c->state_group[r->leaf[0]]].type;
+    case REF_STATE: return c->p->state[c->state.group[r->leaf[0]]].type;
     case REF_TABLE: return c->p->table[r->index].type == PLAN_I32 ? PLAN_I32 : PLAN_F32; /* f16 ones are widened on reading */
     default: return PLAN_F32;
     }
@@ -411,7 +420,7 @@ static bool check_ref(Check *c, const Step *s, Ref *r, bool written)
             return step_fail(c, s, "a gradient can be added to, not read");
         if (!check_leaf_ref(c, s, r))
             return false;
-        if (c->p->param[c->param_group[r->leaf[0]]].frozen)
+        if (c->p->param[c->param.group[r->leaf[0]]].frozen)
             return step_failf(c, s, "'%s' is frozen and has no gradient", r->pattern);
         return true;
     case REF_TABLE:
