@@ -29,7 +29,13 @@ static int64_t recompute_cost(const Graph *f, const Node *n)
     case OP_matmul: {
         Type    a = f->node[node_in(f, n)[0]].type;
         int64_t k = a.shape.dim[a.shape.rank - (n->a.matmul.ta ? 2 : 1)];
-        return numel * k * 2 * 3 / 100; /* flops * 60 GB/s / 8 Tflop/s bytes, in quarters */
+        int64_t flops = numel * k * 2 * 3 / 100; /* flops * 60 GB/s / 8 Tflop/s bytes, in quarters */
+        for (uint32_t i = 0; i < 2; i++) {       /* a weight matrix is streamed once more */
+            const Node *w = &f->node[node_in(f, n)[i]];
+            if (w->op == OP_param)
+                flops += 2 * 4 * shape_numel(w->type.shape);
+        }
+        return flops;
     }
     case OP_softmax:
         return 8 * numel;

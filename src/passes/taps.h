@@ -18,7 +18,8 @@ typedef struct {
 
 /* How the backward direction reads a value. */
 typedef struct {
-    bool weight; /* by nodes that lead to gradients of parameters only: they run on the CPU, the value is in memory anyway */
+    bool weight; /* by the CPU: nodes that lead to gradients of parameters only, operations without an engine form; the
+                    value is in memory anyway */
     bool other;
 } TapRead;
 

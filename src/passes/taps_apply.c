@@ -126,7 +126,7 @@ static void decide(Border *x)
         for (uint32_t i = 0; i < b->node[v].in_count && !x->twin[v]; i++) {
             ValueId u = x->twin[node_arg(b, v, i)];
             required[u] = u != 0;
-            if (weight[v])
+            if (weight[v] || !op_info[b->node[v].op].has_mil) /* read by the CPU */
                 read[u].weight = true;
             else
                 read[u].other = true;
@@ -266,7 +266,7 @@ static void cross_graph(Module *m, Graph *g, Arena *scratch)
             if (g->node[u].role != ROLE_FWD || g->node[u].type.dtype == DT_NONE)
                 continue;
             any = required[u] = true;
-            if (weight[v])
+            if (weight[v] || !op_info[g->node[v].op].has_mil) /* read by the CPU */
                 read[u].weight = true;
             else
                 read[u].other = true;
