@@ -43,7 +43,7 @@ static void mil_yyerror(const Span *loc, MilParse *p, const char *message);
 
 %nterm <AstType *> type
 %nterm <AstValue *> value
-%nterm <AstValues> values values1 names
+%nterm <AstValues> values values1 names names1
 %nterm <AstArg *> arg
 %nterm <AstArgs> args args1 attributes
 %nterm <AstParam *> param
@@ -116,9 +116,9 @@ value: "a name"[name]       { $$ = ast_name(p, @$, $name); }
     | type "'('" value[v] "')'"        { $$ = ast_value(p, AST_TYPED, @$); $$->u.typed.type = $type; $$->u.typed.value = $v; }
     | "'BLOBFILE'" "'('" args "')'" { $$ = ast_value(p, AST_BLOBFILE, @$); $$->u.args = $args; }
 ;
-names: %empty               { $$ = (AstValues){0}; }
-    | "a name"[n]           { AstValue *v = ast_name(p, @n, $n); $$ = (AstValues){v, v, 1}; }
-    | names "','" "a name"[n] { $$ = $1; AST_APPEND($$, ast_name(p, @n, $n)); $$.count++; }
+names: %empty { $$ = (AstValues){0}; } | names1;
+names1: "a name"[n]             { AstValue *v = ast_name(p, @n, $n); $$ = (AstValues){v, v, 1}; }
+    | names1 "','" "a name"[n]  { AstValue *v = ast_name(p, @n, $n); $$ = $1; AST_APPEND($$, v); $$.count++; }
 ;
 %%
 /* Only for exhausted memory; mil_parse() reports that by the return value. */

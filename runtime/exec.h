@@ -24,18 +24,20 @@
 #ifndef ANEL_RUNTIME_EXEC_H
 #define ANEL_RUNTIME_EXEC_H
 
+#include "device.h"
 #include "plan/plan.h"
-#include "runtime/device.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 typedef struct Exec Exec;
 
-/* Memory for parameters and gradients: exec_floats() floats each, 64-byte aligned, zeroed or holding what an earlier run
- * left there (a mapped file). Each may be NULL: then the executor allocates it. Never freed by the executor. */
 typedef struct {
+    /* Memory for parameters and gradients: exec_floats() floats each, 64-byte aligned, zeroed or holding what an earlier
+     * run left there (a mapped file). NULL: the executor allocates it. Never freed by the executor. */
     float *param, *grad;
+    /* The device was opened with wide_ports: surfaces hold fp64, nothing is rounded or clamped on the way. */
+    bool wide_ports;
 } ExecOptions;
 
 /* Length of the parameter slab, and of the gradient slab, which has the same layout: parameters by id, each starting on

@@ -146,9 +146,13 @@ Val emit_use(Emit *e, ValueId v)
         *x = (Val){.name = mil_half(e->t, n->a.constant.splat), .shape = emit_shape((Shape){0}), .scalar = true};
     else if (x->leaf)
         x->name = emit_leaf(e, x->leaf, x->shape, false);
-    else if (is_constant_leaf(n))
+    else if (n->op == OP_param || n->op == OP_const)
         *x = (Val){.name = emit_leaf(e, v, emit_shape(n->type.shape), false), .shape = emit_shape(n->type.shape)};
-    else
+    else if (is_constant(e->g, v)) { /* a view of a constant is made where it is read */
+        emit_node(e, v);
+        if (!x->name)
+            return emit_use(e, v);
+    } else
         bug("value %u is used before it is computed", v);
     return *x;
 }

@@ -284,7 +284,7 @@ static bool lower_program(Scope *s, uint32_t number)
             output[outputs++] = v;
         for (uint32_t k = 0; k < s->g->node[v].in_count; k++) {
             ValueId u = node_arg(s->g, v, k);
-            if (s->part.program[u] != number && !is_constant_leaf(&s->g->node[u]))
+            if (s->part.program[u] != number && !is_constant(s->g, u))
                 want(s, u);
         }
     }
@@ -369,6 +369,45 @@ static void scope_start(Scope *s)
     s->stacked = NEW_N(a, bool, s->g->count);
 }
 
+/* Does anything but `reader` (and views) read `v`? */
+static bool read_elsewhere(const Graph *g, ValueId v, ValueId reader)
+{
+    for (ValueId w = v + 1; w < g->count; w++)
+        for (uint32_t k = 0; k < g->node[w].in_count; k++)
+            if (w != reader && node_arg(g, w, k) == v && g->node[w].op != OP_reshape)
+                return true;
+    for (uint32_t i = 0; i < g->outs; i++)
+        if (g->out[i] == v)
+            return true;
+    return false;
+}
+
+/* Add `x` to the gradient `to`. What is computed for the gradient alone goes there directly; sums are added term by term,
+ * so that a tied embedding needs no second table. */
+static void accumulate(Scope *s, ValueId reader, ValueId x, Ref to)
+{
+    const Graph *g = s->g;
+    ValueId      root = storage(g, x);
+    const Node  *n = &g->node[root];
+    bool computed = n->device != DEV_ANE && !is_constant(g, root) && n->op != OP_input && n->op != OP_proj &&
+                    n->op != OP_state && n->op != OP_cast;
+    if (computed && !s->loc[root].has32 && !s->loc[root].has16 && !read_elsewhere(g, root, reader)) {
+        to.shape = shape_at(s, root);
+        if (n->op == OP_add) {
+            accumulate(s, root, node_arg(g, root, 0), to);
+            accumulate(s, root, node_arg(g, root, 1), to);
+        } else
+            add_op(s, root, to);
+        return;
+    }
+    Ref   from = cpu_ref(s, x);
+    Step *st = add_step(s->b, list_of(s, &g->node[reader]), STEP_OP);
+    st->op = "reshape";
+    st->out = refs(s->b, &to, 1);
+    st->in = refs(s->b, &from, 1);
+    st->outs = st->ins = 1;
+}
+
 /* Sinks and results of a graph: everything else is made on demand. State updates come last, so that all reads are done. */
 static void lower_graph(Scope *s)
 {
@@ -390,27 +429,7 @@ static void lower_graph(Scope *s)
                 add_move(s->b, list_of(s, n), to, cpu_ref(s, x));
                 continue;
             }
-            ValueId root = storage(g, x);
-            const Node *src = &g->node[root];
-            bool fresh = !s->loc[root].has32 && !s->loc[root].has16 && src->device != DEV_ANE && !is_constant_leaf(src) &&
-                         src->op != OP_input && src->op != OP_proj && src->op != OP_state && src->op != OP_cast;
-            if (fresh) { /* computed for the gradient alone: add it there directly */
-                to.shape = shape_at(s, root);
-                bool shared = false;
-                for (ValueId w = root + 1; w < g->count && !shared; w++)
-                    for (uint32_t k = 0; k < g->node[w].in_count; k++)
-                        shared |= w != v && node_arg(g, w, k) == root && g->node[w].op != OP_reshape;
-                if (!shared) {
-                    add_op(s, root, to);
-                    continue;
-                }
-            }
-            Ref   from = cpu_ref(s, x);
-            Step *st = add_step(s->b, list_of(s, n), STEP_OP);
-            st->op = "reshape";
-            st->out = refs(s->b, &to, 1);
-            st->in = refs(s->b, &from, 1);
-            st->outs = st->ins = 1;
+            accumulate(s, v, x, to);
         }
 }
 

@@ -349,6 +349,8 @@ static void mil_reshape(Emit *e, const Node *n, ValueId v)
 {
     ValueId  u = arg(e, n, 0);
     MilShape s = emit_shape(n->type.shape);
+    if (!e->val[u].name && e->g->node[u].op == OP_reshape && is_constant(e->g, u))
+        mil_reshape(e, &e->g->node[u], u); /* views of views of a constant */
     Val      x = e->val[u];
     ValueId  leaf = is_tensor_leaf(e, u) ? u : x.leaf;
     if (leaf) { /* a view of a constant is the constant laid out differently */
@@ -390,9 +392,7 @@ static void mil_broadcast(Emit *e, const Node *n, ValueId v)
     for (uint32_t i = 0; i < have.rank; i++)
         natural &= have.dim[i] == want.dim[i] || have.dim[i] == 1;
     if (natural) {
-        Val x = is_tensor_leaf(e, u) || e->g->node[u].op == OP_const ? emit_use(e, u) : e->val[u];
-        if (x.leaf && !x.name)
-            x = emit_use(e, u);
+        Val x = emit_use(e, u);
         x.leaf = 0;
         e->val[v] = x;
         return;

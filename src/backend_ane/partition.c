@@ -12,14 +12,18 @@
 
 #include <string.h>
 
-bool is_constant_leaf(const Node *n)
+bool is_constant(const Graph *g, ValueId v)
 {
+    const Node *n = &g->node[v];
+    while (n->op == OP_reshape || n->op == OP_broadcast || (n->op == OP_transpose && n->type.shape.rank == 2))
+        n = &g->node[node_in(g, n)[0]];
     return n->op == OP_param || n->op == OP_const;
 }
 
-static bool on_ane(const Node *n)
+static bool on_ane(const Graph *g, ValueId v)
 {
-    return n->device == DEV_ANE && !is_constant_leaf(n) && n->op != OP_input;
+    const Node *n = &g->node[v];
+    return n->device == DEV_ANE && n->op != OP_input && !is_constant(g, v);
 }
 
 /* Earliest level of every node. For CPU nodes: the number of programs that must have ended. */
@@ -32,7 +36,7 @@ static void early(const Graph *g, uint32_t *level)
             ValueId     u = node_arg(g, v, k);
             const Node *s = &g->node[u];
             uint32_t    from = level[u];
-            if (on_ane(s) && (!on_ane(n) || s->role != n->role))
+            if (on_ane(g, u) && (!on_ane(g, v) || s->role != n->role))
                 from++;
             if (from > l)
                 l = from;
@@ -50,15 +54,15 @@ static void late(const Graph *g, uint32_t *level, uint32_t *bound)
         bound[g->out[i]] = level[g->out[i]];
     for (ValueId v = g->count; v-- > 1;) {
         const Node *n = &g->node[v];
-        if (on_ane(n) && bound[v] != UINT32_MAX && bound[v] > level[v])
+        if (on_ane(g, v) && bound[v] != UINT32_MAX && bound[v] > level[v])
             level[v] = bound[v];
         for (uint32_t k = 0; k < n->in_count; k++) {
             ValueId     u = node_arg(g, v, k);
             const Node *s = &g->node[u];
-            if (!on_ane(s))
+            if (!on_ane(g, u))
                 continue;
             /* A reader off the ANE, or of the other direction, wants the value no later than it was planned. */
-            uint32_t b = on_ane(n) && s->role == n->role ? level[v] : level[u];
+            uint32_t b = on_ane(g, v) && s->role == n->role ? level[v] : level[u];
             if (b < bound[u])
                 bound[u] = b;
         }
@@ -79,7 +83,7 @@ Partition partition(Arena *a, const Graph *g)
     for (uint32_t role = ROLE_FWD; role <= ROLE_BWD; role++)
         for (uint32_t l = 0; l <= top; l++)
             for (ValueId v = 1; v < g->count; v++)
-                if (on_ane(&g->node[v]) && level[v] == l && g->node[v].role == (Role)role) {
+                if (on_ane(g, v) && level[v] == l && g->node[v].role == (Role)role) {
                     if (!number[l * 2 + role])
                         number[l * 2 + role] = ++p.programs;
                     p.program[v] = number[l * 2 + role];

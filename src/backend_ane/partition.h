@@ -14,7 +14,8 @@ typedef struct {
 
 Partition partition(Arena *a, const Graph *g);
 
-/* A leaf that a program holds as a constant instead of receiving it: parameters, tables, splats. */
-bool is_constant_leaf(const Node *n);
+/* A value that a program makes for itself instead of receiving it: parameters, tables, splats, and views of them
+ * (reshape, broadcast, transpose of a matrix). Whoever reads one gets his own, on either device. */
+bool is_constant(const Graph *g, ValueId v);
 
 #endif

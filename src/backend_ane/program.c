@@ -90,7 +90,7 @@ static void find_inputs(Arena *a, const Graph *g, const Partition *part, uint32_
             continue;
         for (uint32_t k = 0; k < g->node[v].in_count; k++) {
             ValueId u = node_arg(g, v, k);
-            if (part->program[u] != number && !is_constant_leaf(&g->node[u]) && !seen[u]) {
+            if (part->program[u] != number && !is_constant(g, u) && !seen[u]) {
                 seen[u] = true;
                 port_add(a, p, g, u);
             }
