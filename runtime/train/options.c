@@ -1,6 +1,6 @@
 /* options.c: the options of `anerun PLAN` as a table, from which both parsing and --help are made.
  *
- * Many options are short names for settings (train.def): they are rows with a key, and become overrides in the order
+ * Many options are short names for settings (settings.def): they are rows with a key, and become overrides in the order
  * given, so that of `--steps 10 --set steps=20` the last one wins. Their values are checked where settings are. */
 #include "runtime/train/options.h"
 

@@ -1,6 +1,6 @@
 /* settings.c: the settings of a run as a table of fields; see settings.h.
  *
- * train.def names every key with its kind and default; the table below adds what only the runtime needs: where the value
+ * settings.def names every key with its kind and default; the table below adds what only the runtime needs: where the value
  * lives in Settings, its range, and the words of a choice. Both are in the same order, so row i of one is row i of the
  * other; settings_default() checks that they agree. */
 #include "runtime/train/settings.h"
@@ -27,7 +27,7 @@ static const struct {
 #define KIND_COUNT  COUNT_KIND
 #define KIND_NUMBER NUMBER
 #define KEY(k, kind, value, text) {k, KIND_##kind, value, text},
-#include "plan/train.def"
+#include "settings.def"
 };
 
 typedef struct {
@@ -79,7 +79,7 @@ static const Field field[] = {
     RANGE("keep", keep, 0, 1e9),
 };
 
-_Static_assert(COUNT(row) == COUNT(field), "every row of train.def needs a field");
+_Static_assert(COUNT(row) == COUNT(field), "every row of settings.def needs a field");
 
 uint32_t settings_count(void)
 {
@@ -194,11 +194,11 @@ void settings_default(Settings *s)
     Buf    err = {0};
     for (uint32_t i = 0; i < COUNT(row); i++) {
         if (strcmp(row[i].key, field[i].key) != 0)
-            bug("train.def and settings.c disagree at row %u: '%s', '%s'", (unsigned)i, row[i].key, field[i].key);
+            bug("settings.def and settings.c disagree at row %u: '%s', '%s'", (unsigned)i, row[i].key, field[i].key);
         if (row[i].kind == TEXT) { /* a literal, which needs no copy */
             memcpy((char *)s + field[i].at, &row[i].fallback, sizeof row[i].fallback);
         } else if (!settings_set(s, a, row[i].key, row[i].fallback, &err)) {
-            bug("train.def: %s", err.data);
+            bug("settings.def: %s", err.data);
         }
     }
     buf_free(&err);

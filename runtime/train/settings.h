@@ -1,4 +1,4 @@
-/* settings.h: the settings of a training run, from the table src/plan/train.def.
+/* settings.h: the settings of a training run, from the table settings.def.
  *
  * Values come in three layers, later ones winning: the defaults of the table, the plan's `train` section, and
  * `--set key=value` on the command line. Each value is checked alone when it is set (kind, range, spelling of key and
