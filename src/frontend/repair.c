@@ -367,31 +367,6 @@ static bool closing(Repair *r, Token *t)
 
 /* ---- words ---- */
 
-static const struct {
-    const char *word;
-    int         kind; /* what it becomes; 0: dropped */
-    const char *what, *ours;
-} habits[] = {
-    {"let", 0, "names are bound without 'let'", "x = ..."},
-    {"var", 0, "names are bound without 'var'", "x = ..."},
-    {"val", 0, "names are bound without 'val'", "x = ..."},
-    {"auto", 0, "names are bound without 'auto'", "x = ..."},
-    {"pub", 0, "everything is public", ""},
-    {"export", 0, "everything is public", ""},
-    {"def", TOK_FN, "functions are declared with 'fn'", "fn"},
-    {"func", TOK_FN, "functions are declared with 'fn'", "fn"},
-    {"function", TOK_FN, "functions are declared with 'fn'", "fn"},
-    {"layer", TOK_BLOCK, "functions with parameters are declared with 'block'", "block"},
-    {"module", TOK_BLOCK, "functions with parameters are declared with 'block'", "block"},
-    {"class", TOK_MODEL, "models are declared with 'model'", "model"},
-    {"struct", TOK_MODEL, "models are declared with 'model'", "model"},
-    {"import", TOK_USE, "files are included with 'use'", "use"},
-    {"include", TOK_USE, "files are included with 'use'", "use"},
-    {"weight", TOK_PARAM, "parameters are declared with 'param'", "param"},
-    {"parameter", TOK_PARAM, "parameters are declared with 'param'", "param"},
-    {"loop", TOK_REPEAT, "repetition is written 'repeat'", "repeat"},
-};
-
 /* Two words in a row at the start of a statement: the first should be a keyword. False: drop it. */
 static bool first_word(Repair *r, Token *t)
 {
@@ -407,15 +382,14 @@ static bool first_word(Repair *r, Token *t)
     if (next == TOK_LBRACE && r->prev.kind == TOK_RBRACE) {
         suggest(&s, "else");
     } else if (next == TOK_IDENT || next == TOK_STRING) {
-        for (size_t k = 0; k < COUNT(habits); k++) {
-            if (strcmp(word, habits[k].word) != 0 || (next == TOK_STRING && habits[k].kind != TOK_USE))
-                continue;
-            Diag *d = diag_error(r->p->ds, "E0106", t->at, "%s", habits[k].what);
-            if (habits[k].kind)
-                diag_label(d, t->at, "write '%s'", habits[k].ours);
+        const Habit *h = habit_of(word);
+        if (h && (next == TOK_IDENT || h->kind == TOK_USE)) {
+            Diag *d = diag_error(r->p->ds, "E0106", t->at, "%s", h->what);
+            if (h->kind)
+                diag_label(d, t->at, "write '%s'", h->ours);
             else
                 diag_label(d, t->at, "remove it");
-            t->kind = habits[k].kind;
+            t->kind = h->kind;
             return t->kind != 0;
         }
         for (uint32_t k = 0; keyword_name(k); k++) {
