@@ -27,6 +27,9 @@ typedef enum { REDUCE_STRICT, REDUCE_LENIENT } ReduceMode; /* reduce_sum: fp16 p
 typedef struct {
     Numerics   numerics;
     ReduceMode reduce; /* ignored with NUMERICS_EXACT */
+    /* With NUMERICS_EXACT on a device that has it: fp16 and fp32 ports become PORT_F64, so that nothing is rounded at the
+     * boundary either. */
+    bool wide_ports;
 } DeviceOptions;
 
 /* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. */
@@ -36,7 +39,8 @@ typedef struct {
     size_t      len;
 } DeviceFile;
 
-typedef enum { PORT_F16, PORT_F32, PORT_I32, PORT_I8, PORT_U8, PORT_I16, PORT_U16, PORT_BOOL } PortType;
+/* fp16 and so on as little-endian bytes; PORT_BOOL is one byte, 0 or 1. */
+typedef enum { PORT_F16, PORT_F32, PORT_I32, PORT_I8, PORT_U8, PORT_I16, PORT_U16, PORT_BOOL, PORT_F64 } PortType;
 
 typedef struct {
     const char *name;
@@ -51,6 +55,10 @@ typedef struct {
     Port       *input, *output;
     uint32_t    inputs, outputs;
 } ProgramFunction;
+
+/* Bytes of one element. */
+size_t port_elem_bytes(PortType type);
+const char *port_type_name(PortType type); /* "fp16" */
 
 enum { SURFACE_ALIGN = 65536 }; /* allocations are rounded up to this (facts 4.3) */
 

@@ -219,6 +219,15 @@ static bool check_shape(Verifier *c, const Node *n, const bool *stack)
     return true;
 }
 
+/* Results of regions are found by position; only those of entries are asked for by name. */
+static bool is_entry(const Verifier *c)
+{
+    for (uint32_t i = 0; i < c->m->entries; i++)
+        if (c->m->entry[i].graph == c->g->id)
+            return true;
+    return false;
+}
+
 static bool check_results(Verifier *c)
 {
     const Graph *g = c->g;
@@ -227,7 +236,7 @@ static bool check_results(Verifier *c)
     for (uint32_t i = 0; i < g->outs; i++) {
         if (g->out[i] == 0 || g->out[i] >= g->count || g->node[g->out[i]].type.dtype == DT_NONE)
             ok = fail(c, "V12", "result %u is no value of the graph", i);
-        for (uint32_t k = 0; g->out_name[i] && k < i; k++)
+        for (uint32_t k = 0; g->out_name[i] && k < i && is_entry(c); k++)
             if (g->out_name[k] == g->out_name[i])
                 ok = fail(c, "V12", "two results are called '%s'", name(c, g->out_name[i]));
     }

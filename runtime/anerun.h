@@ -1,0 +1,11 @@
+/* anerun.h: the sub-commands of anerun. Each takes the arguments from its own name on and returns the exit status. */
+#ifndef ANEL_RUNTIME_ANERUN_H
+#define ANEL_RUNTIME_ANERUN_H
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+typedef int Command(int argc, char **argv);
+
+Command cmd_mil;
+
+#endif

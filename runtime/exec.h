@@ -1,0 +1,125 @@
+/* exec.h: runs the entries of a plan.
+ *
+ * exec_open() allocates everything a plan needs once: parameters and gradients (fp32), states, buffers, surfaces, tables,
+ * scratch memory. exec_init_params() or the caller fills the parameters; exec_bake() makes weight files of them and
+ * compiles the programs; then forward and backward may run any number of times. Weights are part of compiled programs,
+ * so after a change of parameters the programs compute with the old ones until the next exec_bake().
+ *
+ *     Exec *e = exec_open(plan, dir, device, NULL, &err);
+ *     exec_init_params(e, seed);
+ *     uint32_t loss = exec_entry(e, "loss");
+ *     for (;;) {
+ *         exec_bake(e, loss, EXEC_FORWARD | EXEC_BACKWARD, &err);
+ *         exec_zero_grads(e);
+ *         for (each microbatch) {
+ *             fill exec_input(e, loss, k) for every k
+ *             exec_forward(e, loss, &err);      reads *(const float *)exec_result(e, loss, 0)
+ *             exec_backward(e, loss, &err);     adds to the gradients
+ *         }
+ *         update exec_param(e, id)->value from ->grad
+ *     }
+ *
+ * Functions that can fail return false or NULL and append a sentence to `err`. One thread at a time; only BLAS runs in
+ * parallel, and results do not depend on timing. */
+#ifndef ANEL_RUNTIME_EXEC_H
+#define ANEL_RUNTIME_EXEC_H
+
+#include "device.h"
+#include "plan/plan.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Exec Exec;
+
+typedef struct {
+    /* Memory for parameters and gradients: exec_floats() floats each, 64-byte aligned, zeroed or holding what an earlier
+     * run left there (a mapped file). NULL: the executor allocates it. Never freed by the executor. */
+    float *param, *grad;
+    /* The device was opened with wide_ports: surfaces hold fp64, nothing is rounded or clamped on the way. */
+    bool wide_ports;
+} ExecOptions;
+
+/* Length of the parameter slab, and of the gradient slab, which has the same layout: parameters by id, each starting on
+ * a multiple of 16 floats, gaps between them zero. Gradients of frozen parameters have a place but are never touched. */
+size_t exec_floats(const Plan *p);
+
+/* `p` is resolved (plan_open does that) and outlives the executor, as does `d`. `options` may be NULL. */
+Exec *exec_open(const Plan *p, const char *plan_dir, Device *d, const ExecOptions *options, Buf *err);
+void  exec_close(Exec *e); /* NULL is fine */
+
+/* ---- parameters and states ---- */
+typedef struct {
+    const char      *path;  /* "layers.3.attention.wq.weight" */
+    const PlanParam *group; /* shape, decay, frozen, lr, import */
+    int32_t          index; /* of the loop: plan_path(a, group->import, index) is the name in a checkpoint */
+    size_t           numel;
+    float           *value;
+    float           *grad; /* not to be touched when group->frozen */
+} ExecParam;
+typedef struct {
+    const char      *path;
+    const PlanState *group; /* shape, type */
+    int32_t          index;
+    size_t           numel;
+    void            *value; /* float or int32_t */
+} ExecState;
+
+uint32_t         exec_params(const Exec *e); /* ids are 0 .. exec_params() - 1, in the plan's order */
+const ExecParam *exec_param(const Exec *e, uint32_t id);
+uint32_t         exec_states(const Exec *e);
+const ExecState *exec_state(const Exec *e, uint32_t id);
+
+/* Initial values: element i of a parameter is drawn from rng_key(seed, path) with counter i. States are set by
+ * exec_reset_states(), in the same way; exec_open() resets them with seed 0. */
+void exec_init_params(Exec *e, uint64_t seed);
+void exec_reset_states(Exec *e, uint64_t seed);
+/* Clear the gradients of all trained parameters, and exec_overflowed(). */
+void exec_zero_grads(Exec *e);
+
+/* ---- programs ---- */
+enum { EXEC_FORWARD = 1, EXEC_BACKWARD = 2 };
+/* Compile what the entry's `parts` run: for every instance whose parameters changed since its last compilation, make
+ * weight files in memory and compile. Weights beyond fp16's range become +-65504 and are counted. */
+bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err);
+/* How many compilations exec_bake() would do now (it hashes the parameters), and how many it does when every trained
+ * parameter has changed: for keeping within a budget. */
+uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts);
+uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts);
+
+/* ---- entries ---- */
+enum { EXEC_NO_ENTRY = UINT32_MAX };
+uint32_t exec_entry(const Exec *e, const char *name); /* index into Plan.entry, or EXEC_NO_ENTRY */
+/* Where input k goes: dense, int32_t for IN_TOKENS and IN_INT, float for IN_REAL and IN_LOSS_SCALE (one number, the
+ * gradient of the result). Values stay until they are overwritten. */
+void *exec_input(Exec *e, uint32_t entry, uint32_t k);
+/* Result k of the last exec_forward(): dense, type and shape as in Plan.buffer[result.buffer]. */
+const void *exec_result(const Exec *e, uint32_t entry, uint32_t k);
+
+/* Run the steps. Token ids out of range and programs that were never baked are errors. */
+bool exec_forward(Exec *e, uint32_t entry, Buf *err);
+bool exec_backward(Exec *e, uint32_t entry, Buf *err); /* after exec_forward() of the same entry */
+
+/* True if since the last exec_zero_grads() a backward pass met a value that is not finite, or clamped one that fp16
+ * cannot hold, on its way to or from the device: the gradients are worthless. */
+bool exec_overflowed(const Exec *e);
+
+/* ---- what it cost ---- */
+typedef enum { EXEC_DEVICE, EXEC_OPS, EXEC_MOVES, EXEC_BAKE, EXEC_COMPILE, EXEC_CLASSES } ExecClass;
+extern const char *const exec_class_name[EXEC_CLASSES]; /* "device", "cpu ops", ... */
+typedef struct {
+    uint64_t evals;             /* programs run */
+    uint64_t compiles;          /* programs compiled */
+    uint64_t reused;            /* instances exec_bake() found unchanged */
+    uint64_t clamped;           /* values beyond fp16 moved to the device */
+    uint64_t nonfinite;         /* NaN moved to the device; infinities and NaN moved from it */
+    uint64_t saturated_weights; /* weights beyond fp16, over all bakes */
+    double   seconds[EXEC_CLASSES];
+} ExecCounters;
+const ExecCounters *exec_counters(const Exec *e); /* since exec_open() */
+/* Time per operation and per program, the largest first, as a table for people. */
+void exec_profile(const Exec *e, Buf *out);
+/* Bytes of all memory the executor holds, slabs given by the caller included. */
+size_t exec_bytes(const Exec *e);
+
+#endif

@@ -1,0 +1,286 @@
+/* host.c: the host device: device.h on the CPU, with MIL text as its only input.
+ *
+ * Compiling parses and checks the text, plans memory and keeps the list of kernel calls. A request holds pointers for every
+ * value; evaluating it reads the input surfaces, runs the calls in order and writes the output surfaces. Evaluation
+ * allocates nothing, unless the device's slab has grown since, which changes the pointers. */
+#include "host/host.h"
+#include "host/kernel.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    Program   base;
+    Arena    *arena;
+    HostFunc *fn;
+    Owned     owned;
+} HostProgram;
+
+typedef struct {
+    Surface base;
+    void   *bytes;
+} HostSurface;
+
+typedef struct {
+    Request           base;
+    HostDevice       *device;
+    const HostFunc   *fn;
+    const ProgramFunction *ports;
+    HostSurface     **input, **output;
+    void             *slab; /* the slab `data` points into */
+    void            **data; /* by value id */
+} HostRequest;
+
+/* ---- device and surfaces -------------------------------------------------------------------------------------- */
+
+static Device *host_open(const DeviceOptions *options, Buf *err)
+{
+    (void)err;
+    HostDevice *d = xcalloc(1, sizeof *d);
+    d->base.driver = &host_driver;
+    if (options)
+        d->options = *options;
+    d->real = d->options.numerics == NUMERICS_EXACT ? sizeof(double) : sizeof(float);
+    return &d->base;
+}
+
+static void host_close(Device *base)
+{
+    HostDevice *d = (HostDevice *)base;
+    free(d->slab);
+    free(d);
+}
+
+static Surface *host_surface_new(Device *d, size_t bytes, Buf *err)
+{
+    HostSurface *s = xcalloc(1, sizeof *s);
+    s->base = (Surface){d->driver, bytes};
+    s->bytes = calloc(bytes, 1);
+    if (s->bytes)
+        return &s->base;
+    buf_printf(err, "no memory for a surface of %zu bytes\n", bytes);
+    free(s);
+    return NULL;
+}
+
+static void host_surface_free(Surface *base)
+{
+    HostSurface *s = (HostSurface *)base;
+    free(s->bytes);
+    free(s);
+}
+
+static void *host_surface_lock(Surface *base, bool write)
+{
+    (void)write;
+    return ((HostSurface *)base)->bytes;
+}
+
+static void host_surface_unlock(Surface *base, bool write)
+{
+    (void)base, (void)write;
+}
+
+/* ---- programs ------------------------------------------------------------------------------------------------- */
+
+static PortType port_type(const HostDevice *d, DType t)
+{
+    switch (t) {
+    case DT_F16:
+    case DT_F32:
+        if (d->options.numerics == NUMERICS_EXACT && d->options.wide_ports)
+            return PORT_F64;
+        return t == DT_F16 ? PORT_F16 : PORT_F32;
+    case DT_I8:
+        return PORT_I8;
+    case DT_U8:
+        return PORT_U8;
+    case DT_I16:
+        return PORT_I16;
+    case DT_U16:
+        return PORT_U16;
+    case DT_BOOL:
+        return PORT_BOOL;
+    default:
+        return PORT_I32;
+    }
+}
+
+static Port *make_ports(Arena *a, const HostDevice *d, Value *const *value, uint32_t n)
+{
+    Port *port = NEW_N(a, Port, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        const MilType *t = &value[i]->type;
+        port[i] = (Port){.name = value[i]->name, .type = port_type(d, t->dtype), .rank = t->rank};
+        memcpy(port[i].dim, t->dim, t->rank * sizeof *t->dim);
+        port[i].bytes = (size_t)type_elems(t) * port_elem_bytes(port[i].type);
+    }
+    return port;
+}
+
+static void host_program_free(Program *base)
+{
+    HostProgram *p = (HostProgram *)base;
+    for (uint32_t i = 0; i < p->owned.count; i++)
+        free(p->owned.item[i]);
+    arena_free(p->arena);
+    free(p);
+}
+
+static bool build(HostProgram *p, const HostDevice *d, Diags *ds, const char *name, uint32_t source, const MilFile *file, size_t files, Buf *err)
+{
+    Func    *fn;
+    uint32_t count;
+    if (!mil_check(p->arena, ds, source, file, (uint32_t)files, &fn, &count)) {
+        diags_render(ds, err);
+        return false;
+    }
+    p->base.functions = count;
+    p->base.function = NEW_N(p->arena, ProgramFunction, count);
+    p->fn = NEW_N(p->arena, HostFunc, count);
+    for (uint32_t i = 0; i < count; i++) {
+        Buf why = {0};
+        p->base.function[i] = (ProgramFunction){fn[i].name, make_ports(p->arena, d, fn[i].input, fn[i].inputs),
+                                                make_ports(p->arena, d, fn[i].output, fn[i].outputs), fn[i].inputs, fn[i].outputs};
+        bool ok = host_plan(p->arena, d, &fn[i], &p->owned, &p->fn[i], &why);
+        if (!ok)
+            buf_printf(err, "%s: error: %s\n", name, why.data);
+        buf_free(&why);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static Program *host_compile(Device *base, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files, Buf *err)
+{
+    if (len > MIL_TEXT_MAX || files > UINT32_MAX) {
+        buf_printf(err, "%s: error: the text has %zu bytes, at most %d are accepted\n", name, len, MIL_TEXT_MAX);
+        return NULL;
+    }
+    HostProgram *p = xcalloc(1, sizeof *p);
+    Arena       *scratch = arena_new();
+    p->base.driver = base->driver;
+    p->base.device = base;
+    p->arena = arena_new();
+    Sources *sources = sources_new(scratch);
+    uint32_t source = sources_add(sources, name, mil, len);
+    MilFile *view = NEW_N(scratch, MilFile, files + 1);
+    for (size_t i = 0; i < files; i++)
+        view[i] = (MilFile){file[i].path, file[i].data, file[i].len};
+    bool ok = build(p, (HostDevice *)base, diags_new(scratch, sources, name), name, source, view, files, err);
+    arena_free(scratch);
+    if (ok)
+        return &p->base;
+    host_program_free(&p->base);
+    return NULL;
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------------- */
+
+static bool grow_slab(HostDevice *d, size_t bytes, Buf *err)
+{
+    if (bytes <= d->slab_bytes)
+        return true;
+    void *p = malloc(bytes);
+    if (!p) {
+        buf_printf(err, "no memory for %zu bytes of tensors\n", bytes);
+        return false;
+    }
+    free(d->slab);
+    d->slab = p;
+    d->slab_bytes = bytes;
+    return true;
+}
+
+static void bind(HostRequest *r)
+{
+    if (r->slab == r->device->slab && r->slab)
+        return;
+    r->slab = r->device->slab;
+    for (uint32_t i = 0; i < r->fn->fn->values; i++)
+        r->data[i] = r->fn->fixed[i] ? r->fn->fixed[i] : (char *)r->slab + r->fn->offset[i];
+}
+
+static Request *host_request_new(Program *base, uint32_t function, Surface *const *input, Surface *const *output, Buf *err)
+{
+    HostProgram *p = (HostProgram *)base;
+    HostDevice  *d = (HostDevice *)base->device;
+    if (!grow_slab(d, p->fn[function].slab + 1, err))
+        return NULL;
+    const Func  *fn = p->fn[function].fn;
+    HostRequest *r = xcalloc(1, sizeof *r);
+    r->base.driver = base->driver;
+    r->device = d;
+    r->fn = &p->fn[function];
+    r->ports = &base->function[function];
+    r->input = xcalloc(fn->inputs + 1, sizeof *r->input);
+    r->output = xcalloc(fn->outputs + 1, sizeof *r->output);
+    r->data = xcalloc(fn->values + 1, sizeof *r->data);
+    for (uint32_t i = 0; i < fn->inputs; i++)
+        r->input[i] = (HostSurface *)input[i];
+    for (uint32_t i = 0; i < fn->outputs; i++)
+        r->output[i] = (HostSurface *)output[i];
+    return &r->base;
+}
+
+static void host_request_free(Request *base)
+{
+    HostRequest *r = (HostRequest *)base;
+    free(r->input);
+    free(r->output);
+    free(r->data);
+    free(r);
+}
+
+static bool load_input(const HostRequest *r, uint32_t i, bool exact, Buf *err)
+{
+    const Port  *port = &r->ports->input[i];
+    const Value *v = r->fn->fn->input[i];
+    int64_t      n = type_elems(&v->type);
+    if (exact ? kernel_load_exact(port->type, r->input[i]->bytes, n, r->data[v->id])
+              : kernel_load_ane(port->type, r->input[i]->bytes, n, r->data[v->id]))
+        return true;
+    buf_printf(err, "input '%s' holds an integer beyond 2^24, which this device does not represent exactly\n", port->name);
+    return false;
+}
+
+static bool host_eval(Request *base, Buf *err)
+{
+    HostRequest *r = (HostRequest *)base;
+    const Func  *fn = r->fn->fn;
+    bool         exact = r->device->options.numerics == NUMERICS_EXACT;
+    bind(r);
+    for (uint32_t i = 0; i < fn->inputs; i++)
+        if (!load_input(r, i, exact, err))
+            return false;
+    Run run = {r->data, (char *)r->slab + r->fn->scratch, r->device->options.reduce, err, false};
+    for (uint32_t c = 0; c < r->fn->calls && !run.failed; c++) {
+        const Call *call = r->fn->call[c];
+        (exact ? call->op->exact : call->op->ane)(&run, call);
+    }
+    for (uint32_t i = 0; i < fn->outputs && !run.failed; i++) {
+        const Value *v = fn->output[i];
+        int64_t      n = type_elems(&v->type);
+        if (exact)
+            kernel_store_exact(r->ports->output[i].type, r->data[v->id], n, r->output[i]->bytes);
+        else
+            kernel_store_ane(r->ports->output[i].type, r->data[v->id], n, r->output[i]->bytes);
+    }
+    return !run.failed;
+}
+
+const Driver host_driver = {
+    .name = "host",
+    .open = host_open,
+    .close = host_close,
+    .compile = host_compile,
+    .program_free = host_program_free,
+    .surface_new = host_surface_new,
+    .surface_free = host_surface_free,
+    .surface_lock = host_surface_lock,
+    .surface_unlock = host_surface_unlock,
+    .request_new = host_request_new,
+    .request_free = host_request_free,
+    .eval = host_eval,
+};
