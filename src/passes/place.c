@@ -4,8 +4,8 @@
  *   CPU   operations without a MIL form; integers; f32; results of rank 0 or 1 or of one element; more than three axes
  *         beside leading ones ([C,S] maps to [1,C,1,S], [H,D,S] to [1,H,D,S]); an axis longer than AXIS_MAX (so a product
  *         with a vocabulary-sized weight stays on the CPU); products and softmaxes with rows shorter than ROW_MIN (so
- *         decoding one position is the CPU's work); #[place(cpu)] and #[precision(f32)]; values that lead to gradients
- *         of parameters only, which accumulate in f32
+ *         decoding one position is the CPU's work); #[place(cpu)] and #[precision(f32)]; the last steps of parameters'
+ *         gradients (weights.c), which accumulate in f32
  *   ANE   #[place(ane)]; E0703 where a rule above forbids it
  *   ANY   leaves, repeat, proj, and movements of constants and parameters: they are made where they are read
  *
@@ -229,7 +229,7 @@ static bool place_graph(PassCtx *cx, Graph *g, bool is_region)
     p.fixed = NEW_N(cx->scratch, Place, g->count);
     p.made_anywhere = NEW_N(cx->scratch, bool, g->count);
     p.why = NEW_N(cx->scratch, const char *, g->count);
-    p.weight = leads_to_grad_only(cx->scratch, g);
+    p.weight = weight_gradients(cx->scratch, g);
     bool ok = fix(&p);
     if (ok) {
         Place *at = NEW_N(cx->scratch, Place, g->count);

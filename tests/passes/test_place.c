@@ -38,6 +38,23 @@ Test(place, layers_run_on_the_engine_the_rest_does_not)
     rig_free(&r);
 }
 
+Test(place, without_repeats_too)
+{
+    /* The whole backward direction leads to gradients only; that does not make it the CPU's. */
+    Rig r = rig_new();
+    llama_layer(&r, stories);
+    const Graph *g = placed(&r);
+    uint32_t     engine = 0, cpu = 0;
+    for (ValueId v = 1; v < g->count; v++)
+        if (g->node[v].op == OP_matmul && g->node[v].role == ROLE_BWD) {
+            engine += g->node[v].device == DEV_ANE;
+            cpu += g->node[v].device == DEV_CPU;
+        }
+    cr_expect(cpu == 7);
+    cr_expect(engine == 7 + 4 + 1);
+    rig_free(&r);
+}
+
 Test(place, a_small_head_may_run_on_the_engine)
 {
     Rig        r = rig_new();
