@@ -155,7 +155,7 @@ Test(place, impossible_pins_say_why)
         const char *text;
     } cases[] = {
         {{DT_REAL, {1, {64}}}, "'tanh' cannot run on the ANE (fewer than two axes, or a single element)"},
-        {{DT_REAL, {4, {2, 2, 3, 32}}}, "'tanh' cannot run on the ANE (more than three axes)"},
+        {{DT_REAL, {5, {2, 2, 3, 2, 32}}}, "'tanh' cannot run on the ANE (more than four axes)"},
         {{DT_REAL, {2, {20000, 32}}}, "'tanh' cannot run on the ANE (an axis is longer than 16384)"},
         {{DT_F32, {2, {64, 32}}}, "'tanh' cannot run on the ANE (no 32-bit arithmetic)"},
     };
