@@ -243,28 +243,46 @@ void KERNEL(cumsum)(Run *run, const Call *call)
     finish(call, out, p->outer * p->n * p->inner);
 }
 
+/* Neighbouring elements: loops the compiler can vectorise. */
+static void softmax_row(const Real *x, int64_t n, Real *y)
+{
+    Real max = x[0];
+    for (int64_t i = 1; i < n; i++)
+        max = larger(max, x[i]);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = real_exp(x[i] - max);
+    Real sum = sum_row(TERM_X, y, n, 0);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = y[i] / sum;
+}
+
+/* `width` neighbouring columns of [n, inner], side by side. */
+static void softmax_columns(const Real *x, int64_t n, int64_t inner, int64_t width, Real *y)
+{
+    Real max[BLOCK], sum[BLOCK], zero[BLOCK] = {0};
+    max_columns(x, n, inner, width, max);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < width; k++)
+            y[i * inner + k] = real_exp(x[i * inner + k] - max[k]);
+    sum_columns(false, TERM_X, y, n, inner, width, zero, sum);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < width; k++)
+            y[i * inner + k] = y[i * inner + k] / sum[k];
+}
+
 void KERNEL(softmax)(Run *run, const Call *call)
 {
     const AxisPlan *p = &call->plan.axis;
     const Real     *x = operand(run, call, 0);
     Real           *y = result(run, call);
-    for (int64_t o = 0; o < p->outer; o++, x += p->n * p->inner, y += p->n * p->inner)
-        for (int64_t k = 0; k < p->inner; k += BLOCK) {
-            int64_t width = block_width(p, k);
-            Real    max[BLOCK], sum[BLOCK], zero[BLOCK] = {0};
-            max_columns(x + k, p->n, p->inner, width, max);
-            for (int64_t i = 0; i < p->n; i++)
-                for (int64_t j = 0; j < width; j++)
-                    y[i * p->inner + k + j] = real_exp(x[i * p->inner + k + j] - max[j]);
-            if (p->inner == 1)
-                sum[0] = sum_row(TERM_X, y, p->n, 0);
-            else
-                sum_columns(false, TERM_X, y + k, p->n, p->inner, width, zero, sum);
-            for (int64_t i = 0; i < p->n; i++)
-                for (int64_t j = 0; j < width; j++)
-                    y[i * p->inner + k + j] = y[i * p->inner + k + j] / sum[j];
-        }
-    finish(call, result(run, call), p->outer * p->n * p->inner);
+    for (int64_t o = 0; o < p->outer; o++, x += p->n * p->inner, y += p->n * p->inner) {
+        if (p->inner == 1)
+            softmax_row(x, p->n, y);
+        else
+            for (int64_t k = 0; k < p->inner; k += BLOCK)
+                softmax_columns(x + k, p->n, p->inner, block_width(p, k), y + k);
+        finish(call, y, p->n * p->inner);
+    }
 }
 
 /* ---- normalisations ------------------------------------------------------------------------------------------- */

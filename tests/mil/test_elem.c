@@ -95,6 +95,33 @@ Test(mil_elem, one_operand_is_within_one_step_on_every_number)
     }
 }
 
+Test(mil_elem, every_bit_pattern_passes_through_unchanged)
+{
+    static const char text[] = PROGRAM(H("65536") "x", H("65536") "y = identity(x = x);", "y");
+    for (int mode = 0; mode < 2; mode++) {
+        Buf       err = {0};
+        Device   *d = device_open("host", &(DeviceOptions){.numerics = mode ? NUMERICS_EXACT : NUMERICS_ANE}, &err);
+        Program  *p = program_compile(d, "t.mil", text, strlen(text), NULL, 0, &err);
+        Surface  *in = surface_new(d, 131072, &err), *out = surface_new(d, 131072, &err);
+        Request  *r = request_new(p, 0, &in, &out, &err);
+        uint16_t *x = surface_lock(in, true), *y = surface_lock(out, false);
+        for (int i = 0; i < 65536; i++)
+            x[i] = (uint16_t)i;
+        cr_assert(request_eval(r, &err));
+        for (int i = 0; i < 65536; i++) {
+            bool nan = (i & 0x7fff) > 0x7c00;
+            cr_assert(nan ? (y[i] & 0x7fff) > 0x7c00 : y[i] == i, "%04x became %04x", (unsigned)i, y[i]);
+        }
+        surface_unlock(in, true);
+        surface_unlock(out, false);
+        request_free(r);
+        surface_free(in);
+        surface_free(out);
+        program_free(p);
+        device_close(d);
+    }
+}
+
 /* ---- two operands --------------------------------------------------------------------------------------------- */
 
 typedef double Fn2(double x, double y);
