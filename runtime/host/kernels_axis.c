@@ -1,6 +1,7 @@
 /* kernels_axis.c: operations along axes: reductions, softmax, normalisations.
  *
- * The plan views a tensor as [outer, n, inner] and works along n. Scattered axes are first gathered into scratch memory.
+ * The plan views a tensor as [outer, n, inner] and works along n. Scattered axes are first gathered into scratch
+ * memory.
  *
  * Sums of the reduce_ family come in two widths, because nobody knows which one the engine has:
  *   lenient  one wide accumulator;
@@ -70,7 +71,8 @@ static Real sum_row_strict(Term t, const Real *x, int64_t n, Real shift)
 }
 
 /* Sums of `width` neighbouring columns of [n, inner] at `x`. */
-static void sum_columns(bool strict, Term t, const Real *x, int64_t n, int64_t inner, int64_t width, const Real *shift, Real *out)
+static void sum_columns(bool strict, Term t, const Real *x, int64_t n, int64_t inner, int64_t width, const Real *shift,
+                        Real *out)
 {
     Real acc[LANES][BLOCK] = {{0}};
     for (int64_t i = 0; i < n; i++, x += inner) {
@@ -312,7 +314,8 @@ void KERNEL(layer_norm)(Run *run, const Call *call)
             int64_t at = o * p->n * p->inner + k;
             statistics(x + at, p->n, p->inner, epsilon, &mean, &scale);
             for (int64_t i = 0; i < p->n; i++, at += p->inner)
-                y[at] = (Real)(((double)x[at] - mean) * scale * (gamma ? (double)gamma[i] : 1) + (beta ? (double)beta[i] : 0));
+                y[at] = (Real)(((double)x[at] - mean) * scale * (gamma ? (double)gamma[i] : 1) +
+                               (beta ? (double)beta[i] : 0));
         }
     if (p->permute) { /* scatter back: the inverse of the view */
         Real   *out = result(run, call);
@@ -344,7 +347,8 @@ static void channel_norm(Run *run, const Call *call, const Real *mean_of, const 
         } else
             statistics(x, p->inner, 1, epsilon, &mean, &scale);
         for (int64_t k = 0; k < p->inner; k++)
-            y[k] = (Real)(((double)x[k] - mean) * scale * (gamma ? (double)gamma[c] : 1) + (beta ? (double)beta[c] : 0));
+            y[k] =
+                (Real)(((double)x[k] - mean) * scale * (gamma ? (double)gamma[c] : 1) + (beta ? (double)beta[c] : 0));
     }
     finish(call, result(run, call), p->outer * p->n * p->inner);
 }
