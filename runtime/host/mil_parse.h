@@ -14,7 +14,7 @@ typedef struct {
     AstProgram *program;
 } MilParse;
 
-/* Append to one of the linked lists of the tree. */
+/* Append to one of the linked lists of the tree; `item` is a variable. */
 #define AST_APPEND(list, item) \
     ((list).last ? (void)((list).last->next = (item)) : (void)((list).first = (item)), (list).last = (item))
 

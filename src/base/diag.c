@@ -1,7 +1,9 @@
 /* diag.c: collecting and rendering diagnostics; see diag.h.
  *
  * Labels are drawn below their source line. Labels of one line share one caret row when only the last of them carries
- * text; otherwise each further text gets a row of its own, left of nothing else, so that rows never overlap. */
+ * text; otherwise each further text gets a row of its own, left of nothing else, so that rows never overlap. When the
+ * place of the message is on a line without labels (a ';' is missing at the end of the line before), that line is shown
+ * too. Bytes a terminal would act upon are shown as '?'. */
 #include "base/diag.h"
 
 #include <jansson.h>
@@ -135,7 +137,7 @@ static void draw_line(Buf *out, int gutter, const Source *f, uint32_t line)
     const char *text = source_line(f, line, &len);
     buf_printf(out, "%*u | ", gutter, line);
     for (size_t i = 0; i < len; i++)
-        buf_putc(out, text[i] == '\t' ? ' ' : text[i]);
+        buf_putc(out, text[i] == '\t' ? ' ' : (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i]);
     buf_putc(out, '\n');
 }
 
@@ -148,6 +150,10 @@ static void draw_marks(Buf *out, const Source *f, Mark *m, uint32_t n)
         for (; j < n && m[j].line == m[i].line; j++)
             texts += *m[j].text != 0;
         draw_line(out, gutter, f, m[i].line);
+        if (j == i + 1 && m[i].begin == 0) { /* context, without a caret */
+            i = j;
+            continue;
+        }
         bool overlap = false;
         for (uint32_t k = i + 1; k < j; k++)
             overlap |= m[k].begin < m[k - 1].end;
@@ -182,13 +188,18 @@ static void render_one(const Diags *ds, const Diag *d, Buf *out)
         buf_puts(out, ds->program ? ds->program : "anel");
     buf_printf(out, ": %s[%s]: %s\n", severity_name[d->severity], d->code, d->text);
     if (f) {
-        Mark    *m = NEW_N(ds->arena, Mark, d->labels + 1);
+        Mark    *m = NEW_N(ds->arena, Mark, d->labels + 1), here = mark_of(f, d->at, "");
         uint32_t n = 0;
+        bool     shown = false;
         for (uint32_t i = 0; i < d->labels; i++)
             if (d->label[i].at.file == d->at.file)
                 m[n++] = mark_of(f, d->label[i].at, d->label[i].text);
-        if (n == 0)
-            m[n++] = mark_of(f, d->at, "");
+        for (uint32_t i = 0; i < n; i++)
+            shown |= m[i].line == here.line;
+        if (n > 0)
+            here.begin = 0;
+        if (!shown)
+            m[n++] = here;
         draw_marks(out, f, m, n);
         for (uint32_t i = 0; i < d->labels; i++)
             if (d->label[i].at.file != d->at.file) { /* a label elsewhere is told as a note */
@@ -224,6 +235,20 @@ void diags_render(const Diags *ds, Buf *out)
         buf_printf(out, "%s: %u more errors not shown\n", ds->program ? ds->program : "anel", ds->errors - limit);
 }
 
+/* JSON is UTF-8; a file name or a piece of source text may not be. */
+static json_t *json_text(const char *text)
+{
+    json_t *s = json_string(text);
+    if (s)
+        return s;
+    Buf b = {0};
+    for (; *text; text++)
+        buf_putc(&b, (unsigned char)*text < 0x80 ? *text : '?');
+    s = json_string(b.data ? b.data : "");
+    buf_free(&b);
+    return s;
+}
+
 static json_t *json_place(const Diags *ds, Span at, const char *text, const char *text_key)
 {
     json_t       *o = json_object();
@@ -232,13 +257,13 @@ static json_t *json_place(const Diags *ds, Span at, const char *text, const char
         uint32_t line, col, end_line, end_col;
         source_position(f, at.begin, &line, &col);
         source_position(f, at.end, &end_line, &end_col);
-        json_object_set_new(o, "file", json_string(f->name));
+        json_object_set_new(o, "file", json_text(f->name));
         json_object_set_new(o, "line", json_integer(line));
         json_object_set_new(o, "column", json_integer(col));
         json_object_set_new(o, "end_line", json_integer(end_line));
         json_object_set_new(o, "end_column", json_integer(end_col));
     }
-    json_object_set_new(o, text_key, json_string_nocheck(text));
+    json_object_set_new(o, text_key, json_text(text));
     return o;
 }
 
@@ -261,7 +286,7 @@ void diags_render_json(const Diags *ds, Buf *out)
         json_object_set_new(o, "labels", labels);
         json_object_set_new(o, "notes", notes);
         if (d->help)
-            json_object_set_new(o, "help", json_string(d->help));
+            json_object_set_new(o, "help", json_text(d->help));
         json_array_append_new(all, o);
     }
     char *text = json_dumps(all, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_ENSURE_ASCII);

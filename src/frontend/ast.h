@@ -76,6 +76,7 @@ typedef struct Binder { /* i in n */
 struct Expr {
     ExprKind kind;
     Span     at;
+    uint16_t depth; /* of the tree below, from 1; the parser refuses trees too deep for recursion */
     union {
         int64_t i;
         double  f;

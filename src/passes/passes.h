@@ -31,6 +31,10 @@ void passes_list(FILE *out);
  * that is not frozen; backward nodes have ROLE_BWD. NULL after diagnostics (a state in the loss, no gradient). */
 Graph *autodiff(Module *m, const Graph *loss, Diags *ds);
 
+/* The adjoint of `f`, a graph with one result: a new graph with the inputs of f plus a last one, "dy" (the cotangent of
+ * the result); its results are the cotangents of f's real inputs, in order. Parameters get sinks as above. */
+Graph *adjoint_graph(Module *m, const Graph *f);
+
 /* ---- gradcheck ---- */
 typedef struct {
     uint64_t seed;

@@ -1,0 +1,66 @@
+/* settings.h: the settings of a training run, from the table src/plan/train.def.
+ *
+ * Values come in three layers, later ones winning: the defaults of the table, the plan's `train` section, and
+ * `--set key=value` on the command line. Each value is checked alone when it is set (kind, range, spelling of key and
+ * word), the combination once by settings_check(). */
+#ifndef ANEL_TRAIN_SETTINGS_H
+#define ANEL_TRAIN_SETTINGS_H
+
+#include "base/buf.h"
+#include "plan/plan.h"
+
+#include <stdbool.h>
+
+typedef enum { DATA_BYTES, DATA_TOKENS_U16, DATA_TOKENS_U32, DATA_NOISE, DATA_COPY_TASK } DataKind;
+typedef enum { SAMPLE_RANDOM, SAMPLE_SEQUENTIAL } DataSample;
+typedef enum { OPTIM_SGD, OPTIM_ADAM, OPTIM_ADAMW, OPTIM_LION } OptimKind;
+typedef enum { LR_CONSTANT, LR_WARMUP_COSINE, LR_WARMUP_LINEAR, LR_STEP, LR_WSD } ScheduleKind;
+typedef enum { SCALE_NONE, SCALE_FIXED, SCALE_DYNAMIC } ScaleKind;
+
+/* One field per row of the table, with the units given there. Choices are stored as indices of the enums above. */
+typedef struct {
+    uint32_t    data; /* DataKind */
+    const char *data_path;
+    uint32_t    data_sample; /* DataSample */
+    uint64_t    data_seed;
+    double      data_holdout;
+    uint32_t    optimizer; /* OptimKind */
+    double      lr, beta1, beta2, eps, decay, momentum;
+    uint32_t    schedule; /* ScheduleKind */
+    uint64_t    warmup, total;
+    double      floor;
+    uint64_t    drop_every;
+    double      drop_factor, wsd_decay;
+    double      clip;
+    uint64_t    accum;
+    uint32_t    loss_scale; /* ScaleKind */
+    double      scale_value, scale_init;
+    uint64_t    scale_growth_every;
+    uint64_t    seed, steps;
+    const char *eval;
+    uint64_t    eval_every, eval_windows, save_every, keep;
+} Settings;
+
+/* All defaults. */
+void settings_default(Settings *s);
+/* Set one value; its text is copied into `a`. False with one sentence in `err` for an unknown key (with a suggestion), an
+ * unknown word, a malformed number or one out of range; `s` is then unchanged. */
+bool settings_set(Settings *s, Arena *a, const char *key, const char *value, Buf *err);
+/* The same for "key=value", as written after --set. */
+bool settings_assign(Settings *s, Arena *a, const char *text, Buf *err);
+/* Defaults, then the plan's settings. */
+bool settings_from_plan(Settings *s, Arena *a, const Plan *p, Buf *err);
+/* Rules between settings: e.g. data read from a file need a path. Call when all layers are in. */
+bool settings_check(const Settings *s, Buf *err);
+
+/* The table, for listings and checkpoints: row `i` of settings_count(). */
+uint32_t    settings_count(void);
+const char *settings_key(uint32_t i);
+const char *settings_default_text(uint32_t i);
+const char *settings_help(uint32_t i);
+/* The value as text that settings_set() reads back exactly. */
+void settings_value(const Settings *s, uint32_t i, Buf *out);
+/* "adamw": the word of a choice. */
+const char *settings_word(const Settings *s, const char *key);
+
+#endif

@@ -1,0 +1,40 @@
+/* anec.c: the compiler's driver: a table of sub-commands. Each has a file cmd_<name>.c with its options. */
+#include "cmd.h"
+
+#include <string.h>
+
+static const Command commands[] = {
+    {"fmt", "FILE...", "print model files in their one spelling", cmd_fmt},
+};
+
+static int usage(FILE *to)
+{
+    fprintf(to, "anec: the compiler of anel models\n\nUsage:\n");
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        char left[64];
+        snprintf(left, sizeof left, "anec %s [options] %s", commands[i].name, commands[i].args);
+        fprintf(to, "  %-36s %s\n", left, commands[i].help);
+    }
+    fprintf(to, "  %-36s %s\n  %-36s %s\n", "anec COMMAND --help", "the options of a command", "anec --version",
+            "print the version");
+    return to == stdout ? EXIT_OK : EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    const char *names[COUNT(commands) + 1] = {NULL};
+    if (argc < 2)
+        return usage(stderr);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+        return usage(stdout);
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("anec %s\n", ANEL_VERSION);
+        return EXIT_OK;
+    }
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        names[i] = commands[i].name;
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    return usage_error("anec", names, argv[1], "unknown command '%s'", argv[1]);
+}

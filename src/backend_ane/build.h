@@ -1,0 +1,48 @@
+/* build.h: the plan under construction, shared by the files of the back end. Internal to the back end. */
+#ifndef ANEL_BACKEND_ANE_BUILD_H
+#define ANEL_BACKEND_ANE_BUILD_H
+
+#include "backend_ane/backend.h"
+#include "backend_ane/partition.h"
+
+typedef struct {
+    Arena         *a;
+    const Module  *m;
+    Plan          *plan;
+    BackendResult *out;
+    Diags         *ds;
+    uint32_t       params_cap, states_cap, tables_cap, programs_cap, buffers_cap, entries_cap;
+} Builder;
+
+/* Where in a port a value lies. */
+typedef struct {
+    ValueId  value;
+    uint32_t port;
+    uint64_t offset; /* elements */
+} PortValue;
+
+/* A program written into the plan: where its inputs and outputs lie. */
+typedef struct {
+    uint32_t   index; /* into Plan.program */
+    PortValue *in, *out;
+    uint32_t   ins, outs;
+} BuiltProgram;
+
+/* program.c: write program `number` of `part` as MIL text, with `output` the values that leave it. `name` is unique in
+ * the plan; instances run over first .. first + n - 1. False after diagnostics. */
+bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t number, const ValueId *output,
+                   uint32_t outputs, const char *name, int32_t first, int32_t n, BuiltProgram *built);
+
+/* lower.c: the steps of one entry. */
+bool lower_entry(Builder *b, const Entry *entry);
+
+/* describe.c: parameters, states, configuration, settings; tables. */
+void     describe_leaves(Builder *b);
+void     describe_settings(Builder *b);
+uint32_t plan_table(Builder *b, PlanType type, PlanShape shape, const double *data, const char *name);
+void     plan_add_file(Builder *b, const char *path, const char *data, size_t len);
+PlanShape plan_shape(Shape s);
+/* How a plan names a source file: "std/nn.anel" for the library, the file's own name otherwise: no machine's folders. */
+const char *plan_source_name(const char *name);
+
+#endif

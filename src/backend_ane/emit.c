@@ -1,0 +1,248 @@
+/* emit.c: values, constants and single statements of a program; see emit.h. */
+#include "backend_ane/emit.h"
+
+#include "backend_ane/limits.h"
+
+#include <string.h>
+
+MilShape emit_shape(Shape s)
+{
+    const int32_t *d = s.dim;
+    switch (s.rank) {
+    case 0:
+        return (MilShape){4, {1, 1, 1, 1}};
+    case 1:
+        return (MilShape){4, {1, d[0], 1, 1}};
+    case 2:
+        return (MilShape){4, {1, d[0], 1, d[1]}};
+    case 3:
+        return (MilShape){4, {1, d[0], d[1], d[2]}};
+    case 4:
+        return (MilShape){4, {1, d[0] * d[1], d[2], d[3]}};
+    default:
+        bug("a value of rank %u on the engine: placement keeps these on the CPU", s.rank);
+    }
+}
+
+uint32_t emit_axis(uint32_t rank, uint32_t k)
+{
+    static const uint8_t axis[5][4] = {{0}, {1}, {1, 3}, {1, 2, 3}, {1, 1, 2, 3}};
+    return axis[rank][k];
+}
+
+void emit_error(Emit *e, ValueId v, const char *fmt, ...)
+{
+    const Node *n = &e->g->node[v];
+    va_list     ap;
+    va_start(ap, fmt);
+    const char *why = arena_vprintf(e->b->a, fmt, ap);
+    va_end(ap);
+    Diag *d = diag_error(e->b->ds, "E0801", n->at, "this cannot run on the ANE: %s", why);
+    diag_help(d, "keep it on the CPU with #[place(cpu)], or write it with matrix products over two axes");
+    e->failed = true;
+    e->val[v] = (Val){.name = "none", .shape = emit_shape(n->type.shape)};
+}
+
+/* The part of a leaf's path that does not depend on the layer: "layers.{L}.attention.wq.weight" -> attention_wq_weight. */
+static const char *leaf_name(Emit *e, const Node *n)
+{
+    const char *p = interned(e->b->m->strings, e->b->m->param_set[n->a.leaf.set].pattern), *cut = strstr(p, "{L}.");
+    char       *name = arena_strdup(e->b->a, cut ? cut + 4 : p);
+    for (char *c = name; *c; c++)
+        if (*c == '.')
+            *c = '_';
+    return name;
+}
+
+static PlanShape plan_shape_of(MilShape s)
+{
+    PlanShape p = {.rank = s.rank};
+    memcpy(p.dim, s.dim, s.rank * sizeof *s.dim);
+    return p;
+}
+
+/* A weight file of the program, unless it has one of that path already. */
+static void add_weight(Emit *e, const char *path, MilShape shape, Recipe *recipe)
+{
+    for (uint32_t i = 0; i < e->weights; i++)
+        if (strcmp(e->weight[i].path, path) == 0)
+            return;
+    GROW(e->b->a, e->weight, e->weights, e->weights_cap);
+    e->weight[e->weights++] = (PlanWeight){path, plan_shape_of(shape), recipe};
+}
+
+const char *emit_table(Emit *e, MilShape shape, const double *data, const char *name)
+{
+    Builder *b = e->b;
+    uint32_t k = plan_table(b, PLAN_F16, plan_shape_of(shape), data, name);
+    Recipe  *r = NEW(b->a, Recipe);
+    *r = (Recipe){.kind = RECIPE_TABLE, .table = k};
+    const char *hash = b->plan->table[k].hash, *path = arena_printf(b->a, "const/%s.blob", hash);
+    add_weight(e, path, shape, r);
+    return mil_file(e->t, arena_printf(b->a, "t_%s_%.8s", name, hash), path, shape);
+}
+
+const char *emit_filled(Emit *e, MilShape shape, double c)
+{
+    size_t  n = (size_t)mil_numel(shape);
+    double *v = NEW_N(e->b->a, double, n);
+    for (size_t i = 0; i < n; i++)
+        v[i] = c;
+    return emit_table(e, shape, v, c == 0 ? "zeros" : c == 1 ? "ones" : "fill");
+}
+
+/* data [r, c] -> [c, r] */
+static const double *transposed_data(Arena *a, const double *x, int32_t r, int32_t c)
+{
+    double *y = NEW_N(a, double, (size_t)r * (size_t)c);
+    for (int32_t i = 0; i < r; i++)
+        for (int32_t j = 0; j < c; j++)
+            y[(size_t)j * (size_t)r + (size_t)i] = x[(size_t)i * (size_t)c + (size_t)j];
+    return y;
+}
+
+static const char *shape_suffix(Arena *a, MilShape s)
+{
+    return arena_printf(a, "_%dx%dx%d", s.dim[1], s.dim[2], s.dim[3]);
+}
+
+const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed)
+{
+    Arena      *a = e->b->a;
+    const Node *n = &e->g->node[leaf];
+    if (n->op == OP_const) {
+        const Table  *t = &e->b->m->table[n->a.constant.table];
+        const double *data = transposed ? transposed_data(a, t->data, t->shape.dim[0], t->shape.dim[1]) : t->data;
+        const char   *name = interned(e->b->m->strings, t->name);
+        return emit_table(e, shape, data, *name ? name : "table");
+    }
+    Recipe *r = NEW(a, Recipe);
+    *r = (Recipe){.kind = RECIPE_PARAM, .pattern = interned(e->b->m->strings, e->b->m->param_set[n->a.leaf.set].pattern)};
+    if (transposed) {
+        Recipe *t = NEW(a, Recipe);
+        *t = (Recipe){.kind = RECIPE_TRANSPOSE, .x = r};
+        r = t;
+    }
+    const char *name = arena_printf(a, "%s_%s", transposed ? "wt" : "w", leaf_name(e, n));
+    const char *path = arena_printf(a, "weights/%s.bin", name);
+    for (uint32_t i = 0; i < e->weights; i++) /* the same parameter in two layouts: two constants */
+        if (strcmp(e->weight[i].path, path) == 0 &&
+            memcmp(e->weight[i].shape.dim, shape.dim, shape.rank * sizeof *shape.dim) != 0) {
+            name = arena_printf(a, "%s%s", name, shape_suffix(a, shape));
+            path = arena_printf(a, "weights/%s.bin", name);
+            break;
+        }
+    add_weight(e, path, shape, r);
+    return mil_file(e->t, name, path, shape);
+}
+
+Val emit_use(Emit *e, ValueId v)
+{
+    const Node *n = &e->g->node[v];
+    Val        *x = &e->val[v];
+    if (x->name)
+        return *x;
+    if (n->op == OP_const && n->a.constant.table == 0)
+        *x = (Val){.name = mil_half(e->t, n->a.constant.splat), .shape = emit_shape((Shape){0}), .scalar = true};
+    else if (x->leaf)
+        x->name = emit_leaf(e, x->leaf, x->shape, false);
+    else if (n->op == OP_param || n->op == OP_const)
+        *x = (Val){.name = emit_leaf(e, v, emit_shape(n->type.shape), false), .shape = emit_shape(n->type.shape)};
+    else if (is_constant(e->g, v)) { /* a view of a constant is made where it is read */
+        emit_node(e, v);
+        if (!x->name)
+            return emit_use(e, v);
+    } else
+        bug("value %u is used before it is computed", v);
+    return *x;
+}
+
+/* Data of a table with extents of 1 grown to `want`. */
+static const double *grown(Arena *a, const double *x, MilShape have, MilShape want)
+{
+    double *y = NEW_N(a, double, (size_t)mil_numel(want));
+    size_t  k = 0;
+    for (int32_t c = 0; c < want.dim[1]; c++)
+        for (int32_t h = 0; h < want.dim[2]; h++)
+            for (int32_t w = 0; w < want.dim[3]; w++) {
+                size_t ci = have.dim[1] == 1 ? 0 : (size_t)c, hi = have.dim[2] == 1 ? 0 : (size_t)h;
+                size_t wi = have.dim[3] == 1 ? 0 : (size_t)w;
+                y[k++] = x[(ci * (size_t)have.dim[2] + hi) * (size_t)have.dim[3] + wi];
+            }
+    return y;
+}
+
+/* The table behind `v` when it is a view or broadcast of one, else NULL. */
+static const Table *table_behind(const Emit *e, ValueId v)
+{
+    const Node *n = &e->g->node[v];
+    while (n->op == OP_broadcast || n->op == OP_reshape)
+        n = &e->g->node[node_in(e->g, n)[0]];
+    return n->op == OP_const && n->a.constant.table ? &e->b->m->table[n->a.constant.table] : NULL;
+}
+
+Val emit_full(Emit *e, ValueId v)
+{
+    MilShape want = emit_shape(e->g->node[v].type.shape);
+    Val      x = emit_use(e, v);
+    if (!x.scalar && mil_shape_equal(x.shape, want))
+        return x;
+    const Table *t = table_behind(e, v);
+    if (x.scalar) {
+        ValueId u = v;
+        while (e->g->node[u].op != OP_const)
+            u = node_arg(e->g, u, 0);
+        x = (Val){.name = emit_filled(e, want, e->g->node[u].a.constant.splat), .shape = want};
+    } else if (t && mil_numel(x.shape) == shape_numel(t->shape)) {
+        const char *name = interned(e->b->m->strings, t->name);
+        x = (Val){.name = emit_table(e, want, grown(e->b->a, t->data, x.shape, want), *name ? name : "table"), .shape = want};
+    } else { /* grow by a product with ones */
+        MilShape ones = {4, {1, 1, 1, 1}};
+        for (uint32_t i = 1; i < 4; i++)
+            if (x.shape.dim[i] != want.dim[i])
+                ones.dim[i] = want.dim[i];
+        const char *w = emit_filled(e, ones, 1);
+        x = (Val){.name = emit_op(e, v, "_full", want, "mul", (MilArg[]){{"x", x.name}, {"y", w}}, 2), .shape = want};
+    }
+    e->val[v] = x;
+    return x;
+}
+
+/* Base of the MIL name of value `v`: scope, source variable or operation, "d_" for adjoints. */
+static const char *base_name(Emit *e, ValueId v, const char *suffix)
+{
+    const Node *n = &e->g->node[v];
+    const char *scope = interned(e->b->m->strings, n->scope), *name = interned(e->b->m->strings, n->name);
+    const char *dot = strchr(scope, '.'); /* the repeat's own label is in the program's name already */
+    scope = dot ? dot + 1 : "";
+    return arena_printf(e->b->a, "%s%s%s%s%s", n->role == ROLE_BWD ? "d_" : "", scope, *scope ? "_" : "",
+                        *name ? name : op_info[n->op].name, suffix);
+}
+
+const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *op, const MilArg *arg,
+                    uint32_t args)
+{
+    for (uint32_t i = 1; i < shape.rank; i++)
+        if (shape.dim[i] > (i == 1 ? (int32_t)ANE_MAX_CHANNELS : (int32_t)ANE_MAX_WIDTH)) {
+            emit_error(e, v, "an axis of %d elements; the limit is %d", shape.dim[i],
+                       i == 1 ? ANE_MAX_CHANNELS : ANE_MAX_WIDTH);
+            break;
+        }
+    const char *name = mil_name(e->t, base_name(e, v, suffix));
+    mil_statement(e->t, e->val[v].is_bool ? "bool" : "fp16", shape, name, op, arg, args);
+    return name;
+}
+
+const char *emit_conv(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *x, const char *weight)
+{
+    static const int32_t one[2] = {1, 1}, zero[4] = {0};
+    MilArg a[] = {{"x", x}, {"weight", weight}, {"strides", mil_ints(e->t, one, 2)}, {"pad", mil_ints(e->t, zero, 4)},
+                  {"pad_type", mil_string(e->t, "valid")}, {"dilations", mil_ints(e->t, one, 2)}, {"groups", mil_int(e->t, 1)}};
+    return emit_op(e, v, suffix, shape, "conv", a, COUNT(a));
+}
+
+const char *emit_reshape(Emit *e, ValueId v, const char *suffix, const char *x, MilShape shape)
+{
+    MilArg a[] = {{"x", x}, {"shape", mil_ints(e->t, shape.dim, shape.rank)}};
+    return emit_op(e, v, suffix, shape, "reshape", a, COUNT(a));
+}

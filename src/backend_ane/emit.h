@@ -1,0 +1,67 @@
+/* emit.h: one ANE program while it is being written. Internal to the back end.
+ *
+ * Layout. A graph value of shape [C, S] is [1, C, 1, S] in MIL, [H, D, S] is [1, H, D, S], a vector [C] is [1, C, 1, 1],
+ * and [a, b, c, d] merges its two leading axes into channels, [1, a*b, c, d]: the same bytes in every case, so most
+ * reshapes cost nothing. Broadcasts are left to the reading operation: the MIL value may keep an extent of 1 where the
+ * graph's value has grown (Val.shape is what the MIL value really has; emit_full() makes it grow). */
+#ifndef ANEL_BACKEND_ANE_EMIT_H
+#define ANEL_BACKEND_ANE_EMIT_H
+
+#include "backend_ane/build.h"
+#include "backend_ane/mil_text.h"
+#include "backend_ane/partition.h"
+
+typedef struct {
+    const char *name;   /* MIL value or constant; NULL while a leaf has not been used */
+    MilShape    shape;  /* as in the MIL text */
+    ValueId     leaf;   /* parameter or table this is a view of, or 0 */
+    bool        scalar; /* an fp16 scalar constant */
+    bool        is_bool;
+} Val;
+
+typedef struct {
+    Builder         *b;
+    const Graph     *g;
+    const Partition *part;
+    uint32_t         program; /* number in `part` */
+    MilText         *t;
+    Val             *val;     /* [g->count] */
+    const uint32_t  *uses;    /* [g->count] readers over the whole graph, outputs counted */
+    double          *factor;  /* [g->count] what a sum's constant multiplies by, 0 = 1 (see mil_ops.c) */
+    ValueId         *alias;   /* [g->count] value that this one equals after a sum took its factor, 0 = none */
+    bool            *prescale; /* [g->count] squares computed from x * 2^-4 */
+    PlanWeight      *weight;
+    uint32_t         weights, weights_cap;
+    bool             failed;
+} Emit;
+
+/* MIL shape of a graph shape. */
+MilShape emit_shape(Shape s);
+/* Axis of the MIL value for axis `k` of a graph value of that rank. */
+uint32_t emit_axis(uint32_t rank, uint32_t k);
+
+/* The MIL value of `v`, as it is (maybe with broadcasts pending); constants are created at first use. */
+Val emit_use(Emit *e, ValueId v);
+/* The same in its full extent. */
+Val emit_full(Emit *e, ValueId v);
+/* A constant leaf laid out as `shape`; transposed: its last two axes swapped (rank 2). */
+const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed);
+/* A constant tensor of given contents. */
+const char *emit_table(Emit *e, MilShape shape, const double *data, const char *name);
+const char *emit_filled(Emit *e, MilShape shape, double c);
+
+/* Append `op` with a result named after graph value `v` (a suffix tells helpers apart); returns the result's name. */
+const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *op, const MilArg *arg,
+                    uint32_t args);
+const char *emit_conv(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *x, const char *weight);
+const char *emit_reshape(Emit *e, ValueId v, const char *suffix, const char *x, MilShape shape);
+
+/* Tell the user that `v` cannot be held by the target. */
+void emit_error(Emit *e, ValueId v, const char *fmt, ...) ANEL_PRINTF(3, 4);
+
+/* Find the sums that take a following factor, and the squares to scale first (mil_ops.c). */
+void emit_prepare(Emit *e);
+/* Emit node `v` of the program. */
+void emit_node(Emit *e, ValueId v);
+
+#endif

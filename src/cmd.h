@@ -1,0 +1,53 @@
+/* cmd.h: what the sub-commands of a driver share: the table of commands, reading options, ending with a status.
+ *
+ * Exit status: 0 done, 1 the input is wrong (diagnostics say why), 2 the command line is wrong. */
+#ifndef ANEL_CMD_H
+#define ANEL_CMD_H
+
+#include "base/diag.h"
+
+enum { EXIT_OK = 0, EXIT_INPUT = 1, EXIT_USAGE = 2 };
+
+/* argv[0] is the command's name. */
+typedef int CommandFn(int argc, char **argv);
+typedef struct {
+    const char *name, *args, *help; /* args: "FILE..." */
+    CommandFn  *run;
+} Command;
+
+CommandFn cmd_fmt;
+
+typedef struct {
+    int         id;    /* of your enum; a printable character is also its short form */
+    const char *name;  /* long form without dashes */
+    const char *value; /* name of its value in the help, NULL: a flag */
+    const char *help;
+} Option;
+
+enum { OPTION_END = -1, OPTION_BAD = -2, OPTION_OPERAND = -3 };
+
+/* One pass over a command line. `--name=v`, `--name v`, `-n v`, `-nv`, `-ab`, `--` and a lone `-` work as usual. */
+typedef struct {
+    const char   *program; /* prefix of messages: "anec fmt" */
+    const Option *option;
+    uint32_t      options;
+    int           argc;
+    char        **argv;
+    int           next;   /* start at 1 */
+    const char   *letter; /* rest of a cluster -abc */
+    const char   *value;  /* of the option or operand just read */
+    bool          operands_only;
+} OptionReader;
+
+/* The id of the next option with `value` set, OPTION_OPERAND, OPTION_END; OPTION_BAD after a message. */
+int option_next(OptionReader *r);
+/* "  -o, --output DIR   help" for every option. */
+void options_help(FILE *to, const Option *option, uint32_t options);
+/* A message about the command line, with the closest of `names` (NULL-terminated, may be NULL) suggested. EXIT_USAGE. */
+int usage_error(const char *program, const char *const *names, const char *word, const char *fmt, ...)
+    ANEL_PRINTF(4, 5);
+
+/* Print what was collected: text to standard error, or with `json` an array to standard output. EXIT_OK or EXIT_INPUT. */
+int finish(const Diags *ds, bool json);
+
+#endif

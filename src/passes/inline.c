@@ -1,0 +1,95 @@
+/* inline.c: replace calls by what they call.
+ *
+ * A call has done its work once differentiation has used its hand-written adjoint; before that only calls without one
+ * are expanded. Nodes of the region take their place in the caller with the caller's role; nested calls are expanded as
+ * they appear. */
+#include "passes/pass.h"
+
+typedef struct {
+    Module *m;
+    Arena  *scratch;
+    bool    plain_only;
+} Inline;
+
+static bool wanted(const Inline *in, const Node *n)
+{
+    return n->op == OP_call && (!in->plain_only || n->a.call.vjp == 0);
+}
+
+/* What a call's hint means for the nodes inside: device, precision and group hold for all of them, save and recompute
+ * for the call's results only. */
+static uint32_t inside_hint(Module *m, uint32_t hint)
+{
+    Hint h = m->hint[hint];
+    if (!h.save && !h.recompute)
+        return hint;
+    h.save = h.recompute = false;
+    return h.place == PLACE_FREE && !h.f32 && !h.group && !h.cut ? 0 : module_add_hint(m, h);
+}
+
+/* Append `g`'s nodes to `to`; map[] gives the values of g in `to`. With `arg`, g is a region of a call: its inputs are
+ * arg[], and its nodes take over role and scope of `call`. */
+static void expand(Inline *x, Graph *to, const Graph *g, ValueId *map, const ValueId *arg, const Node *call)
+{
+    ValueId **result = NEW_N(x->scratch, ValueId *, g->count); /* of expanded calls */
+    for (ValueId v = 1; v < g->count; v++) {
+        const Node *n = &g->node[v];
+        if (arg && n->op == OP_input) {
+            map[v] = arg[n->a.input.index];
+        } else if (n->op == OP_proj && result[node_arg(g, v, 0)]) {
+            map[v] = result[node_arg(g, v, 0)][n->a.proj.index];
+        } else if (wanted(x, n)) {
+            const Graph *body = x->m->graph[n->a.call.graph];
+            ValueId     *in = NEW_N(x->scratch, ValueId, n->in_count + 1u), *inner = NEW_N(x->scratch, ValueId, body->count);
+            for (uint32_t i = 0; i < n->in_count; i++)
+                in[i] = map[node_arg(g, v, i)];
+            Node as = *n;
+            if (call)
+                as.role = call->role;
+            as.hint = inside_hint(x->m, n->hint);
+            expand(x, to, body, inner, in, &as);
+            result[v] = NEW_N(x->scratch, ValueId, body->outs + 1u);
+            for (uint32_t i = 0; i < body->outs; i++)
+                result[v][i] = inner[body->out[i]];
+            for (uint32_t i = 0; as.hint != n->hint && i < body->outs; i++)
+                to->node[result[v][i]].hint = n->hint;
+        } else {
+            map[v] = graph_copy_node(x->m, to, g, v, map);
+            if (call) {
+                Node *c = &to->node[map[v]];
+                c->role = call->role;
+                c->scope = c->scope ? c->scope : call->scope;
+                c->tag = c->tag ? c->tag : call->tag;
+                c->hint = c->hint ? c->hint : call->hint;
+            }
+        }
+    }
+}
+
+bool inline_calls(Module *m, Graph *g, bool plain_only, Arena *scratch)
+{
+    Inline x = {m, scratch, plain_only};
+    bool   any = false, inner = false;
+    for (ValueId v = 1; v < g->count; v++) {
+        any = any || wanted(&x, &g->node[v]);
+        if (g->node[v].op == OP_repeat)
+            inner = inline_calls(m, m->graph[g->node[v].a.repeat.graph], plain_only, scratch) || inner;
+    }
+    if (any) {
+        Graph   *to = graph_successor(m, g);
+        ValueId *map = NEW_N(scratch, ValueId, g->count);
+        expand(&x, to, g, map, NULL, NULL);
+        for (uint32_t i = 0; i < g->outs; i++)
+            graph_add_out(m, to, map[g->out[i]], g->out_name[i]);
+        graph_replace(m, to);
+    }
+    return any || inner;
+}
+
+PassResult pass_inline(PassCtx *cx)
+{
+    bool changed = false;
+    for (uint32_t i = 0; i < cx->m->entries; i++)
+        changed = inline_calls(cx->m, cx->m->graph[cx->m->entry[i].graph], false, cx->scratch) || changed;
+    return changed ? PASS_CHANGED : PASS_SAME;
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Run the examples of the documentation.
+
+    run.py --anec build/src/anec FILE.md...
+
+Every fence whose info string begins with `anel` is an example:
+
+    ```anel                 a whole file: must pass
+    ```anel error=E0101     must fail, and E0101 must be among the codes told
+    ```anel fragment        statements: wrapped into a function before they are checked
+    ```anel expr            one expression: wrapped into a constant
+    ```anel member          members of a model: wrapped into a model
+
+Words can be combined (`anel fragment error=E0109`). By default an example must be accepted by the parser (`anec fmt`);
+with `check` among its words, or --check, it must pass `anec check`, which also gives it a meaning. {root} is the
+project's folder; it is also where `use "std/..."` is looked up.
+"""
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+def examples(path):
+    """(line number, words, text) of every anel fence."""
+    words, begin, text = None, 0, []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        mark = line.strip()
+        if words is None and mark.startswith("```"):
+            info = mark[3:].split()
+            words, begin, text = info, number, []
+        elif words is not None and mark == "```":
+            if words and words[0] == "anel":
+                yield begin, words[1:], "\n".join(text) + "\n"
+            words = None
+        elif words is not None:
+            text.append(line)
+
+
+def wrap(words, text):
+    if "fragment" in words:
+        return "model Example {\n  entry example(x: real[4]) -> real[] {\n" + text + "  }\n}\n"
+    if "expr" in words:
+        return "const example = " + text.strip() + ";\n"
+    if "member" in words:
+        return "model Example {\n" + text + "}\n"
+    return text
+
+
+def codes_told(output):
+    """The error codes in an array of diagnostics."""
+    try:
+        return [d["code"] for d in json.loads(output) if d["severity"] == "error"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return []
+
+
+def run(anec, words, text, check):
+    """None, or what is wrong with the example."""
+    expected = next((w.split("=", 1)[1] for w in words if w.startswith("error=")), None)
+    command = "check" if check or "check" in words else "fmt"
+    with tempfile.TemporaryDirectory(prefix="docs-") as folder:
+        file = Path(folder) / "example.anel"
+        file.write_text(wrap(words, text), encoding="utf-8")
+        plain = subprocess.run([anec, command, str(file)], capture_output=True, text=True, timeout=60, check=False)
+        if expected is None:
+            return None if plain.returncode == 0 else plain.stderr or f"exit status {plain.returncode}\n"
+        coded = subprocess.run([anec, command, "--json", str(file)], capture_output=True, text=True, timeout=60,
+                               check=False)
+        codes = codes_told(coded.stdout)
+        if plain.returncode == 1 and expected in codes:
+            return None
+        return f"expected {expected}, got {', '.join(codes) or 'no error'}\n{plain.stderr}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Run the examples of the documentation.")
+    parser.add_argument("--anec", required=True)
+    parser.add_argument("--check", action="store_true", help="every example must pass `anec check`")
+    parser.add_argument("file", nargs="+", type=Path)
+    options = parser.parse_args()
+    passed = failed = 0
+    for path in options.file:
+        for line, words, text in examples(path):
+            problem = run(options.anec, words, text, options.check)
+            if problem is None:
+                passed += 1
+            else:
+                failed += 1
+                print(f"FAIL {path}:{line}\n{problem}", end="")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

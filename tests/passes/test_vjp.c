@@ -1,0 +1,2 @@
+#include "rig.h"
+#include <criterion/criterion.h>
