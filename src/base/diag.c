@@ -146,9 +146,9 @@ static void draw_marks(Buf *out, const Source *f, Mark *m, uint32_t n)
     qsort(m, n, sizeof *m, by_place);
     int gutter = snprintf(NULL, 0, "%u", m[n - 1].line) + 2;
     for (uint32_t i = 0; i < n;) {
-        uint32_t j = i, texts = 0;
-        for (; j < n && m[j].line == m[i].line; j++)
-            texts += *m[j].text != 0;
+        uint32_t j = i;
+        while (j < n && m[j].line == m[i].line)
+            j++;
         draw_line(out, gutter, f, m[i].line);
         if (j == i + 1 && m[i].begin == 0) { /* context, without a caret */
             i = j;

@@ -32,6 +32,8 @@ typedef struct {
     int       first;         /* kind of the statement's first token after the attributes; 0 at its start */
     bool      assigned, then; /* '=' / 'then' seen in the statement, outside brackets */
     uint32_t  single[8], singles; /* brace depths to be closed after one statement */
+    bool      if_open;       /* an 'if' inside a value, without its 'then' so far */
+    bool      value_brace;   /* inside the braces of such an 'if', which are being dropped */
     Token     suspect;       /* a '{' whose '}' was probably taken by an outer one */
 } Repair;
 
@@ -86,7 +88,7 @@ static void begin_statement(Repair *r)
 {
     r->start = r->p->tokens.count;
     r->first = 0;
-    r->assigned = r->then = false;
+    r->assigned = r->then = r->if_open = r->value_brace = false;
 }
 
 /* Copy one token and keep the books. */
@@ -135,6 +137,7 @@ static void put(Repair *r, Token t)
             r->first = t.kind;
         r->assigned |= t.kind == TOK_ASSIGN;
         r->then |= t.kind == TOK_THEN;
+        r->if_open = t.kind == TOK_IF ? r->assigned || r->first == TOK_RETURN : r->if_open && t.kind != TOK_THEN;
     }
 }
 
@@ -216,9 +219,12 @@ static void missing_open(Repair *r, const Token *t)
 {
     Span  after = span_after(r->prev.at);
     bool  statement = r->first == TOK_IF || r->first == TOK_ELSE || r->first == TOK_REPEAT;
+    bool  no_body = starts_statement(t->kind) && t->kind != TOK_PARAM && t->kind != TOK_RETURN && r->balance >= 0;
     Diag *d;
     if (statement)
         d = diag_error(r->p->ds, "E0110", t->at, "the body of '%s' needs braces", header_name(r->first));
+    else if (no_body)
+        d = diag_error(r->p->ds, "E0110", t->at, "missing body before %s", token_text(r->p, t));
     else
         d = diag_error(r->p->ds, "E0110", t->at, "missing '{' before %s", token_text(r->p, t));
     if (r->balance < 0) { /* its '}' is there */
@@ -231,10 +237,10 @@ static void missing_open(Repair *r, const Token *t)
             r->single[r->singles++] = r->braces + 1;
         put(r, made(r, TOK_LBRACE));
     } else {
-        diag_label(d, after, "insert '{'");
+        diag_label(d, after, no_body ? "insert '= value;' or '{ ... }'" : "insert '{'");
         put(r, made(r, TOK_LBRACE));
-        if (starts_statement(t->kind) && t->kind != TOK_PARAM && t->kind != TOK_RETURN)
-            put(r, made(r, TOK_RBRACE)); /* no body at all */
+        if (no_body)
+            put(r, made(r, TOK_RBRACE));
     }
 }
 
@@ -279,7 +285,8 @@ static void before_statement(Repair *r, const Token *t)
     if (!token_ends_operand(r->prev.kind) || r->first == TOK_SEMI)
         return;
     if (((r->first == TOK_IF && !r->then) || r->first == TOK_REPEAT) && begins && r->prev.kind != TOK_REPEAT) {
-        if (t->kind != TOK_IDENT || new_line(r, t) || r->prev.kind == TOK_RPAREN)
+        if (t->kind != TOK_IDENT || new_line(r, t) || r->prev.kind == TOK_RPAREN ||
+            (r->first == TOK_REPEAT && r->prev.kind == TOK_RBRACKET))
             missing_open(r, t);
     } else if (header && begins && new_line(r, t) && r->p->tokens.count - r->start > 1) {
         missing_open(r, t);
@@ -444,6 +451,28 @@ static void reserved(Repair *r, Token *t)
     t->s = intern_n(r->p->strings, s, n);
 }
 
+/* `x = if c { a } else { b };`: braces where 'then' and 'else' suffice. True: the token is dealt with. */
+static bool braced_value(Repair *r, const Token *t)
+{
+    int  kind = t->kind;
+    bool then = kind == TOK_LBRACE && r->if_open, other = kind == TOK_LBRACE && r->prev.kind == TOK_ELSE &&
+                                                          r->first != TOK_ELSE && r->first != TOK_RBRACE &&
+                                                          (r->assigned || r->first == TOK_RETURN);
+    if (then) {
+        Diag *d = diag_error(r->p->ds, "E0110", t->at, "an 'if' that gives a value has no braces");
+        diag_label(d, t->at, "write 'if c then a else b'");
+        put(r, made(r, TOK_THEN));
+    }
+    if (then || other) {
+        r->value_brace = true;
+        return true;
+    }
+    if (!r->value_brace || in_brackets(r) || !(kind == TOK_RBRACE || (kind == TOK_SEMI && peek(r, 1)->kind == TOK_RBRACE)))
+        return false;
+    r->value_brace = kind == TOK_SEMI;
+    return true;
+}
+
 /* ';' where no statement ends: C's habit after '}'. */
 static bool stray_semicolon(Repair *r, const Token *t)
 {
@@ -472,6 +501,8 @@ void repair_tokens(Parse *p)
         Token t = r.in.tok[r.i];
         if (token_is_keyword(t.kind))
             reserved(&r, &t);
+        if (braced_value(&r, &t))
+            continue;
         before_statement_end(&r, &t);
         before_statement(&r, &t);
         if (t.kind == TOK_IDENT && !r.first && !in_brackets(&r) && !first_word(&r, &t))
