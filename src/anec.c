@@ -4,6 +4,7 @@
 #include <string.h>
 
 static const Command commands[] = {
+    {"check", "FILE", "check a model and say what it is", cmd_check},
     {"fmt", "FILE...", "print model files in their one spelling", cmd_fmt},
 };
 

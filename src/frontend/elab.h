@@ -157,7 +157,6 @@ typedef struct {
 typedef struct {
     uint32_t entry;   /* number of the entry that created it last */
     Span     site;    /* there */
-    bool     any_site;
 } ParamUse;
 
 typedef struct {
