@@ -239,7 +239,7 @@ Test(train, evaluations_and_checkpoints_come_when_asked)
     Process p;
     char   *text, why[FILE_ERR_MAX];
     size_t  n, count[2] = {0, 0};
-    static const char *const often[] = {"steps", "10", "data.holdout", "0.2", "eval.every", "4", "save_every", "3", "keep", "0", NULL};
+    static const char *const often[] = {"steps", "10", "data.holdout", "0.2", "eval_every", "4", "save_every", "3", "keep", "0", NULL};
     begin(&p, often);
     cr_assert(train_run(&p.s, &(TrainOptions){.run = run, .log = log_path}, &said), "%s", said.data);
     cr_assert(file_read(arena, log_path, &text, &n, why));
