@@ -16,7 +16,7 @@ typedef struct {
     CommandFn  *run;
 } Command;
 
-CommandFn cmd_check, cmd_fmt;
+CommandFn cmd_check, cmd_compile, cmd_fmt, cmd_gradcheck;
 
 typedef struct {
     int         id;    /* of your enum; a printable character is also its short form */

@@ -1,4 +1,4 @@
-/* settings.h: the settings of a training run, from the table src/plan/train.def.
+/* settings.h: the settings of a training run, from the table train.def.
  *
  * Values come in layers, later ones winning: the plan's `train` section, a checkpoint that is continued, and
  * `--set key=value` on the command line. What nobody gave has the default of the table, which may depend on a choice: the

@@ -145,9 +145,7 @@ static void run_costs(const Graph *g, const Node *n, int64_t *ane, int64_t *cpu)
 static int64_t crossing_cost(Type t)
 {
     int64_t numel = shape_numel(t.shape), row = t.shape.rank ? t.shape.dim[t.shape.rank - 1] : 1;
-    if (row < ROW_MIN) /* rows are padded */
-        numel = numel / row * ROW_MIN;
-    return 4 * 2 * numel;
+    return row < ROW_MIN ? MAXFLOW_INFINITE : 4 * 2 * numel; /* narrow values cannot enter or leave a program */
 }
 
 static void cut(const Placing *p, Place *at)
@@ -229,7 +227,7 @@ static bool place_graph(PassCtx *cx, Graph *g, bool is_region)
     p.fixed = NEW_N(cx->scratch, Place, g->count);
     p.made_anywhere = NEW_N(cx->scratch, bool, g->count);
     p.why = NEW_N(cx->scratch, const char *, g->count);
-    p.weight = leads_to_grad_only(cx->scratch, g);
+    p.weight = weight_gradients(cx->scratch, g);
     bool ok = fix(&p);
     if (ok) {
         Place *at = NEW_N(cx->scratch, Place, g->count);
