@@ -1,4 +1,5 @@
-/* anerun.c: the command line of the runtime: a table of sub-commands. */
+/* anerun.c: the command line of the runtime: a table of sub-commands. A first word that is none of them is a plan: the main
+ * job, `anerun PLAN --train`. */
 #include "anerun.h"
 
 #include <stddef.h>
@@ -15,10 +16,11 @@ static const struct {
 
 static void usage(FILE *f)
 {
-    fputs("usage: anerun COMMAND [ARGUMENTS]\n\n", f);
+    fputs("usage: anerun PLAN --train|--eval FILE|--generate PROMPT [OPTIONS]\n"
+          "       anerun COMMAND [ARGUMENTS]\n\n", f);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].help);
-    fputs("\n'anerun COMMAND --help' tells more.\n", f);
+    fputs("\n'anerun PLAN --help' and 'anerun COMMAND --help' tell more.\n", f);
 }
 
 int main(int argc, char **argv)
@@ -34,7 +36,5 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (strcmp(commands[i].name, argv[1]) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "anerun: unknown command '%s'\n", argv[1]);
-    usage(stderr);
-    return EXIT_USAGE;
+    return cmd_plan(argc, argv);
 }

@@ -59,7 +59,7 @@ static bool open_plan(Job *j)
 static bool apply_overrides(Job *j)
 {
     for (uint32_t i = 0; i < j->o.overrides; i++)
-        if (!settings_set(&j->session.settings, j->arena, j->o.override[i].key, j->o.override[i].value, &j->err))
+        if (!settings_insist(&j->session.settings, j->arena, j->o.override[i].key, j->o.override[i].value, &j->err))
             return false;
     return true;
 }
@@ -147,7 +147,6 @@ static bool evaluate(Job *j)
     uint32_t   entry, feeds;
     Evaluation e;
     Buf        text = {0};
-    s->settings.data_holdout = 0; /* the file is held out as a whole */
     if (!apply_overrides(j) || !session_train_entry(s, &entry, &j->err) || !load_weights(j))
         return false;
     Feed *feed = session_feeds(s, j->arena, entry, &feeds);

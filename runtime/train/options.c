@@ -1,6 +1,6 @@
 /* options.c: the options of `anerun PLAN` as a table, from which both parsing and --help are made.
  *
- * Many options are short names for settings (settings.def): they are rows with a key, and become overrides in the order
+ * Many options are short names for settings (train.def): they are rows with a key, and become overrides in the order
  * given, so that of `--steps 10 --set steps=20` the last one wins. Their values are checked where settings are. */
 #include "runtime/train/options.h"
 
@@ -42,7 +42,7 @@ static const Option option[] = {
     TO_KEY("--seed", "N", "seed", "seed of parameters and data; with --generate: of sampling"),
     {.name = "--set", .value = "KEY=VALUE", .kind = ASSIGN, .help = "change any setting listed below; may be repeated"},
     TO_KEY("--holdout", "FRACTION", "data.holdout", "keep the last part of the data as held-out set"),
-    TO_KEY("--eval-every", "N", "eval.every", "evaluate every N steps, not only at the end"),
+    TO_KEY("--eval-every", "N", "eval_every", "evaluate every N steps, not only at the end"),
     TO_NUMBER("--stop-at", "N", WHOLE, stop_at, 1, 9007199254740992.0, "end after step N; --resume continues"),
     TO_TEXT("--log", "FILE", log, "write one JSON object per line for every step"),
     TO_FLAG("--quiet", quiet, "no progress"),
@@ -242,15 +242,9 @@ void options_help(Buf *out)
             buf_putc(out, ' ');
         buf_printf(out, " %s\n", p->help);
     }
-    buf_puts(out, "\nSettings, with their defaults; the plan's come first, then the checkpoint's, then those given here:\n");
-    for (uint32_t i = 0; i < settings_count(); i++) {
-        const char *value = settings_default_text(i);
-        size_t      from = out->len;
-        buf_printf(out, "  %s=%s", settings_key(i), value);
-        while (out->len - from < 29)
-            buf_putc(out, ' ');
-        buf_printf(out, " %s\n", settings_help(i));
-    }
+    buf_puts(out, "\nSettings (--set optimizer=lion --set optimizer.lr=1e-4), with their defaults. A plan has values for some of them, "
+                  "a\nresumed checkpoint overrides these, and the command line both:\n");
+    settings_help(out);
     buf_puts(out, "\nFirst steps:\n"
                   "  anerun gpt.plan --train --data shakespeare.txt --steps 500 --holdout 0.1 --log run.jsonl\n"
                   "  anerun gpt.plan --train --resume --steps 1000\n"

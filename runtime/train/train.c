@@ -22,7 +22,7 @@ typedef struct {
     Arena              *arena;
     uint32_t            entry;
     const PlanEntry    *plan_entry;
-    Data               *data, *eval; /* eval: of another file; NULL: the held-out part of `data`, if any */
+    Data               *data, *eval; /* eval: of another file; NULL: the held-out part of `data` */
     RunState            r;
     Scaler              scaler;
     Report              report;
@@ -207,11 +207,6 @@ static bool save(Run *t, bool final, Buf *err)
     return ok;
 }
 
-static bool has_held_out(const Run *t)
-{
-    return t->eval || t->s->settings.data_holdout > 0;
-}
-
 static bool every(uint64_t n, uint64_t step)
 {
     return n && step % n == 0;
@@ -224,7 +219,7 @@ static bool loop(Run *t, Buf *err)
     while (t->r.step < t->end && !stop_signal) {
         if (!one_step(t, err))
             return false;
-        if (has_held_out(t) && every(set->eval_every, t->r.step)) {
+        if (settings_evaluates(set) && every(set->eval_every, t->r.step)) {
             if (!evaluate(t, err))
                 return false;
             evaluated = t->r.step;
@@ -233,7 +228,7 @@ static bool loop(Run *t, Buf *err)
             return false;
     }
     /* Whatever ended the loop, and whenever a signal came: the last step is evaluated (if there is time) and saved. */
-    if (has_held_out(t) && evaluated != t->r.step && !stop_signal && !evaluate(t, err))
+    if (settings_evaluates(set) && evaluated != t->r.step && !stop_signal && !evaluate(t, err))
         return false;
     return !t->o->run || t->r.step == first || t->saved == t->r.step || save(t, true, err);
 }
@@ -246,9 +241,10 @@ static bool open_data(Run *t, Buf *err)
     Settings *set = &t->s->settings;
     Feed     *feed = session_feeds(t->s, t->arena, t->entry, &feeds);
     t->data = data_open(set, NULL, feed, feeds, err);
-    if (t->data && *set->eval)
-        t->eval = data_open(set, set->eval, feed, feeds, err);
-    return t->data && (t->eval || !*set->eval);
+    if (!t->data || !*set->eval)
+        return t->data != NULL;
+    t->eval = data_open(set, set->eval, feed, feeds, err);
+    return t->eval != NULL;
 }
 
 static bool start(Run *t, Buf *err)
