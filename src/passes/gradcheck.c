@@ -120,7 +120,7 @@ static bool loss_at(Check *c, double *loss)
 
 static bool difference(Check *c, double *x, double h, double *d)
 {
-    double at = *x, up = at + h, down = at - h, a, b;
+    double at = *x, up = at + h, down = at - h, a = 0, b = 0;
     *x = up;
     bool ok = loss_at(c, &a);
     *x = down;
@@ -179,7 +179,7 @@ static bool check_differences(Check *c, uint32_t p, const double *grad, double f
     row->entries = all ? (uint32_t)n : opt->entries;
     for (uint32_t i = 0; i < row->entries; i++) {
         int64_t at = all ? (int64_t)i : (int64_t)(rng_uniform(key, i) * (double)n);
-        double  d, scale = fmax(fabs(grad[at]), floor_);
+        double  d = 0, scale = fmax(fabs(grad[at]), floor_);
         if (!extrapolated(c, &c->param[p][at], 1e-10 * scale, &d))
             return false;
         row->worst_diff = fmax(row->worst_diff, relative(grad[at], d, floor_));

@@ -1,23 +1,23 @@
 /* place.c: which device computes each value.
  *
  * Some values have no choice (the first rule that holds gives the reason):
- *   CPU   operations without a MIL form; integers; f32; results of rank 0 or 1 or of one element; more than three axes
- *         beside leading ones ([C,S] maps to [1,C,1,S], [H,D,S] to [1,H,D,S]); an axis longer than AXIS_MAX (so a product
- *         with a vocabulary-sized weight stays on the CPU); products and softmaxes with rows shorter than ROW_MIN (so
- *         decoding one position is the CPU's work); #[place(cpu)] and #[precision(f32)]; the last steps of parameters'
+ *   CPU   operations without a MIL form; integers; f32; results of rank 0 or 1 or of one element; more than four axes
+ *         ([C,S] maps to [1,C,1,S], [H,D,S] to [1,H,D,S], [K,N,D,S] to [1,K*N,D,S], which views, sums and elementwise
+ *         operations can do); an axis longer than AXIS_MAX (so a product with a vocabulary-sized weight stays on the
+ *         CPU); products and softmaxes with rows shorter than ROW_MIN (decoding one position is the CPU's work); #[place(cpu)] and #[precision(f32)]; the last steps of parameters'
  *         gradients (weights.c), which accumulate in f32
  *   ANE   #[place(ane)]; E0703 where a rule above forbids it
  *   ANY   leaves, repeat, proj, and movements of constants and parameters: they are made where they are read
  *
  * The others are divided by a minimum cut: a value costs what its device takes for it, and once more for each direction in
  * which it crosses. A graph's inputs are on the CPU; those of regions, and results, are wherever it suits. At last, what
- * would run on the engine without a product or softmax beside it goes back: a dispatch costs more than it saves.
+ * would run on the engine without a product or a large softmax beside it goes back: a dispatch costs more than it saves.
  *
  * Regions are placed on their own. Forward and backward nodes never share a program. */
 #include "passes/maxflow.h"
 #include "passes/taps.h"
 
-enum { AXIS_MAX = 16384, ROW_MIN = 16 };
+enum { AXIS_MAX = 16384, ROW_MIN = 16, SOFTMAX_MIN = 1 << 16 };
 
 typedef struct {
     PassCtx     *cx;
@@ -42,16 +42,30 @@ static bool is_movement(Op op)
     return op == OP_reshape || op == OP_transpose || op == OP_broadcast || op == OP_slice;
 }
 
+/* Does the value have two leading axes, which the engine sees as one? */
+static bool has_merged_axes(Type t)
+{
+    return t.shape.rank == 4 && t.shape.dim[0] != 1;
+}
+
 /* Why the engine cannot hold a value of this type, or NULL. */
 static const char *shape_problem(Type t)
 {
-    uint32_t ones = 0;
+    if (t.shape.rank > 4)
+        return "more than four axes";
     for (uint32_t i = 0; i < t.shape.rank; i++)
         if (t.shape.dim[i] > AXIS_MAX)
             return "an axis is longer than 16384";
-    while (ones < t.shape.rank && t.shape.dim[ones] == 1)
-        ones++;
-    return t.shape.rank - ones > 3 ? "more than three axes" : NULL;
+    if (has_merged_axes(t) && (int64_t)t.shape.dim[0] * t.shape.dim[1] > AXIS_MAX)
+        return "two leading axes are longer than 16384 together";
+    return NULL;
+}
+
+/* Operations that would have to tell merged axes apart. */
+static bool splits_axes(Op op)
+{
+    return op == OP_matmul || op == OP_softmax || op == OP_amax || op == OP_transpose || op == OP_slice || op == OP_pad ||
+           op == OP_concat;
 }
 
 static const char *engine_problem(const Placing *p, const Node *n)
@@ -80,9 +94,13 @@ static const char *engine_problem(const Placing *p, const Node *n)
             return "no integers";
         if (shape_problem(t))
             return shape_problem(t);
+        if (has_merged_axes(t) && splits_axes(n->op))
+            return "two leading axes";
     }
     if (shape_problem(n->type))
         return shape_problem(n->type);
+    if (has_merged_axes(n->type) && splits_axes(n->op))
+        return "two leading axes";
     if (n->type.shape.rank < 2 || shape_numel(n->type.shape) == 1)
         return "fewer than two axes, or a single element";
     if ((n->op == OP_matmul || n->op == OP_softmax) && n->type.shape.dim[n->type.shape.rank - 1] < ROW_MIN)
@@ -201,7 +219,12 @@ static ValueId root(ValueId *parent, ValueId v)
     return v;
 }
 
-/* Send back to the CPU what has no product or softmax in its connected part of the engine's work. */
+static bool is_worth_a_dispatch(const Node *n)
+{
+    return n->op == OP_matmul || (n->op == OP_softmax && shape_numel(n->type.shape) >= SOFTMAX_MIN);
+}
+
+/* Send back to the CPU what has no product or large softmax in its connected part of the engine's work. */
 static void drop_idle_parts(const Placing *p, Place *at)
 {
     const Graph *g = p->g;
@@ -216,7 +239,7 @@ static void drop_idle_parts(const Placing *p, Place *at)
                 parent[root(parent, v)] = root(parent, u);
         }
     for (ValueId v = 1; v < g->count; v++)
-        if (at[v] == DEV_ANE && (g->node[v].op == OP_matmul || g->node[v].op == OP_softmax || p->fixed[v] == DEV_ANE))
+        if (at[v] == DEV_ANE && (is_worth_a_dispatch(&g->node[v]) || p->fixed[v] == DEV_ANE))
             worth[root(parent, v)] = true;
     for (ValueId v = 1; v < g->count; v++)
         if (at[v] == DEV_ANE && !worth[root(parent, v)])
