@@ -94,7 +94,8 @@ static bool leaf_in_range(Frame *f, const LeafSet *s)
 {
     if (s->count == 1 || f->iteration < s->count)
         return true;
-    return eval_fail(f, "'%s' has %u leaves, iteration %u wants one more", path_text(f, s->pattern), s->count, f->iteration);
+    return eval_fail(f, "'%s' has %u leaves, iteration %u wants one more", path_text(f, s->pattern), s->count,
+                     f->iteration);
 }
 
 static bool read_param(Frame *f, const Node *n, Tensor *y)
@@ -203,7 +204,8 @@ static bool run_repeat(Frame *f, const Node *n, const Tensor *in, Tensor *y)
     Arena       *a = f->run->env->arena;
     const Graph *g = f->run->env->m->graph[n->a.repeat.graph];
     uint32_t     c = n->a.repeat.n_carry, x = n->a.repeat.n_xs, count = (uint32_t)n->a.repeat.n;
-    Tensor      *arg = NEW_N(a, Tensor, n->in_count), *out = NEW_N(a, Tensor, g->outs), *all = NEW_N(a, Tensor, g->outs);
+    Tensor      *arg = NEW_N(a, Tensor, n->in_count), *out = NEW_N(a, Tensor, g->outs);
+    Tensor      *all = NEW_N(a, Tensor, g->outs);
     if (n->in_count)
         memcpy(arg, in, n->in_count * sizeof *arg);
     for (uint32_t step = 0; step < count; step++) {

@@ -4,6 +4,8 @@
  * asks knows the source place. */
 #include "ir/graph.h"
 
+#include <string.h>
+
 typedef struct {
     const Module *m;
     Node         *n;
@@ -283,7 +285,7 @@ static bool infer_xent(Rule *r)
         return false;
     Type y = dropped(z, r->n->a.axis.axis);
     if (!shape_equal(y.shape, t.shape))
-        return wrong(r, "logits %s need classes i32%s, got %s", text(r, z), text(r, y) + 4, text(r, t));
+        return wrong(r, "logits %s need classes i32%s, got %s", text(r, z), strchr(text(r, y), '['), text(r, t));
     r->n->type = y;
     return true;
 }

@@ -138,6 +138,8 @@ static void put_type(Printer *p, Type t)
 {
     if (t.dtype == DT_NONE)
         buf_puts(p->out, "none");
+    else if (t.dtype >= DT_COUNT || t.shape.rank > MAX_RANK)
+        buf_printf(p->out, "?%u[?%u]", (unsigned)t.dtype, t.shape.rank);
     else
         type_print(t, p->out);
 }

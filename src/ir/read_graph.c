@@ -48,7 +48,7 @@ static bool read_attr(Reader *r, Node *n, const AttrWord *w)
 {
     void    *at = (char *)&n->a + w->at;
     int32_t  list[MAX_RANK];
-    uint32_t count;
+    uint32_t count, u;
     switch (w->kind) {
     case ATTR_FLAG: *(bool *)at = true; return true;
     case ATTR_FLAG8: *(uint8_t *)at = 1; return true;
@@ -74,14 +74,22 @@ static bool read_attr(Reader *r, Node *n, const AttrWord *w)
     case ATTR_GRAPH: case ATTR_MAYBE_GRAPH: return read_graph_name(r, at);
     case ATTR_STR: return read_string(r, at);
     case ATTR_TABLE:
-        return read_u32(r, at) && ((*(uint32_t *)at > 0 && *(uint32_t *)at < r->m->tables) || read_fail(r, "the number of a table"));
+        if (!read_u32(r, at))
+            return false;
+        u = *(const uint32_t *)at;
+        return (u > 0 && u < r->m->tables) || read_fail(r, "the number of a table");
     }
     return false;
 }
 
-static bool optional(AttrKind k)
+static bool is_flag(AttrKind k)
 {
-    return k == ATTR_FLAG || k == ATTR_FLAG8 || k == ATTR_MAYBE_GRAPH || k == ATTR_STR || k == ATTR_TABLE || k == ATTR_SPLAT;
+    return k == ATTR_FLAG || k == ATTR_FLAG8;
+}
+
+static bool is_optional(AttrKind k)
+{
+    return is_flag(k) || k == ATTR_MAYBE_GRAPH || k == ATTR_STR || k == ATTR_TABLE || k == ATTR_SPLAT;
 }
 
 static bool read_attrs(Reader *r, Node *n)
@@ -95,12 +103,11 @@ static bool read_attrs(Reader *r, Node *n)
             return read_fail(r, arena_printf(r->a, "another attribute of '%s', or ':'", op_info[n->op].name));
         seen |= UINT64_C(1) << i;
         scan_next(&r->s);
-        bool flag = attr_word[i].kind == ATTR_FLAG || attr_word[i].kind == ATTR_FLAG8;
-        if ((!flag && !read_must(r, "=")) || !read_attr(r, n, &attr_word[i]))
+        if ((!is_flag(attr_word[i].kind) && !read_must(r, "=")) || !read_attr(r, n, &attr_word[i]))
             return false;
     }
     for (uint32_t i = 0; i < ATTR_ROWS; i++)
-        if (attr_word[i].op == n->op && !optional(attr_word[i].kind) && !(seen >> i & 1))
+        if (attr_word[i].op == n->op && !is_optional(attr_word[i].kind) && !(seen >> i & 1))
             return read_fail(r, arena_printf(r->a, "'%s='", attr_word[i].key));
     return true;
 }
@@ -215,7 +222,15 @@ bool read_graph(Reader *r)
             return returned ? read_end_line(r) : read_fail(r, "'return' before '}'");
         if (r->s.kind == TOK_END || scan_is(&r->s, "graph"))
             return read_fail(r, "'}'");
-        bool ok = returned ? read_fail(r, "'}'") : read_if(r, "return") ? (returned = true, read_return(r, g)) : read_node(r, g);
+        bool ok;
+        if (returned) {
+            ok = read_fail(r, "'}'");
+        } else if (read_if(r, "return")) {
+            returned = true;
+            ok = read_return(r, g);
+        } else {
+            ok = read_node(r, g);
+        }
         if (!ok)
             read_skip_line(r);
     }

@@ -47,8 +47,11 @@ static const char *skip_label(const Scanner *s, const char *p)
 
 static const char *skip_number(const Scanner *s, const char *p)
 {
-    for (p++; p < s->end && (is_word(*p) || *p == '.' || ((*p == '+' || *p == '-') && (p[-1] == 'e' || p[-1] == 'E'))); p++)
-        ;
+    for (p++; p < s->end; p++) {
+        bool sign = (*p == '+' || *p == '-') && (p[-1] == 'e' || p[-1] == 'E');
+        if (!is_word(*p) && *p != '.' && !sign)
+            break;
+    }
     return p;
 }
 
@@ -105,7 +108,8 @@ Span scan_span(const Scanner *s)
 
 bool scan_is(const Scanner *s, const char *text)
 {
-    return (s->kind == TOK_WORD || s->kind == TOK_PUNCT) && strlen(text) == s->len && memcmp(s->text, text, s->len) == 0;
+    return (s->kind == TOK_WORD || s->kind == TOK_PUNCT) && strlen(text) == s->len &&
+           memcmp(s->text, text, s->len) == 0;
 }
 
 static int hex(char c)
@@ -122,10 +126,11 @@ char *scan_unquote(Arena *a, const char *s, size_t len)
             continue;
         }
         char c = s[++i];
+        int  high = i + 3 < len ? hex(s[i + 1]) : -1, low = i + 3 < len ? hex(s[i + 2]) : -1;
         if (c == '"' || c == '\\') {
             *to++ = c;
-        } else if (c == 'x' && i + 3 < len && hex(s[i + 1]) >= 0 && hex(s[i + 2]) >= 0 && hex(s[i + 1]) + hex(s[i + 2])) {
-            *to++ = (char)(hex(s[i + 1]) * 16 + hex(s[i + 2]));
+        } else if (c == 'x' && high >= 0 && low >= 0 && high + low > 0) { /* a NUL would cut the string short */
+            *to++ = (char)(high * 16 + low);
             i += 2;
         } else {
             return NULL;
