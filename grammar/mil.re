@@ -1,7 +1,7 @@
 /* mil.re: the lexer of MIL text.
  *
- * The whole text is in memory and ends with a NUL that is not part of it; the rule `$` matches there. A lexical error is
- * told here and returned as the error token, from which the grammar recovers without a second message. Brackets are
+ * The whole text is in memory and ends with a NUL that is not part of it; the rule `$` matches there. A lexical error
+ * is told here and returned as the error token, from which the grammar recovers without a second message. Brackets are
  * counted so that no text can nest deeper than MIL_NESTING_MAX. */
 #include "host/mil_parse.h"
 
@@ -34,7 +34,10 @@ int mil_yylex(MIL_YYSTYPE *val, Span *loc, MilParse *p)
         [ \t\r\n]+        { continue; }
         "//" [^\n\x00]*   { continue; }
         "/*" ([^*\x00] | "*"+ [^*/\x00])* "*"+ "/" { continue; }
-        "/*"              { HERE; diag_error(p->diags, "M0103", *loc, "the comment is not closed"); p->cur = p->lim; return TOK_MIL_YYerror; }
+        "/*"              { HERE;
+                            diag_error(p->diags, "M0103", *loc, "the comment is not closed");
+                            p->cur = p->lim;
+                            return TOK_MIL_YYerror; }
 
         int      { HERE; return mil_lex_int(p, *loc, tok, p->cur, &val->TOK_NUMBER) ? TOK_NUMBER : TOK_MIL_YYerror; }
         dec | hexfloat
@@ -72,7 +75,9 @@ int mil_yylex(MIL_YYSTYPE *val, Span *loc, MilParse *p)
         ","        { HERE; return TOK_COMMA; }
         ";"        { HERE; return TOK_SEMICOLON; }
         "="        { HERE; return TOK_EQUALS; }
-        *          { HERE; diag_error(p->diags, "M0102", *loc, "the byte 0x%02x has no meaning in MIL text", (unsigned char)*tok);
+        *          { HERE;
+                     diag_error(p->diags, "M0102", *loc, "the byte 0x%02x has no meaning in MIL text",
+                                (unsigned char)*tok);
                      return TOK_MIL_YYerror; }
         */
 #undef HERE

@@ -1,7 +1,7 @@
 /* mil.y: the grammar of MIL text, as far as programs for the engine need it.
  *
- * Actions build the tree of host/mil_ast.h and nothing else; what names and types mean is decided by the checker. After a
- * syntax error reading goes on behind the next `;`, so that several errors are told in one run. */
+ * Actions build the tree of host/mil_ast.h and nothing else; what names and types mean is decided by the checker. After
+ * a syntax error reading goes on behind the next `;`, so that several errors are told in one run. */
 %require "3.7"
 %define api.pure full
 %define api.prefix {mil_yy}
@@ -61,11 +61,12 @@ program: "'program'" "'('" "a number"[v] "')'" attributes "'{'" funcs "'}'"
 funcs: func         { AST_APPEND(*p->program, $func); p->program->functions++; }
     | funcs func    { AST_APPEND(*p->program, $func); p->program->functions++; }
 ;
-func: "'func'" "a name"[name] "'<'" "a name"[opset] "'>'" "'('" params "')'" "'{'" stmts "'}'" "'->'" "'('" names "')'" "';'"
+func: "'func'" "a name"[name] "'<'" "a name"[opset] "'>'" "'('" params "')'" "'{'" stmts "'}'"
+      "'->'" "'('" names "')'" "';'"
     {
         $$ = NEW(p->arena, AstFunc);
-        *$$ = (AstFunc){.name = $name, .at = @name, .opset = $opset, .opset_at = @opset, .params = $params, .body = $stmts,
-                        .returns = $names, .returns_at = @names};
+        *$$ = (AstFunc){.name = $name, .at = @name, .opset = $opset, .opset_at = @opset, .params = $params,
+                        .body = $stmts, .returns = $names, .returns_at = @names};
     }
 ;
 stmts: %empty           { $$ = (AstStmts){0}; }
@@ -113,7 +114,12 @@ value: "a name"[name]       { $$ = ast_name(p, @$, $name); }
     | "'['" values "']'"    { $$ = ast_value(p, AST_LIST, @$); $$->u.list = $values; }
     | "'('" values "')'"    { $$ = ast_value(p, AST_TUPLE, @$); $$->u.list = $values; }
     | "'{'" values "'}'"    { $$ = ast_value(p, AST_DICT, @$); $$->u.list = $values; }
-    | type "'('" value[v] "')'"        { $$ = ast_value(p, AST_TYPED, @$); $$->u.typed.type = $type; $$->u.typed.value = $v; }
+    | type "'('" value[v] "')'"
+    {
+        $$ = ast_value(p, AST_TYPED, @$);
+        $$->u.typed.type = $type;
+        $$->u.typed.value = $v;
+    }
     | "'BLOBFILE'" "'('" args "')'" { $$ = ast_value(p, AST_BLOBFILE, @$); $$->u.args = $args; }
 ;
 names: %empty { $$ = (AstValues){0}; } | names1;
@@ -139,7 +145,8 @@ static int yyreport_syntax_error(const yypcontext_t *cx, MilParse *p)
     if (got == YYSYMBOL_YYEOF || len == 0)
         snprintf(found, sizeof found, "end of file");
     else
-        snprintf(found, sizeof found, "'%.*s'%s", (int)(len > 40 ? 40 : len), p->text + at->begin, len > 40 ? " ..." : "");
+        snprintf(found, sizeof found, "'%.*s'%s", (int)(len > 40 ? 40 : len), p->text + at->begin,
+                 len > 40 ? " ..." : "");
     Diag *d = diag_error(p->diags, "M0101", *at, "syntax error: found %s", found);
     if (n > 0) {
         char   text[200];

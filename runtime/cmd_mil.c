@@ -1,7 +1,8 @@
 /* cmd_mil.c: `anerun mil`: run one function of a MIL program, NumPy files in, NumPy files out.
  *
- * Everything of one run hangs on a Job, so that every way out frees the same things. Weight files are those the text names
- * in strings starting with @model_path/; they are read from below the directory given with --weights and nowhere else. */
+ * Everything of one run hangs on a Job, so that every way out frees the same things. Weight files are those the text
+ * names in strings starting with @model_path/; they are read from below the directory given with --weights and nowhere
+ * else. */
 #include "anerun.h"
 #include "base/f16.h"
 #include "base/file.h"
@@ -107,7 +108,8 @@ static bool take_option(Job *j, const char *option, const char *value)
 
 static bool take_arguments(Job *j, int argc, char **argv)
 {
-    static const char *const known[] = {"--weights", "--out", "--function", "--device", "--in", "--numerics", "--reduce"};
+    static const char *const known[] = {"--weights", "--out",      "--function", "--device",
+                                        "--in",      "--numerics", "--reduce"};
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i], *value = NULL;
         if (option[0] != '-') {
@@ -309,8 +311,8 @@ static bool fill_input(Job *j, const Port *port, Surface *s)
         if (!put_element(port->type, npy_number(&a, i), to + (size_t)i * port_elem_bytes(port->type)))
             bad = i;
     surface_unlock(s, true);
-    return bad < 0 || complain(j, "%s: element %" PRId64 " is %g, which does not fit the input '%s' of type %s", in->path, bad,
-                               npy_number(&a, bad), port->name, port_type_name(port->type));
+    return bad < 0 || complain(j, "%s: element %" PRId64 " is %g, which does not fit the input '%s' of type %s",
+                               in->path, bad, npy_number(&a, bad), port->name, port_type_name(port->type));
 }
 
 static bool write_output(Job *j, const Port *port, Surface *s)
@@ -336,7 +338,8 @@ static bool run(Job *j)
     for (uint32_t i = 0; i < j->inputs; i++) {
         bool known = false;
         for (uint32_t k = 0; k < f->inputs; k++)
-            known |= strlen(f->input[k].name) == j->input[i].len && memcmp(f->input[k].name, j->input[i].name, j->input[i].len) == 0;
+            known |= strlen(f->input[k].name) == j->input[i].len &&
+                     memcmp(f->input[k].name, j->input[i].name, j->input[i].len) == 0;
         if (!known)
             return complain(j, "function '%s' has no input '%.*s'", f->name, (int)j->input[i].len, j->input[i].name);
     }
@@ -344,7 +347,8 @@ static bool run(Job *j)
     j->surface = NEW_N(j->arena, Surface *, j->surfaces + 1);
     for (uint32_t i = 0; i < j->surfaces; i++) {
         const Port *port = i < f->inputs ? &f->input[i] : &f->output[i - f->inputs];
-        if (!(j->surface[i] = surface_new(j->dev, port->bytes, &j->err)) || (i < f->inputs && !fill_input(j, port, j->surface[i])))
+        if (!(j->surface[i] = surface_new(j->dev, port->bytes, &j->err)) ||
+            (i < f->inputs && !fill_input(j, port, j->surface[i])))
             return false;
     }
     j->request = request_new(j->prog, index, j->surface, j->surface + f->inputs, &j->err);

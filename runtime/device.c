@@ -16,8 +16,9 @@ size_t port_elem_bytes(PortType type)
 
 const char *port_type_name(PortType type)
 {
-    static const char *const name[] = {[PORT_F16] = "fp16", [PORT_F32] = "fp32",   [PORT_I32] = "int32", [PORT_I8] = "int8",   [PORT_U8] = "uint8",
-                                       [PORT_I16] = "int16", [PORT_U16] = "uint16", [PORT_BOOL] = "bool", [PORT_F64] = "fp64"};
+    static const char *const name[] = {
+        [PORT_F16] = "fp16",  [PORT_F32] = "fp32",   [PORT_I32] = "int32", [PORT_I8] = "int8", [PORT_U8] = "uint8",
+        [PORT_I16] = "int16", [PORT_U16] = "uint16", [PORT_BOOL] = "bool", [PORT_F64] = "fp64"};
     return name[type];
 }
 
@@ -39,7 +40,8 @@ void device_close(Device *d)
         d->driver->close(d);
 }
 
-Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files, Buf *err)
+Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
+                         Buf *err)
 {
     return d->driver->compile(d, name, mil, len, file, files, err);
 }
@@ -91,12 +93,13 @@ void surface_unlock(Surface *s, bool write)
     s->driver->surface_unlock(s, write);
 }
 
-static bool ports_fit(const ProgramFunction *f, const char *kind, const Port *port, uint32_t n, Surface *const *surface, Buf *err)
+static bool ports_fit(const ProgramFunction *f, const char *kind, const Port *port, uint32_t n, Surface *const *surface,
+                      Buf *err)
 {
     for (uint32_t i = 0; i < n; i++) {
         if (!surface[i] || surface[i]->bytes < port[i].bytes) {
-            buf_printf(err, "function '%s': %s '%s' needs %zu bytes, its surface has %zu\n", f->name, kind, port[i].name, port[i].bytes,
-                       surface[i] ? surface[i]->bytes : 0);
+            buf_printf(err, "function '%s': %s '%s' needs %zu bytes, its surface has %zu\n", f->name, kind,
+                       port[i].name, port[i].bytes, surface[i] ? surface[i]->bytes : 0);
             return false;
         }
     }
@@ -110,7 +113,8 @@ Request *request_new(Program *p, uint32_t function, Surface *const *input, Surfa
         buf_printf(err, "the program has %u functions, there is no number %u\n", p->functions, function);
         return NULL;
     }
-    if (!ports_fit(f, "input", f->input, f->inputs, input, err) || !ports_fit(f, "output", f->output, f->outputs, output, err))
+    if (!ports_fit(f, "input", f->input, f->inputs, input, err) ||
+        !ports_fit(f, "output", f->output, f->outputs, output, err))
         return NULL;
     return p->driver->request_new(p, function, input, output, err);
 }

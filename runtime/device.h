@@ -7,8 +7,9 @@
  *   - ports are bound by name order: port i of a program is the i-th input (output) in the MIL text, and the names are
  *     in alphabetical order.
  *
- * Functions that can fail return NULL or false and append the reason to `err`, a text for people that names the program,
- * the line of the MIL text where there is one, and what to do. Everything here is used from one thread at a time. */
+ * Functions that can fail return NULL or false and append the reason to `err`, a text for people that names the
+ * program, the line of the MIL text where there is one, and what to do. Everything here is used from one thread at a
+ * time. */
 #ifndef ANEL_RUNTIME_DEVICE_H
 #define ANEL_RUNTIME_DEVICE_H
 
@@ -27,8 +28,8 @@ typedef enum { REDUCE_STRICT, REDUCE_LENIENT } ReduceMode; /* reduce_sum: fp16 p
 typedef struct {
     Numerics   numerics;
     ReduceMode reduce; /* ignored with NUMERICS_EXACT */
-    /* With NUMERICS_EXACT on a device that has it: fp16 and fp32 ports become PORT_F64, so that nothing is rounded at the
-     * boundary either. */
+    /* With NUMERICS_EXACT on a device that has it: fp16 and fp32 ports become PORT_F64, so that nothing is rounded at
+     * the boundary either. */
     bool wide_ports;
 } DeviceOptions;
 

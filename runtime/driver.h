@@ -1,7 +1,7 @@
 /* driver.h: the seam between device.h and what implements it.
  *
- * A driver is a struct of functions. It allocates its own devices, programs, surfaces and requests, each beginning with the
- * base struct below; device.c only looks at the base and dispatches. To add a driver, list it in device.c. */
+ * A driver is a struct of functions. It allocates its own devices, programs, surfaces and requests, each beginning with
+ * the base struct below; device.c only looks at the base and dispatches. To add a driver, list it in device.c. */
 #ifndef ANEL_RUNTIME_DRIVER_H
 #define ANEL_RUNTIME_DRIVER_H
 
@@ -11,7 +11,8 @@ typedef struct {
     const char *name; /* for device_open() */
     Device *(*open)(const DeviceOptions *options, Buf *err);
     void (*close)(Device *d);
-    Program *(*compile)(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files, Buf *err);
+    Program *(*compile)(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
+                        Buf *err);
     void (*program_free)(Program *p);
     Surface *(*surface_new)(Device *d, size_t bytes, Buf *err); /* `bytes` is a multiple of SURFACE_ALIGN */
     void (*surface_free)(Surface *s);

@@ -1,8 +1,8 @@
 /* npy.c: see npy.h.
  *
- * A file is "\x93NUMPY", a version, the length of a header and the header: the text of a Python dictionary with the keys
- * descr, fortran_order and shape, padded so that the data starts at a multiple of 64. Only dictionaries of that form are
- * read; arrays in Fortran order are refused, unless the order makes no difference. */
+ * A file is "\x93NUMPY", a version, the length of a header and the header: the text of a Python dictionary with the
+ * keys descr, fortran_order and shape, padded so that the data starts at a multiple of 64. Only dictionaries of that
+ * form are read; arrays in Fortran order are refused, unless the order makes no difference. */
 #include "npy.h"
 
 #include "base/f16.h"
@@ -15,8 +15,9 @@ static const struct {
     const char *code;
     size_t      bytes;
 } npy_info[] = {
-    [NPY_F16] = {"f2", 2}, [NPY_F32] = {"f4", 4}, [NPY_F64] = {"f8", 8}, [NPY_I8] = {"i1", 1},  [NPY_U8] = {"u1", 1}, [NPY_I16] = {"i2", 2},
-    [NPY_U16] = {"u2", 2}, [NPY_I32] = {"i4", 4}, [NPY_U32] = {"u4", 4}, [NPY_I64] = {"i8", 8}, [NPY_BOOL] = {"b1", 1},
+    [NPY_F16] = {"f2", 2}, [NPY_F32] = {"f4", 4}, [NPY_F64] = {"f8", 8},  [NPY_I8] = {"i1", 1},
+    [NPY_U8] = {"u1", 1},  [NPY_I16] = {"i2", 2}, [NPY_U16] = {"u2", 2},  [NPY_I32] = {"i4", 4},
+    [NPY_U32] = {"u4", 4}, [NPY_I64] = {"i8", 8}, [NPY_BOOL] = {"b1", 1},
 };
 
 size_t npy_elem_bytes(NpyType type)
@@ -101,7 +102,8 @@ static bool dtype(const char *code, Npy *out)
 {
     char order = code[0];
     for (size_t i = 0; i < COUNT(npy_info); i++)
-        if (strcmp(npy_info[i].code, code + 1) == 0 && (order == '<' || order == '=' || (order == '|' && npy_info[i].bytes == 1))) {
+        if (strcmp(npy_info[i].code, code + 1) == 0 &&
+            (order == '<' || order == '=' || (order == '|' && npy_info[i].bytes == 1))) {
             out->type = (NpyType)i;
             return true;
         }

@@ -6,7 +6,19 @@
 
 #include <stdbool.h>
 
-typedef enum { NPY_F16, NPY_F32, NPY_F64, NPY_I8, NPY_U8, NPY_I16, NPY_U16, NPY_I32, NPY_U32, NPY_I64, NPY_BOOL } NpyType;
+typedef enum {
+    NPY_F16,
+    NPY_F32,
+    NPY_F64,
+    NPY_I8,
+    NPY_U8,
+    NPY_I16,
+    NPY_U16,
+    NPY_I32,
+    NPY_U32,
+    NPY_I64,
+    NPY_BOOL
+} NpyType;
 enum { NPY_RANK_MAX = 8 };
 
 typedef struct {

@@ -1,8 +1,8 @@
 /* host.c: the host device: device.h on the CPU, with MIL text as its only input.
  *
- * Compiling parses and checks the text, plans memory and keeps the list of kernel calls. A request holds pointers for every
- * value; evaluating it reads the input surfaces, runs the calls in order and writes the output surfaces. Evaluation
- * allocates nothing, unless the device's slab has grown since, which changes the pointers. */
+ * Compiling parses and checks the text, plans memory and keeps the list of kernel calls. A request holds pointers for
+ * every value; evaluating it reads the input surfaces, runs the calls in order and writes the output surfaces.
+ * Evaluation allocates nothing, unless the device's slab has grown since, which changes the pointers. */
 #include "host/host.h"
 #include "host/kernel.h"
 
@@ -127,7 +127,8 @@ static void host_program_free(Program *base)
     free(p);
 }
 
-static bool build(HostProgram *p, const HostDevice *d, Diags *ds, const char *name, uint32_t source, const MilFile *file, size_t files, Buf *err)
+static bool build(HostProgram *p, const HostDevice *d, Diags *ds, const char *name, uint32_t source,
+                  const MilFile *file, size_t files, Buf *err)
 {
     Func    *fn;
     uint32_t count;
@@ -140,8 +141,9 @@ static bool build(HostProgram *p, const HostDevice *d, Diags *ds, const char *na
     p->fn = NEW_N(p->arena, HostFunc, count);
     for (uint32_t i = 0; i < count; i++) {
         Buf why = {0};
-        p->base.function[i] = (ProgramFunction){fn[i].name, make_ports(p->arena, d, fn[i].input, fn[i].inputs),
-                                                make_ports(p->arena, d, fn[i].output, fn[i].outputs), fn[i].inputs, fn[i].outputs};
+        p->base.function[i] =
+            (ProgramFunction){fn[i].name, make_ports(p->arena, d, fn[i].input, fn[i].inputs),
+                              make_ports(p->arena, d, fn[i].output, fn[i].outputs), fn[i].inputs, fn[i].outputs};
         bool ok = host_plan(p->arena, d, &fn[i], &p->owned, &p->fn[i], &why);
         if (!ok)
             buf_printf(err, "%s: error: %s\n", name, why.data);
@@ -152,7 +154,8 @@ static bool build(HostProgram *p, const HostDevice *d, Diags *ds, const char *na
     return true;
 }
 
-static Program *host_compile(Device *base, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files, Buf *err)
+static Program *host_compile(Device *base, const char *name, const char *mil, size_t len, const DeviceFile *file,
+                             size_t files, Buf *err)
 {
     if (len > MIL_TEXT_MAX || files > UINT32_MAX) {
         buf_printf(err, "%s: error: the text has %zu bytes, at most %d are accepted\n", name, len, MIL_TEXT_MAX);
@@ -202,7 +205,8 @@ static void bind(HostRequest *r)
         r->data[i] = r->fn->fixed[i] ? r->fn->fixed[i] : (char *)r->slab + r->fn->offset[i];
 }
 
-static Request *host_request_new(Program *base, uint32_t function, Surface *const *input, Surface *const *output, Buf *err)
+static Request *host_request_new(Program *base, uint32_t function, Surface *const *input, Surface *const *output,
+                                 Buf *err)
 {
     HostProgram *p = (HostProgram *)base;
     HostDevice  *d = (HostDevice *)base->device;
@@ -241,7 +245,8 @@ static bool load_input(const HostRequest *r, uint32_t i, bool exact, Buf *err)
     if (exact ? kernel_load_exact(port->type, r->input[i]->bytes, n, r->data[v->id])
               : kernel_load_ane(port->type, r->input[i]->bytes, n, r->data[v->id]))
         return true;
-    buf_printf(err, "input '%s' holds an integer beyond 2^24, which this device does not represent exactly\n", port->name);
+    buf_printf(err, "input '%s' holds an integer beyond 2^24, which this device does not represent exactly\n",
+               port->name);
     return false;
 }
 

@@ -34,8 +34,8 @@ typedef struct {
 
 enum { HOST_FOLD_MAX = 1 << 26 }; /* elements of a folded constant */
 
-/* Plan `fn`: convert and fold constants (into memory appended to `owned`), lay out the rest. False and a sentence in `err`
- * if it needs more memory than there is. */
+/* Plan `fn`: convert and fold constants (into memory appended to `owned`), lay out the rest. False and a sentence in
+ * `err` if it needs more memory than there is. */
 typedef struct {
     void   **item;
     uint32_t count, cap;

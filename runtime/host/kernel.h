@@ -1,9 +1,9 @@
 /* kernel.h: what kernels work with.
  *
- * Every kernels_*.c is compiled twice. With HOST_EXACT a Real is a double and nothing is rounded; without it a Real is a
- * float, and what an operation writes to an fp16 tensor is rounded to the nearest fp16 value, once, by finish(). All
- * tensors are dense arrays of Real in row-major order, whatever their element type: integers are exact up to 2^24 (2^53),
- * booleans are 0 and 1.
+ * Every kernels_*.c is compiled twice. With HOST_EXACT a Real is a double and nothing is rounded; without it a Real is
+ * a float, and what an operation writes to an fp16 tensor is rounded to the nearest fp16 value, once, by finish(). All
+ * tensors are dense arrays of Real in row-major order, whatever their element type: integers are exact up to 2^24
+ * (2^53), booleans are 0 and 1.
  *
  * A kernel gets a call whose plan its type rule has filled. It allocates nothing; run->scratch holds call->scratch
  * elements. Results never overlap operands. */
@@ -102,11 +102,11 @@ static inline Real real_exp(Real x)
 #endif
 }
 
-/* c[m, n] = a[m, k] b[k, n], row-major; `ta`, `tb`: stored transposed. Products are exact in float for fp16 operands and
- * accumulated in Real: the engine's wide accumulator. Its saturation above 32752 is not imitated. */
+/* c[m, n] = a[m, k] b[k, n], row-major; `ta`, `tb`: stored transposed. Products are exact in float for fp16 operands
+ * and accumulated in Real: the engine's wide accumulator. Its saturation above 32752 is not imitated. */
 #define real_gemm KERNEL(real_gemm)
-void real_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const Real *a, int64_t lda, const Real *b, int64_t ldb, Real *c,
-               int64_t ldc);
+void real_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const Real *a, int64_t lda, const Real *b,
+               int64_t ldb, Real *c, int64_t ldc);
 
 /* Copy a strided view into dense memory. */
 #define copy_view KERNEL(copy_view)

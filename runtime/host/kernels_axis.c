@@ -1,6 +1,7 @@
 /* kernels_axis.c: operations along axes: reductions, softmax, normalisations.
  *
- * The plan views a tensor as [outer, n, inner] and works along n. Scattered axes are first gathered into scratch memory.
+ * The plan views a tensor as [outer, n, inner] and works along n. Scattered axes are first gathered into scratch
+ * memory.
  *
  * Sums of the reduce_ family come in two widths, because nobody knows which one the engine has:
  *   lenient  one wide accumulator;
@@ -70,7 +71,8 @@ static Real sum_row_strict(Term t, const Real *x, int64_t n, Real shift)
 }
 
 /* Sums of `width` neighbouring columns of [n, inner] at `x`. */
-static void sum_columns(bool strict, Term t, const Real *x, int64_t n, int64_t inner, int64_t width, const Real *shift, Real *out)
+static void sum_columns(bool strict, Term t, const Real *x, int64_t n, int64_t inner, int64_t width, const Real *shift,
+                        Real *out)
 {
     Real acc[LANES][BLOCK] = {{0}};
     for (int64_t i = 0; i < n; i++, x += inner) {
@@ -243,28 +245,46 @@ void KERNEL(cumsum)(Run *run, const Call *call)
     finish(call, out, p->outer * p->n * p->inner);
 }
 
+/* Neighbouring elements: loops the compiler can vectorise. */
+static void softmax_row(const Real *x, int64_t n, Real *y)
+{
+    Real max = x[0];
+    for (int64_t i = 1; i < n; i++)
+        max = larger(max, x[i]);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = real_exp(x[i] - max);
+    Real sum = sum_row(TERM_X, y, n, 0);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = y[i] / sum;
+}
+
+/* `width` neighbouring columns of [n, inner], side by side. */
+static void softmax_columns(const Real *x, int64_t n, int64_t inner, int64_t width, Real *y)
+{
+    Real max[BLOCK], sum[BLOCK], zero[BLOCK] = {0};
+    max_columns(x, n, inner, width, max);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < width; k++)
+            y[i * inner + k] = real_exp(x[i * inner + k] - max[k]);
+    sum_columns(false, TERM_X, y, n, inner, width, zero, sum);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < width; k++)
+            y[i * inner + k] = y[i * inner + k] / sum[k];
+}
+
 void KERNEL(softmax)(Run *run, const Call *call)
 {
     const AxisPlan *p = &call->plan.axis;
     const Real     *x = operand(run, call, 0);
     Real           *y = result(run, call);
-    for (int64_t o = 0; o < p->outer; o++, x += p->n * p->inner, y += p->n * p->inner)
-        for (int64_t k = 0; k < p->inner; k += BLOCK) {
-            int64_t width = block_width(p, k);
-            Real    max[BLOCK], sum[BLOCK], zero[BLOCK] = {0};
-            max_columns(x + k, p->n, p->inner, width, max);
-            for (int64_t i = 0; i < p->n; i++)
-                for (int64_t j = 0; j < width; j++)
-                    y[i * p->inner + k + j] = real_exp(x[i * p->inner + k + j] - max[j]);
-            if (p->inner == 1)
-                sum[0] = sum_row(TERM_X, y, p->n, 0);
-            else
-                sum_columns(false, TERM_X, y + k, p->n, p->inner, width, zero, sum);
-            for (int64_t i = 0; i < p->n; i++)
-                for (int64_t j = 0; j < width; j++)
-                    y[i * p->inner + k + j] = y[i * p->inner + k + j] / sum[j];
-        }
-    finish(call, result(run, call), p->outer * p->n * p->inner);
+    for (int64_t o = 0; o < p->outer; o++, x += p->n * p->inner, y += p->n * p->inner) {
+        if (p->inner == 1)
+            softmax_row(x, p->n, y);
+        else
+            for (int64_t k = 0; k < p->inner; k += BLOCK)
+                softmax_columns(x + k, p->n, p->inner, block_width(p, k), y + k);
+        finish(call, y, p->n * p->inner);
+    }
 }
 
 /* ---- normalisations ------------------------------------------------------------------------------------------- */
@@ -294,7 +314,8 @@ void KERNEL(layer_norm)(Run *run, const Call *call)
             int64_t at = o * p->n * p->inner + k;
             statistics(x + at, p->n, p->inner, epsilon, &mean, &scale);
             for (int64_t i = 0; i < p->n; i++, at += p->inner)
-                y[at] = (Real)(((double)x[at] - mean) * scale * (gamma ? (double)gamma[i] : 1) + (beta ? (double)beta[i] : 0));
+                y[at] = (Real)(((double)x[at] - mean) * scale * (gamma ? (double)gamma[i] : 1) +
+                               (beta ? (double)beta[i] : 0));
         }
     if (p->permute) { /* scatter back: the inverse of the view */
         Real   *out = result(run, call);
@@ -326,7 +347,8 @@ static void channel_norm(Run *run, const Call *call, const Real *mean_of, const 
         } else
             statistics(x, p->inner, 1, epsilon, &mean, &scale);
         for (int64_t k = 0; k < p->inner; k++)
-            y[k] = (Real)(((double)x[k] - mean) * scale * (gamma ? (double)gamma[c] : 1) + (beta ? (double)beta[c] : 0));
+            y[k] =
+                (Real)(((double)x[k] - mean) * scale * (gamma ? (double)gamma[c] : 1) + (beta ? (double)beta[c] : 0));
     }
     finish(call, result(run, call), p->outer * p->n * p->inner);
 }

@@ -1,9 +1,9 @@
 /* kernels_elem.c: element-wise operations.
  *
- * One line per operation: a formula in x (and y), with a and b for the constants of an activation. Each formula is computed
- * in Real and rounded once, so an fp16 result is within one rounding of the correctly rounded one. Formulas are chosen
- * against cancellation: gelu uses erfc and x * sigmoid(2u), softplus log1p. The engine's own tables are coarser than that
- * (about 1e-2 relative for silu at worst); imitating them is not attempted. */
+ * One line per operation: a formula in x (and y), with a and b for the constants of an activation. Each formula is
+ * computed in Real and rounded once, so an fp16 result is within one rounding of the correctly rounded one. Formulas
+ * are chosen against cancellation: gelu uses erfc and x * sigmoid(2u), softplus log1p. The engine's own tables are
+ * coarser than that (about 1e-2 relative for silu at worst); imitating them is not attempted. */
 #include "host/kernel.h"
 
 #include <tgmath.h>
@@ -190,7 +190,8 @@ void KERNEL(select)(Run *run, const Call *call)
     for (int64_t i = 0; i < rows; i++, out += n) {
         row_offsets(p, i, o);
         for (int64_t k = 0; k < n; k++)
-            out[k] = cond[o[0] + k * p->stride[0][last]] != 0 ? a[o[1] + k * p->stride[1][last]] : b[o[2] + k * p->stride[2][last]];
+            out[k] = cond[o[0] + k * p->stride[0][last]] != 0 ? a[o[1] + k * p->stride[1][last]]
+                                                              : b[o[2] + k * p->stride[2][last]];
     }
 }
 

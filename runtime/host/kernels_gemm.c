@@ -9,16 +9,16 @@
 
 #include <tgmath.h>
 
-void real_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const Real *a, int64_t lda, const Real *b, int64_t ldb, Real *c,
-               int64_t ldc)
+void real_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const Real *a, int64_t lda, const Real *b,
+               int64_t ldb, Real *c, int64_t ldc)
 {
 #ifdef HOST_EXACT
     cblas_dgemm(
 #else
     cblas_sgemm(
 #endif
-        CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1, a, (int)lda, b,
-        (int)ldb, 0, c, (int)ldc);
+        CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1, a,
+        (int)lda, b, (int)ldb, 0, c, (int)ldc);
 }
 
 /* ---- convolution ---------------------------------------------------------------------------------------------- */
@@ -61,7 +61,8 @@ void KERNEL(conv)(Run *run, const Call *call)
                 columns(w, x, run->scratch);
                 cols = run->scratch;
             }
-            real_gemm(false, false, w->out_ch, positions, depth, weight + g * w->out_ch * depth, depth, cols, positions, out, positions);
+            real_gemm(false, false, w->out_ch, positions, depth, weight + g * w->out_ch * depth, depth, cols, positions,
+                      out, positions);
             for (int64_t o = 0; bias && o < w->out_ch; o++)
                 for (int64_t i = 0; i < positions; i++)
                     out[o * positions + i] += bias[g * w->out_ch + o];
@@ -114,12 +115,13 @@ void KERNEL(linear)(Run *run, const Call *call)
 }
 
 /* softmax(query key^T / sqrt(E) + mask) value, wide inside. The mask is honoured, as the definition says: a boolean one
- * keeps where it is true. The engine is reported to accept the mask and ignore it; there is no switch to imitate that yet,
- * and programs for the engine should spell attention out. A row without any admitted position gives NaN. */
+ * keeps where it is true. The engine is reported to accept the mask and ignore it; there is no switch to imitate that
+ * yet, and programs for the engine should spell attention out. A row without any admitted position gives NaN. */
 void KERNEL(sdpa)(Run *run, const Call *call)
 {
     const MatmulPlan *p = &call->plan.matmul; /* [m, k] x [n, k]^T, then [m, n] x [n, x_ld] */
-    const Real       *q = operand(run, call, 0), *k = operand(run, call, 1), *v = operand(run, call, 2), *mask = operand(run, call, 3);
+    const Real *q = operand(run, call, 0), *k = operand(run, call, 1), *v = operand(run, call, 2),
+               *mask = operand(run, call, 3);
     bool              boolean = mask && call->arg[3]->type.dtype == DT_BOOL;
     Real             *out = result(run, call), *score = run->scratch, scale = 1 / sqrt((Real)p->k);
     int64_t           n = batches(p);
@@ -171,7 +173,9 @@ static void pool(Run *run, const Call *call, bool max, bool exclude_padding)
         for (int64_t z = 0; z < w->out[0]; z++)
             for (int64_t y = 0; y < w->out[1]; y++)
                 for (int64_t x = 0; x < w->out[2]; x++) {
-                    int64_t at[3] = {z * w->stride[0] - w->pad[0], y * w->stride[1] - w->pad[1], x * w->stride[2] - w->pad[2]}, count;
+                    int64_t at[3] = {z * w->stride[0] - w->pad[0], y * w->stride[1] - w->pad[1],
+                                     x * w->stride[2] - w->pad[2]},
+                            count;
                     Real    acc = pool_window(w, in, at, max, &count);
                     int64_t all = exclude_padding ? count : w->k[0] * w->k[1] * w->k[2];
                     *out++ = max ? acc : all ? acc / (Real)all : 0;

@@ -1,5 +1,5 @@
-/* kernels_move.c: operations that move, repeat or make elements. Nothing is rounded here, except by fill and one_hot, whose
- * constants are already representable. */
+/* kernels_move.c: operations that move, repeat or make elements. Nothing is rounded here, except by fill and one_hot,
+ * whose constants are already representable. */
 #include "host/kernel.h"
 
 #include <string.h>
@@ -152,7 +152,8 @@ static bool read_index(Run *run, const Call *call, Real x, int64_t extent, int64
     bool ok = x >= -(Real)extent && x < (Real)extent;
     *out = ok ? (int64_t)x + (x < 0 ? extent : 0) : 0;
     if (!ok && !run->failed) {
-        buf_printf(run->err, "%s: index %g into an axis of extent %lld\n", call->op->name, (double)x, (long long)extent);
+        buf_printf(run->err, "%s: index %g into an axis of extent %lld\n", call->op->name, (double)x,
+                   (long long)extent);
         run->failed = true;
     }
     return ok;

@@ -18,7 +18,18 @@ typedef struct {
     Span     at;
 } AstType;
 
-typedef enum { AST_NAME, AST_INT, AST_FLOAT, AST_BOOL, AST_STRING, AST_LIST, AST_TUPLE, AST_DICT, AST_TYPED, AST_BLOBFILE } AstKind;
+typedef enum {
+    AST_NAME,
+    AST_INT,
+    AST_FLOAT,
+    AST_BOOL,
+    AST_STRING,
+    AST_LIST,
+    AST_TUPLE,
+    AST_DICT,
+    AST_TYPED,
+    AST_BLOBFILE
+} AstKind;
 
 typedef struct AstValue AstValue;
 typedef struct AstArg AstArg;

@@ -1,7 +1,7 @@
 /* mil_check.c: names, arguments and declared types of MIL text; see mil_check.h.
  *
- * Statements are checked in order, so that a name is defined before it is used. A result always gets its *declared* type,
- * even if its statement is wrong: one mistake is told once. The op's type rule says what the type must be. */
+ * Statements are checked in order, so that a name is defined before it is used. A result always gets its *declared*
+ * type, even if its statement is wrong: one mistake is told once. The op's type rule says what the type must be. */
 #include "host/mil_check.h"
 
 #include "base/suggest.h"
@@ -211,7 +211,8 @@ static Value *resolve(Check *c, const AstValue *v, char kind, const MilType *lik
     if (v->kind == AST_TYPED) {
         if (!type_resolve(c, v->u.typed.type, &t))
             return NULL;
-    } else if (v->kind == AST_TUPLE || v->kind == AST_DICT || v->kind == AST_BLOBFILE || !bare_type(v, kind, like, &t)) {
+    } else if (v->kind == AST_TUPLE || v->kind == AST_DICT || v->kind == AST_BLOBFILE ||
+               !bare_type(v, kind, like, &t)) {
         Diag *d = diag_error(c->ds, "M0304", v->at, "expected %s", kind_text(kind));
         diag_help(d, "write the type in front, as in fp16(0x1p-1), or name a constant");
         return NULL;
@@ -232,7 +233,8 @@ static bool resolve_tuple(Check *c, Call *call, const AstValue *v)
         if (!x)
             return false;
         if (!kind_accepts('t', x)) {
-            diag_error(c->ds, "M0304", e->at, "expected %s, found %s", kind_text('t'), type_text(c->ds->arena, &x->type));
+            diag_error(c->ds, "M0304", e->at, "expected %s, found %s", kind_text('t'),
+                       type_text(c->ds->arena, &x->type));
             return false;
         }
         call->tuple[call->tuples++] = x;
@@ -266,7 +268,8 @@ static bool missing_arguments(Check *c, const Call *call)
         bool given = p.kind == 'v' ? call->tuples > 0 : call->arg[i] != NULL;
         if (given || p.optional)
             continue;
-        Diag *d = diag_error(c->ds, "M0302", call->at, "'%s' needs the argument '%.*s'", call->op->name, (int)p.len, p.name);
+        Diag *d =
+            diag_error(c->ds, "M0302", call->at, "'%s' needs the argument '%.*s'", call->op->name, (int)p.len, p.name);
         diag_label(d, call->at, "expected %s", kind_text(p.kind));
         ok = false;
     }
@@ -306,8 +309,9 @@ static bool bind_arguments(Check *c, Call *call, const AstStmt *s)
                 continue;
             }
             if (!kind_accepts(p.kind, v)) {
-                Diag *d = diag_error(c->ds, "M0304", g->value->at, "'%s' of '%s' is %s, expected %s", name_of(c, g->name),
-                                     call->op->name, type_text(c->ds->arena, &v->type), kind_text(p.kind));
+                Diag *d =
+                    diag_error(c->ds, "M0304", g->value->at, "'%s' of '%s' is %s, expected %s", name_of(c, g->name),
+                               call->op->name, type_text(c->ds->arena, &v->type), kind_text(p.kind));
                 if (!v->konst && p.kind != 't')
                     diag_label(d, g->value->at, "known at run time only");
                 ok = false;
@@ -335,7 +339,8 @@ static void check_attributes(Check *c, const AstStmt *s)
     for (const AstArg *g = s->attributes.first; g; g = g->next) {
         const char *name = name_of(c, g->name);
         if (strcmp(name, "name") != 0 && !(strcmp(name, "val") == 0 && strcmp(name_of(c, s->op), "const") == 0))
-            diag_help(diag_error(c->ds, "M0305", g->at, "unknown attribute '%s'", name), "statements take [name = string(\"...\")]");
+            diag_help(diag_error(c->ds, "M0305", g->at, "unknown attribute '%s'", name),
+                      "statements take [name = string(\"...\")]");
         for (const AstArg *h = s->attributes.first; h != g; h = h->next)
             if (h->name == g->name)
                 diag_error(c->ds, "M0303", g->at, "the attribute '%s' is given twice", name);
@@ -400,7 +405,7 @@ static void compare_types(Check *c, const Call *call, const AstStmt *s)
         if (type_equal(&call->type[i], &call->result[i]->type))
             continue;
         Arena *a = c->ds->arena;
-        Diag  *d = diag_error(c->ds, "M0405", r->type->at, "'%s' is declared %s, but '%s' gives %s", name_of(c, r->name),
+        Diag *d = diag_error(c->ds, "M0405", r->type->at, "'%s' is declared %s, but '%s' gives %s", name_of(c, r->name),
                              type_text(a, &call->result[i]->type), call->op->name, type_text(a, &call->type[i]));
         diag_label(d, r->type->at, "expected %s", type_text(a, &call->type[i]));
         for (uint32_t k = 0; k < CALL_ARGS; k++)
@@ -454,7 +459,8 @@ static void check_stmt(Check *c, const AstStmt *s)
 
 static bool crosses(DType t)
 {
-    return t == DT_F16 || t == DT_F32 || t == DT_I32 || t == DT_I8 || t == DT_U8 || t == DT_I16 || t == DT_U16 || t == DT_BOOL;
+    return t == DT_F16 || t == DT_F32 || t == DT_I32 || t == DT_I8 || t == DT_U8 || t == DT_I16 || t == DT_U16 ||
+           t == DT_BOOL;
 }
 
 static void check_params(Check *c, const AstFunc *f)
@@ -489,7 +495,8 @@ static void check_returns(Check *c, const AstFunc *f)
             if (fn->output[i] == v)
                 diag_error(c->ds, "M0204", r->at, "'%s' is returned twice", v->name);
         if (!crosses(v->type.dtype))
-            diag_error(c->ds, "M0406", r->at, "'%s' is %s, which cannot be an output", v->name, dtype_info[v->type.dtype].name);
+            diag_error(c->ds, "M0406", r->at, "'%s' is %s, which cannot be an output", v->name,
+                       dtype_info[v->type.dtype].name);
         fn->output[fn->outputs++] = v;
     }
 }
@@ -502,7 +509,8 @@ static Func *check_function(Check *c, const AstFunc *f)
     c->by_name = NULL;
     c->by_name_cap = 0;
     if (strcmp(name_of(c, f->opset), "ios18") != 0)
-        diag_help(diag_error(c->ds, "M0107", f->opset_at, "unknown operation set '%s'", name_of(c, f->opset)), "write <ios18>");
+        diag_help(diag_error(c->ds, "M0107", f->opset_at, "unknown operation set '%s'", name_of(c, f->opset)),
+                  "write <ios18>");
     check_params(c, f);
     for (const AstStmt *s = f->body.first; s; s = s->next)
         check_stmt(c, s);
@@ -510,7 +518,8 @@ static Func *check_function(Check *c, const AstFunc *f)
     return fn;
 }
 
-bool mil_check(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, Func **out, uint32_t *count)
+bool mil_check(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, Func **out,
+               uint32_t *count)
 {
     Interner   *names = interner_new(ds->arena);
     AstProgram *p = mil_parse(ds->arena, names, ds, source);
@@ -528,7 +537,8 @@ bool mil_check(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uin
     for (const AstFunc *f = p->first; f; f = f->next) {
         for (const AstFunc *g = p->first; g != f; g = g->next)
             if (g->name == f->name)
-                diag_note(diag_error(ds, "M0201", f->at, "a second function '%s'", name_of(&c, f->name)), g->at, "the first is");
+                diag_note(diag_error(ds, "M0201", f->at, "a second function '%s'", name_of(&c, f->name)), g->at,
+                          "the first is");
         list[(*count)++] = *check_function(&c, f);
     }
     *out = list;

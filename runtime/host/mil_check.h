@@ -2,7 +2,8 @@
  *
  * The checker turns a tree (mil_ast.h) into functions made of values and calls. A value is an input, a constant or a
  * result; a call is one operation with its arguments in the order of the op's argument list (mil_ops.def) and a plan:
- * the geometry its kernel needs, worked out once by the op's type rule. Kernels trust calls: nothing is checked again. */
+ * the geometry its kernel needs, worked out once by the op's type rule. Kernels trust calls: nothing is checked again.
+ */
 #ifndef ANEL_HOST_MIL_CHECK_H
 #define ANEL_HOST_MIL_CHECK_H
 
@@ -134,7 +135,8 @@ typedef struct {
 } MilFile;
 
 /* Parse and check `text`. Functions live in `keep`; the tree and `ds` in `ds->arena`. False if `ds` holds an error. */
-bool mil_check(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, Func **out, uint32_t *count);
+bool mil_check(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, Func **out,
+               uint32_t *count);
 
 /* Numbers of a constant as `double`; `i` < count. */
 double const_number(const Value *v, int64_t i);

@@ -1,8 +1,8 @@
 /* mil_const.c: evaluates literals; see mil_const.h.
  *
- * A literal is checked against a type: element count and nesting of its brackets (nested like the shape, or one flat list
- * of all elements), range, and kind of each number. Floats are rounded to the declared type here, once. In a float list an
- * integer written in hexadecimal is a bit pattern (0x3c00 is 1.0), any other integer is its value. */
+ * A literal is checked against a type: element count and nesting of its brackets (nested like the shape, or one flat
+ * list of all elements), range, and kind of each number. Floats are rounded to the declared type here, once. In a float
+ * list an integer written in hexadecimal is a bit pattern (0x3c00 is 1.0), any other integer is its value. */
 #include "host/mil_const.h"
 
 #include "base/f16.h"
@@ -15,7 +15,8 @@ bool type_resolve(Check *c, const AstType *t, MilType *out)
 {
     *out = t->type;
     if (t->form != FORM_VALUE) {
-        Diag *d = diag_error(c->ds, "M0401", t->at, "%s types are not supported", t->form == FORM_STATE ? "state" : "dict");
+        Diag *d =
+            diag_error(c->ds, "M0401", t->at, "%s types are not supported", t->form == FORM_STATE ? "state" : "dict");
         diag_help(d, "pass the tensor as an input and return it as an output");
         return false;
     }
@@ -26,7 +27,8 @@ bool type_resolve(Check *c, const AstType *t, MilType *out)
     }
     for (uint32_t i = 0; i < out->rank; i++)
         if (out->dim[i] < 1) {
-            diag_error(c->ds, "M0402", t->at, "extent %" PRId64 " of dimension %u: extents are at least 1", out->dim[i], i);
+            diag_error(c->ds, "M0402", t->at, "extent %" PRId64 " of dimension %u: extents are at least 1", out->dim[i],
+                       i);
             return false;
         }
     if (!type_valid(out)) {
@@ -93,7 +95,8 @@ static bool fill_scalar(Fill *f, const AstValue *v)
         if (v->kind == AST_INT && v->u.i.hex) {
             if (v->u.i.value < 0 || v->u.i.value > (t == DT_F16 ? 0xffff : 0xffffffffll))
                 return bad(f->c, v, f->type, "a bit pattern of its width");
-            x = t == DT_F16 ? (double)f16_to_f32((uint16_t)v->u.i.value) : (double)f32_from_bits((uint32_t)v->u.i.value);
+            x = t == DT_F16 ? (double)f16_to_f32((uint16_t)v->u.i.value)
+                            : (double)f32_from_bits((uint32_t)v->u.i.value);
             break;
         }
         x = v->kind == AST_INT ? (double)v->u.i.value : v->u.f;
@@ -129,7 +132,8 @@ static bool fill_list(Fill *f, const AstValue *v, int axis)
         return bad(f->c, v, f->type, "a list in brackets");
     int64_t want = axis < 0 ? f->count : f->type->dim[axis];
     if ((int64_t)v->u.list.count != want) {
-        Diag *d = diag_error(f->c->ds, "M0403", v->at, "the list has %u elements, its type wants %" PRId64, v->u.list.count, want);
+        Diag *d = diag_error(f->c->ds, "M0403", v->at, "the list has %u elements, its type wants %" PRId64,
+                             v->u.list.count, want);
         diag_label(d, v->at, "for %s", type_text(f->c->ds->arena, f->type));
         return false;
     }
@@ -178,8 +182,9 @@ static bool blob_eval(Check *c, const AstValue *v, const MilType *type, Const *o
             file = &c->file[i];
     if (!file) {
         Diag *d = diag_error(c->ds, "M0502", path->at, "there is no weight file '%s'", name);
-        diag_help(d, c->files ? "the program was given %u files, the first is '%s'" : "the program was given no weight files",
-                  c->files, c->files ? c->file[0].path : "");
+        diag_help(
+            d, c->files ? "the program was given %u files, the first is '%s'" : "the program was given no weight files",
+            c->files, c->files ? c->file[0].path : "");
         return false;
     }
     Buf      why = {0};
@@ -191,7 +196,8 @@ static bool blob_eval(Check *c, const AstValue *v, const MilType *type, Const *o
     }
     const DTypeInfo *info = &dtype_info[type->dtype];
     if (info->blob == 0 || blob.type != info->blob) {
-        Diag *d = diag_error(c->ds, "M0504", v->at, "the blob holds %s data, the constant is %s", blob_type_name(blob.type), info->name);
+        Diag *d = diag_error(c->ds, "M0504", v->at, "the blob holds %s data, the constant is %s",
+                             blob_type_name(blob.type), info->name);
         diag_help(d, "store the weights as %s, or declare the type that is stored", info->name);
         return false;
     }
@@ -212,8 +218,8 @@ Const *const_eval(Check *c, const AstValue *v, const MilType *type)
         if (!type_resolve(c, v->u.typed.type, &written))
             return NULL;
         if (!type_equal(&written, type)) {
-            Diag *d = diag_error(c->ds, "M0404", v->at, "the value is %s, declared is %s", type_text(c->ds->arena, &written),
-                                 type_text(c->ds->arena, type));
+            Diag *d = diag_error(c->ds, "M0404", v->at, "the value is %s, declared is %s",
+                                 type_text(c->ds->arena, &written), type_text(c->ds->arena, type));
             diag_help(d, "make both types the same");
             return NULL;
         }

@@ -118,7 +118,8 @@ bool need_vector(Check *c, const Call *call, const char *name, int64_t n, DType 
     const Value *v = arg(call, name);
     MilType      want = {dtype, 1, {n}};
     return !v || type_equal(&v->type, &want) ||
-           wrong(c, call, name, "'%s' is %s, expected %s", name, type_text(c->ds->arena, &v->type), type_text(c->ds->arena, &want));
+           wrong(c, call, name, "'%s' is %s, expected %s", name, type_text(c->ds->arena, &v->type),
+                 type_text(c->ds->arena, &want));
 }
 
 int64_t product(const int64_t *x, uint32_t n)

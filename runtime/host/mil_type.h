@@ -41,7 +41,8 @@ extern const DTypeInfo dtype_info[DT_COUNT];
 enum {
     MIL_TEXT_MAX = 16 << 20, /* bytes of a program's text */
     MIL_RANK_MAX = 5,        /* the engine refuses rank 6 */
-    MIL_ELEMS_MAX = 1 << 30  /* elements of one tensor: far above what the engine holds, small enough to multiply safely */
+    MIL_ELEMS_MAX =
+        1 << 30 /* elements of one tensor: far above what the engine holds, small enough to multiply safely */
 };
 
 typedef struct {

@@ -9,7 +9,8 @@
 
 enum { PAD_VALID, PAD_CUSTOM, PAD_SAME, PAD_SAME_LOWER, PAD_MAX = 65536 };
 
-/* Geometry along the spatial axes of `x` ([N, C, spatial...]), right-aligned in the plan's three; fills the result's. */
+/* Geometry along the spatial axes of `x` ([N, C, spatial...]), right-aligned in the plan's three; fills the result's.
+ */
 static bool window(Check *c, Call *call, const MilType *x, const int64_t *kernel, const int64_t *dilation)
 {
     WindowPlan *w = &call->plan.window;
@@ -41,7 +42,8 @@ static bool window(Check *c, Call *call, const MilType *x, const int64_t *kernel
             after = all - before;
         }
         if (in + before + after < span)
-            return wrong(c, call, NULL, "a window of %" PRId64 " does not fit an axis of %" PRId64 " with its padding", span, in + before + after);
+            return wrong(c, call, NULL, "a window of %" PRId64 " does not fit an axis of %" PRId64 " with its padding",
+                         span, in + before + after);
         w->in[at] = in;
         w->k[at] = kernel[i];
         w->stride[at] = stride[i];
@@ -67,11 +69,16 @@ bool rule_conv(Check *c, Call *call)
     if (k->rank != x->rank)
         return wrong(c, call, "weight", "'weight' is %s, expected rank %u", type_text(c->ds->arena, k), x->rank);
     if (groups < 1 || x->dim[1] % groups != 0 || k->dim[0] % groups != 0)
-        return wrong(c, call, "groups", "%" PRId64 " groups do not divide %" PRId64 " input and %" PRId64 " output channels", groups, x->dim[1], k->dim[0]);
+        return wrong(c, call, "groups",
+                     "%" PRId64 " groups do not divide %" PRId64 " input and %" PRId64 " output channels", groups,
+                     x->dim[1], k->dim[0]);
     if (k->dim[1] != x->dim[1] / groups)
-        return wrong(c, call, "weight", "'weight' is %s, but 'x' has %" PRId64 " channels in %" PRId64 " groups: expected %" PRId64 " input channels",
+        return wrong(c, call, "weight",
+                     "'weight' is %s, but 'x' has %" PRId64 " channels in %" PRId64 " groups: expected %" PRId64
+                     " input channels",
                      type_text(c->ds->arena, k), x->dim[1], groups, x->dim[1] / groups);
-    if (!need_vector(c, call, "bias", k->dim[0], x->dtype) || !arg_list(c, call, "dilations", x->rank - 2, 3, dilation, NULL))
+    if (!need_vector(c, call, "bias", k->dim[0], x->dtype) ||
+        !arg_list(c, call, "dilations", x->rank - 2, 3, dilation, NULL))
         return false;
     call->type[0] = *x;
     call->type[0].dim[1] = k->dim[0];
@@ -119,8 +126,10 @@ bool rule_matmul(Check *c, Call *call)
     p->n = y->dim[y->rank - (p->ty ? 2 : 1)];
     int64_t k2 = y->dim[y->rank - (p->ty ? 1 : 2)];
     if (k2 != p->k)
-        return wrong(c, call, "y", "left has %" PRId64 " columns, right has %" PRId64 " rows (%s x %s); check transpose_x and transpose_y", p->k, k2,
-                     type_text(c->ds->arena, x), type_text(c->ds->arena, y));
+        return wrong(c, call, "y",
+                     "left has %" PRId64 " columns, right has %" PRId64
+                     " rows (%s x %s); check transpose_x and transpose_y",
+                     p->k, k2, type_text(c->ds->arena, x), type_text(c->ds->arena, y));
     MilType *t = &call->type[0];
     t->dtype = x->dtype;
     t->rank = x->rank > y->rank ? x->rank : y->rank;
@@ -130,7 +139,8 @@ bool rule_matmul(Check *c, Call *call)
         int64_t dx = i + x->rank >= t->rank ? x->dim[i + x->rank - t->rank] : 1;
         int64_t dy = i + y->rank >= t->rank ? y->dim[i + y->rank - t->rank] : 1;
         if (dx != dy && dx != 1 && dy != 1)
-            return wrong(c, call, "y", "the batch extents of %s and %s differ", type_text(c->ds->arena, x), type_text(c->ds->arena, y));
+            return wrong(c, call, "y", "the batch extents of %s and %s differ", type_text(c->ds->arena, x),
+                         type_text(c->ds->arena, y));
         p->batch[i] = t->dim[i] = dx > dy ? dx : dy;
         p->x_stride[i] = dx == 1 ? 0 : xs;
         p->y_stride[i] = dy == 1 ? 0 : ys;
@@ -148,13 +158,19 @@ bool rule_linear(Check *c, Call *call)
     if (!need_float(c, call, "x") || !need_same_dtype(c, call, "x", "weight"))
         return false;
     if (x->rank < 1 || w->rank != 2 || x->dim[x->rank - 1] != w->dim[1])
-        return wrong(c, call, "weight", "'weight' is %s, expected [outputs, inputs] for 'x' = %s", type_text(c->ds->arena, w), type_text(c->ds->arena, x));
+        return wrong(c, call, "weight", "'weight' is %s, expected [outputs, inputs] for 'x' = %s",
+                     type_text(c->ds->arena, w), type_text(c->ds->arena, x));
     if (!need_vector(c, call, "bias", w->dim[0], x->dtype))
         return false;
     MilType *t = &call->type[0];
     *t = *x;
     t->dim[t->rank - 1] = w->dim[0];
-    call->plan.matmul = (MatmulPlan){.ty = true, .k = w->dim[1], .n = w->dim[0], .m = type_elems(x) / w->dim[1], .x_ld = w->dim[1], .y_ld = w->dim[1]};
+    call->plan.matmul = (MatmulPlan){.ty = true,
+                                     .k = w->dim[1],
+                                     .n = w->dim[0],
+                                     .m = type_elems(x) / w->dim[1],
+                                     .x_ld = w->dim[1],
+                                     .y_ld = w->dim[1]};
     return type_valid(t) || wrong(c, call, NULL, "the result has more than %d elements", MIL_ELEMS_MAX);
 }
 
@@ -162,7 +178,8 @@ bool rule_sdpa(Check *c, Call *call)
 {
     const MilType *q = &arg(call, "query")->type, *k = &arg(call, "key")->type, *v = &arg(call, "value")->type;
     MatmulPlan    *p = &call->plan.matmul;
-    if (!need_float(c, call, "query") || !need_same_dtype(c, call, "query", "key") || !need_same_dtype(c, call, "query", "value"))
+    if (!need_float(c, call, "query") || !need_same_dtype(c, call, "query", "key") ||
+        !need_same_dtype(c, call, "query", "value"))
         return false;
     uint32_t r = q->rank;
     if (r < 3 || k->rank != r || v->rank != r || q->dim[r - 1] != k->dim[r - 1] || k->dim[r - 2] != v->dim[r - 2])
@@ -170,12 +187,14 @@ bool rule_sdpa(Check *c, Call *call)
     for (uint32_t i = 0; i + 2 < r; i++)
         if (q->dim[i] != k->dim[i] || q->dim[i] != v->dim[i])
             return wrong(c, call, NULL, "the batch extents of query, key and value differ");
-    *p = (MatmulPlan){.batch_rank = r - 2, .m = q->dim[r - 2], .n = k->dim[r - 2], .k = q->dim[r - 1], .x_ld = v->dim[r - 1]};
+    *p = (MatmulPlan){
+        .batch_rank = r - 2, .m = q->dim[r - 2], .n = k->dim[r - 2], .k = q->dim[r - 1], .x_ld = v->dim[r - 1]};
     memcpy(p->batch, q->dim, p->batch_rank * sizeof *p->batch);
     const Value *mask = arg(call, "attn_mask");
     if (mask) {
         if (mask->type.dtype != DT_BOOL && mask->type.dtype != q->dtype)
-            return wrong(c, call, "attn_mask", "'attn_mask' is %s, expected bool or %s", dtype_info[mask->type.dtype].name, dtype_info[q->dtype].name);
+            return wrong(c, call, "attn_mask", "'attn_mask' is %s, expected bool or %s",
+                         dtype_info[mask->type.dtype].name, dtype_info[q->dtype].name);
         int64_t stride[MIL_RANK_MAX], want[MIL_RANK_MAX], *to[MIL_RANK_MAX];
         memcpy(want, q->dim, sizeof want);
         want[r - 1] = p->n;
@@ -186,7 +205,8 @@ bool rule_sdpa(Check *c, Call *call)
             return wrong(c, call, "attn_mask", "'attn_mask' has rank %u, at most %u make sense", mask->type.rank, r);
         for (uint32_t i = 0, skip = r - mask->type.rank; i < mask->type.rank; i++) {
             if (mask->type.dim[i] != 1 && mask->type.dim[i] != want[skip + i])
-                return wrong(c, call, "attn_mask", "'attn_mask' is %s, expected extents of [..., L, S] or 1", type_text(c->ds->arena, &mask->type));
+                return wrong(c, call, "attn_mask", "'attn_mask' is %s, expected extents of [..., L, S] or 1",
+                             type_text(c->ds->arena, &mask->type));
             *to[skip + i] = mask->type.dim[i] == 1 ? 0 : stride[i];
         }
     }
@@ -305,7 +325,8 @@ bool rule_instance_norm(Check *c, Call *call)
 bool rule_batch_norm(Check *c, Call *call)
 {
     const MilType *x = &arg(call, "x")->type;
-    return per_channel(c, call) && need_vector(c, call, "mean", x->dim[1], x->dtype) && need_vector(c, call, "variance", x->dim[1], x->dtype);
+    return per_channel(c, call) && need_vector(c, call, "mean", x->dim[1], x->dtype) &&
+           need_vector(c, call, "variance", x->dim[1], x->dtype);
 }
 
 bool rule_l2_norm(Check *c, Call *call)
@@ -314,8 +335,10 @@ bool rule_l2_norm(Check *c, Call *call)
     if (!need_float(c, call, "x"))
         return false;
     if (x->rank < 3)
-        return wrong(c, call, "x", "'x' is %s, expected at least rank 3: the last three axes are normalised", type_text(c->ds->arena, x));
+        return wrong(c, call, "x", "'x' is %s, expected at least rank 3: the last three axes are normalised",
+                     type_text(c->ds->arena, x));
     call->type[0] = *x;
-    call->plan.axis = (AxisPlan){.outer = product(x->dim, x->rank - 3), .n = product(x->dim + x->rank - 3, 3), .inner = 1};
+    call->plan.axis =
+        (AxisPlan){.outer = product(x->dim, x->rank - 3), .n = product(x->dim + x->rank - 3, 3), .inner = 1};
     return true;
 }

@@ -12,7 +12,8 @@ static bool two_operands(Check *c, Call *call, bool integers)
     DTypeClass    class = dtype_info[in[0]->type.dtype].class;
     MilType      *out = &call->type[0];
     if (class == CLASS_BOOL || (class == CLASS_INT && !(integers && in[0]->type.dtype == DT_I32)))
-        return wrong(c, call, "x", "'x' is %s, expected fp16 or fp32%s", dtype_info[in[0]->type.dtype].name, integers ? " or int32" : "");
+        return wrong(c, call, "x", "'x' is %s, expected fp16 or fp32%s", dtype_info[in[0]->type.dtype].name,
+                     integers ? " or int32" : "");
     if (!need_same_dtype(c, call, "x", "y") || !broadcast(c, call, in, 2, out))
         return false;
     out->dtype = in[0]->type.dtype;
@@ -44,7 +45,8 @@ bool rule_logical(Check *c, Call *call)
     uint32_t n = in[1] ? 2 : 1;
     for (uint32_t i = 0; i < n; i++)
         if (in[i]->type.dtype != DT_BOOL)
-            return wrong(c, call, i ? "y" : "x", "the operand is %s, expected bool", dtype_info[in[i]->type.dtype].name);
+            return wrong(c, call, i ? "y" : "x", "the operand is %s, expected bool",
+                         dtype_info[in[i]->type.dtype].name);
     if (!broadcast(c, call, in, n, &call->type[0]))
         return false;
     call->type[0].dtype = DT_BOOL;
@@ -86,7 +88,8 @@ bool rule_unary(Check *c, Call *call)
     call->plan.scalar.alpha = call->arg[1] ? const_number(call->arg[1], 0) : 0;
     call->plan.scalar.beta = call->arg[2] ? const_number(call->arg[2], 0) : 0;
     if (strcmp(call->op->name, "clip") == 0 && call->plan.scalar.alpha > call->plan.scalar.beta)
-        return wrong(c, call, "alpha", "the lower bound %g is above the upper bound %g", call->plan.scalar.alpha, call->plan.scalar.beta);
+        return wrong(c, call, "alpha", "the lower bound %g is above the upper bound %g", call->plan.scalar.alpha,
+                     call->plan.scalar.beta);
     return true;
 }
 
@@ -155,10 +158,12 @@ static bool quantization(Check *c, Call *call, const Value *x, DType quantized)
     bool         per_axis = scale->type.rank == 1;
     int64_t      axis = 0;
     if (scale->type.rank > 1 || !dtype_is_float(scale->type.dtype))
-        return wrong(c, call, "scale", "'scale' is %s, expected a number or a vector of fp16 or fp32", type_text(c->ds->arena, &scale->type));
-    if (zero && (zero->type.rank > 1 || (zero->type.rank == 1 && !type_same_shape(&zero->type, &scale->type)) || zero->type.dtype != quantized))
-        return wrong(c, call, "zero_point", "'zero_point' is %s, expected %s of the shape of 'scale'", type_text(c->ds->arena, &zero->type),
-                     dtype_info[quantized].name);
+        return wrong(c, call, "scale", "'scale' is %s, expected a number or a vector of fp16 or fp32",
+                     type_text(c->ds->arena, &scale->type));
+    if (zero && (zero->type.rank > 1 || (zero->type.rank == 1 && !type_same_shape(&zero->type, &scale->type)) ||
+                 zero->type.dtype != quantized))
+        return wrong(c, call, "zero_point", "'zero_point' is %s, expected %s of the shape of 'scale'",
+                     type_text(c->ds->arena, &zero->type), dtype_info[quantized].name);
     call->plan.scalar = (ScalarPlan){.i = {1, 1, zero && zero->type.rank == 1}};
     if (!per_axis)
         return true;
@@ -167,7 +172,8 @@ static bool quantization(Check *c, Call *call, const Value *x, DType quantized)
     if (!arg_axis(c, call, "axis", x->type.rank, &axis))
         return false;
     if (scale->type.dim[0] != x->type.dim[axis])
-        return wrong(c, call, "scale", "%lld scales for an axis of extent %lld", (long long)scale->type.dim[0], (long long)x->type.dim[axis]);
+        return wrong(c, call, "scale", "%lld scales for an axis of extent %lld", (long long)scale->type.dim[0],
+                     (long long)x->type.dim[axis]);
     call->plan.scalar.i[0] = product(x->type.dim + axis + 1, x->type.rank - (uint32_t)axis - 1);
     call->plan.scalar.i[1] = x->type.dim[axis];
     return true;
@@ -210,14 +216,15 @@ bool rule_blockwise(Check *c, Call *call)
     if (!need_float(c, call, "scale"))
         return false;
     if (scale->type.rank != x->type.rank)
-        return wrong(c, call, "scale", "'scale' has rank %u, expected the rank of 'data', %u", scale->type.rank, x->type.rank);
+        return wrong(c, call, "scale", "'scale' has rank %u, expected the rank of 'data', %u", scale->type.rank,
+                     x->type.rank);
     for (uint32_t i = 0; i < x->type.rank; i++)
         if (x->type.dim[i] % scale->type.dim[i] != 0)
-            return wrong(c, call, "scale", "extent %lld of 'data' is no multiple of %lld blocks", (long long)x->type.dim[i],
-                         (long long)scale->type.dim[i]);
+            return wrong(c, call, "scale", "extent %lld of 'data' is no multiple of %lld blocks",
+                         (long long)x->type.dim[i], (long long)scale->type.dim[i]);
     if (offset && (offset->type.dtype != x->type.dtype || !type_same_shape(&offset->type, &scale->type)))
-        return wrong(c, call, "offset", "'offset' is %s, expected %s in the shape of 'scale'", type_text(c->ds->arena, &offset->type),
-                     dtype_info[x->type.dtype].name);
+        return wrong(c, call, "offset", "'offset' is %s, expected %s in the shape of 'scale'",
+                     type_text(c->ds->arena, &offset->type), dtype_info[x->type.dtype].name);
     call->type[0] = x->type;
     call->type[0].dtype = scale->type.dtype;
     return true;

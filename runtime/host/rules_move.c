@@ -21,13 +21,15 @@ bool rule_reshape(Check *c, Call *call)
             t->dim[i] = 1;
         }
         if (t->dim[i] < 1 || t->dim[i] > all / known)
-            return wrong(c, call, "shape", "%s has %" PRId64 " elements, the shape does not; write every extent out", type_text(c->ds->arena, x), all);
+            return wrong(c, call, "shape", "%s has %" PRId64 " elements, the shape does not; write every extent out",
+                         type_text(c->ds->arena, x), all);
         known *= t->dim[i];
     }
     if (open >= 0 && all % known == 0)
         t->dim[open] = all / known;
     else if (known != all)
-        return wrong(c, call, "shape", "%s has %" PRId64 " elements, the shape %" PRId64, type_text(c->ds->arena, x), all, known);
+        return wrong(c, call, "shape", "%s has %" PRId64 " elements, the shape %" PRId64, type_text(c->ds->arena, x),
+                     all, known);
     return true;
 }
 
@@ -38,7 +40,8 @@ bool rule_expand_dims(Check *c, Call *call)
     int64_t        count = arg(call, "axes")->konst->count;
     uint32_t       set, from = 0;
     if (x->rank + count > MIL_RANK_MAX)
-        return wrong(c, call, "axes", "the result has rank %" PRId64 ", the engine holds at most %d", x->rank + count, MIL_RANK_MAX);
+        return wrong(c, call, "axes", "the result has rank %" PRId64 ", the engine holds at most %d", x->rank + count,
+                     MIL_RANK_MAX);
     t->dtype = x->dtype;
     t->rank = x->rank + (uint32_t)count;
     if (!arg_axes(c, call, "axes", t->rank, &set))
@@ -60,7 +63,8 @@ bool rule_squeeze(Check *c, Call *call)
         if (!(set >> i & 1))
             t->dim[t->rank++] = x->dim[i];
         else if (x->dim[i] != 1)
-            return wrong(c, call, "axes", "axis %u of %s has extent %" PRId64 ", only extents of 1 can go", i, type_text(c->ds->arena, x), x->dim[i]);
+            return wrong(c, call, "axes", "axis %u of %s has extent %" PRId64 ", only extents of 1 can go", i,
+                         type_text(c->ds->arena, x), x->dim[i]);
     }
     return true;
 }
@@ -112,7 +116,8 @@ bool rule_slice_by_size(Check *c, Call *call)
 {
     const MilType *x = &arg(call, "x")->type;
     int64_t        begin[MIL_RANK_MAX], size[MIL_RANK_MAX];
-    if (!arg_list(c, call, "begin", x->rank, MIL_RANK_MAX, begin, NULL) || !arg_list(c, call, "size", x->rank, MIL_RANK_MAX, size, NULL))
+    if (!arg_list(c, call, "begin", x->rank, MIL_RANK_MAX, begin, NULL) ||
+        !arg_list(c, call, "size", x->rank, MIL_RANK_MAX, size, NULL))
         return false;
     ViewPlan *v = whole_view(call, x);
     for (uint32_t i = 0; i < x->rank; i++) {
@@ -121,7 +126,8 @@ bool rule_slice_by_size(Check *c, Call *call)
         if (size[i] == -1)
             size[i] = x->dim[i] - begin[i];
         if (size[i] < 1 || size[i] > x->dim[i] - begin[i])
-            return wrong(c, call, "size", "size %" PRId64 " from %" PRId64 " on an axis of extent %" PRId64, size[i], begin[i], x->dim[i]);
+            return wrong(c, call, "size", "size %" PRId64 " from %" PRId64 " on an axis of extent %" PRId64, size[i],
+                         begin[i], x->dim[i]);
         v->offset += begin[i] * v->stride[i];
         v->dim[i] = call->type[0].dim[i] = size[i];
     }
@@ -136,7 +142,8 @@ bool rule_slice_by_index(Check *c, Call *call)
     int64_t        begin[MIL_RANK_MAX], end[MIL_RANK_MAX], step[MIL_RANK_MAX] = {1, 1, 1, 1, 1};
     int64_t        mask[3][MIL_RANK_MAX] = {{0}};
     static const char *const mask_name[] = {"begin_mask", "end_mask", "squeeze_mask"};
-    if (!arg_list(c, call, "begin", r, MIL_RANK_MAX, begin, NULL) || !arg_list(c, call, "end", r, MIL_RANK_MAX, end, NULL) ||
+    if (!arg_list(c, call, "begin", r, MIL_RANK_MAX, begin, NULL) ||
+        !arg_list(c, call, "end", r, MIL_RANK_MAX, end, NULL) ||
         (arg(call, "stride") && !arg_list(c, call, "stride", r, MIL_RANK_MAX, step, NULL)))
         return false;
     for (int m = 0; m < 3; m++)
@@ -145,7 +152,8 @@ bool rule_slice_by_index(Check *c, Call *call)
     ViewPlan *v = whole_view(call, x);
     v->rank = t->rank = 0;
     for (uint32_t i = 0; i < r; i++) {
-        int64_t d = x->dim[i], b = begin[i] + (begin[i] < 0 ? d : 0), e = end[i] + (end[i] < 0 ? d : 0), s = step[i], n = 1;
+        int64_t d = x->dim[i], b = begin[i] + (begin[i] < 0 ? d : 0), e = end[i] + (end[i] < 0 ? d : 0), s = step[i],
+                n = 1;
         int64_t stride = v->stride[i];
         if (s == 0)
             return wrong(c, call, "stride", "a stride of 0");
@@ -154,11 +162,13 @@ bool rule_slice_by_index(Check *c, Call *call)
         if (mask[1][i])
             e = s > 0 ? d : -1;
         if (b < 0 || b >= d || (!mask[2][i] && (e < -1 || e > d)))
-            return wrong(c, call, "begin", "from %" PRId64 " to %" PRId64 " on an axis of extent %" PRId64, begin[i], end[i], d);
+            return wrong(c, call, "begin", "from %" PRId64 " to %" PRId64 " on an axis of extent %" PRId64, begin[i],
+                         end[i], d);
         if (!mask[2][i])
             n = s > 0 ? (e - b + s - 1) / s : (b - e - s - 1) / -s;
         if (n < 1)
-            return wrong(c, call, "end", "from %" PRId64 " to %" PRId64 " in steps of %" PRId64 " there is nothing", begin[i], end[i], s);
+            return wrong(c, call, "end", "from %" PRId64 " to %" PRId64 " in steps of %" PRId64 " there is nothing",
+                         begin[i], end[i], s);
         v->offset += b * stride;
         if (mask[2][i])
             continue;
@@ -189,7 +199,8 @@ bool rule_pad(Check *c, Call *call)
 {
     const Value *x = arg(call, "x");
     int64_t      pad[2 * MIL_RANK_MAX], count;
-    if (arg_word(c, call, "mode", "constant") < 0 || !arg_list(c, call, "pad", 0, 2 * (int64_t)x->type.rank, pad, &count))
+    if (arg_word(c, call, "mode", "constant") < 0 ||
+        !arg_list(c, call, "pad", 0, 2 * (int64_t)x->type.rank, pad, &count))
         return false;
     if (count % 2)
         return wrong(c, call, "pad", "'pad' has %" PRId64 " elements, expected two for each axis", count);
@@ -223,7 +234,8 @@ bool rule_concat(Check *c, Call *call)
     if (!arg_axis(c, call, "axis", first->rank, &axis))
         return false;
     *t = *first;
-    *j = (JoinPlan){.outer = product(first->dim, (uint32_t)axis), .inner = product(first->dim + axis + 1, first->rank - (uint32_t)axis - 1)};
+    *j = (JoinPlan){.outer = product(first->dim, (uint32_t)axis),
+                    .inner = product(first->dim + axis + 1, first->rank - (uint32_t)axis - 1)};
     j->interleave = arg_bool(call, "interleave");
     j->part = NEW_N(c->keep, int64_t, call->tuples);
     for (uint32_t i = 0; i < call->tuples; i++) {
@@ -232,8 +244,8 @@ bool rule_concat(Check *c, Call *call)
         if (axis < x.rank && !j->interleave)
             x.dim[axis] = first->dim[axis];
         if (!type_equal(&x, first))
-            return wrong(c, call, "values", "operand %u is %s, the first is %s: only axis %" PRId64 " may differ%s", i + 1,
-                         type_text(c->ds->arena, &call->tuple[i]->type), type_text(c->ds->arena, first), axis,
+            return wrong(c, call, "values", "operand %u is %s, the first is %s: only axis %" PRId64 " may differ%s",
+                         i + 1, type_text(c->ds->arena, &call->tuple[i]->type), type_text(c->ds->arena, first), axis,
                          j->interleave ? ", and not when interleaving" : "");
         j->part[i] = extent * j->inner;
         sum += extent;
@@ -250,10 +262,12 @@ bool rule_stack(Check *c, Call *call)
     MilType       *t = &call->type[0];
     int64_t        axis;
     if (first->rank == MIL_RANK_MAX)
-        return wrong(c, call, "values", "the result has rank %u, the engine holds at most %d", first->rank + 1, MIL_RANK_MAX);
+        return wrong(c, call, "values", "the result has rank %u, the engine holds at most %d", first->rank + 1,
+                     MIL_RANK_MAX);
     if (!arg_axis(c, call, "axis", first->rank + 1, &axis))
         return false;
-    *j = (JoinPlan){.outer = product(first->dim, (uint32_t)axis), .inner = product(first->dim + axis, first->rank - (uint32_t)axis)};
+    *j = (JoinPlan){.outer = product(first->dim, (uint32_t)axis),
+                    .inner = product(first->dim + axis, first->rank - (uint32_t)axis)};
     j->part = NEW_N(c->keep, int64_t, call->tuples);
     for (uint32_t i = 0; i < call->tuples; i++) {
         if (!type_equal(&call->tuple[i]->type, first))
@@ -284,7 +298,9 @@ bool rule_split(Check *c, Call *call)
             return false;
     } else {
         if (count != n || x->dim[axis] % n != 0)
-            return wrong(c, call, "num_splits", "%" PRId64 " splits of an axis of extent %" PRId64 " for %" PRId64 " results", count, x->dim[axis], n);
+            return wrong(c, call, "num_splits",
+                         "%" PRId64 " splits of an axis of extent %" PRId64 " for %" PRId64 " results", count,
+                         x->dim[axis], n);
         for (int64_t i = 0; i < n; i++)
             size[i] = x->dim[axis] / n;
     }
@@ -299,7 +315,8 @@ bool rule_split(Check *c, Call *call)
         call->type[i].dim[axis] = size[i];
         size[i] *= j->inner;
     }
-    return sum == x->dim[axis] || wrong(c, call, "split_sizes", "the sizes add up to %" PRId64 ", the extent is %" PRId64, sum, x->dim[axis]);
+    return sum == x->dim[axis] ||
+           wrong(c, call, "split_sizes", "the sizes add up to %" PRId64 ", the extent is %" PRId64, sum, x->dim[axis]);
 }
 
 /* ---- indices -------------------------------------------------------------------------------------------------- */
@@ -320,8 +337,10 @@ bool rule_gather(Check *c, Call *call)
     if (!need_integer(c, call, "indices") || !arg_axis(c, call, "axis", x->rank, &axis))
         return false;
     if (batch < 0 || batch > axis || batch > at->rank)
-        return wrong(c, call, "batch_dims", "%" PRId64 " batch dimensions, at most axis (%" PRId64 ") and the rank of 'indices' (%u) make sense", batch, axis,
-                     at->rank);
+        return wrong(c, call, "batch_dims",
+                     "%" PRId64 " batch dimensions, at most axis (%" PRId64
+                     ") and the rank of 'indices' (%u) make sense",
+                     batch, axis, at->rank);
     for (int64_t i = 0; i < batch; i++)
         if (x->dim[i] != at->dim[i])
             return wrong(c, call, "indices", "batch extent %" PRId64 " of 'indices' differs from 'x'", at->dim[i]);
@@ -334,8 +353,9 @@ bool rule_gather(Check *c, Call *call)
         t->dim[t->rank++] = at->dim[i];
     for (int64_t i = axis + 1; i < x->rank; i++)
         t->dim[t->rank++] = x->dim[i];
-    call->plan.scalar = (ScalarPlan){.i = {product(x->dim, (uint32_t)batch), product(x->dim + batch, (uint32_t)(axis - batch)), x->dim[axis],
-                                           product(x->dim + axis + 1, x->rank - (uint32_t)axis - 1)}};
+    call->plan.scalar =
+        (ScalarPlan){.i = {product(x->dim, (uint32_t)batch), product(x->dim + batch, (uint32_t)(axis - batch)),
+                           x->dim[axis], product(x->dim + axis + 1, x->rank - (uint32_t)axis - 1)}};
     return type_valid(t) || wrong(c, call, NULL, "the result has more than %d elements", MIL_ELEMS_MAX);
 }
 
@@ -348,7 +368,8 @@ bool rule_one_hot(Check *c, Call *call)
     if (!need_integer(c, call, "indices") || !need_same_dtype(c, call, "on_value", "off_value"))
         return false;
     if (at->rank == MIL_RANK_MAX || size < 1)
-        return wrong(c, call, NULL, "the new axis needs an extent of at least 1 and a tensor of rank below %d", MIL_RANK_MAX);
+        return wrong(c, call, NULL, "the new axis needs an extent of at least 1 and a tensor of rank below %d",
+                     MIL_RANK_MAX);
     if (!arg_axis(c, call, "axis", at->rank + 1, &axis))
         return false;
     t->dtype = arg(call, "on_value")->type.dtype;
@@ -367,6 +388,7 @@ bool rule_band_part(Check *c, Call *call)
     if (x->rank < 2)
         return wrong(c, call, "x", "a matrix has at least rank 2");
     call->type[0] = *x;
-    call->plan.scalar = (ScalarPlan){.i = {arg_int(call, "lower", -1), arg_int(call, "upper", -1), x->dim[x->rank - 2], x->dim[x->rank - 1]}};
+    call->plan.scalar = (ScalarPlan){
+        .i = {arg_int(call, "lower", -1), arg_int(call, "upper", -1), x->dim[x->rank - 2], x->dim[x->rank - 1]}};
     return true;
 }

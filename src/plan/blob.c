@@ -92,20 +92,22 @@ bool blob_find(const void *file, size_t len, uint64_t offset, BlobView *out, Buf
     if (type == 0 || type >= BLOB_TYPE_END)
         return fail(err, "the metadata at offset %" PRIu64 " has the unknown type code %" PRIu32, offset, type);
     if (data != offset + METADATA)
-        return fail(err, "the metadata at offset %" PRIu64 " places its payload at %" PRIu64 ", expected %" PRIu64, offset,
-                    data, offset + METADATA);
+        return fail(err, "the metadata at offset %" PRIu64 " places its payload at %" PRIu64 ", expected %" PRIu64,
+                    offset, data, offset + METADATA);
     if (bytes > len - data)
-        return fail(err, "the payload at offset %" PRIu64 " needs %" PRIu64 " bytes, the file has %" PRIu64 " left", data,
-                    bytes, (uint64_t)len - data);
+        return fail(err, "the payload at offset %" PRIu64 " needs %" PRIu64 " bytes, the file has %" PRIu64 " left",
+                    data, bytes, (uint64_t)len - data);
     if (padding > 7)
-        return fail(err, "the metadata at offset %" PRIu64 " has %" PRIu64 " padding bits, expected 0 to 7", offset, padding);
+        return fail(err, "the metadata at offset %" PRIu64 " has %" PRIu64 " padding bits, expected 0 to 7", offset,
+                    padding);
     *out = (BlobView){(BlobType)type, p + data, bytes, padding};
     return true;
 }
 
 const char *blob_type_name(BlobType type)
 {
-    static const char *const name[] = {"unknown", "fp16",  "fp32",  "uint8", "int8",  "bf16",   "int16",      "uint16", "int4",
-                                       "uint1",   "uint2", "uint4", "uint3", "uint6", "int32", "uint32", "fp8e4m3fn", "fp8e5m2"};
+    static const char *const name[] = {"unknown", "fp16",   "fp32",  "uint8",  "int8",      "bf16",
+                                       "int16",   "uint16", "int4",  "uint1",  "uint2",     "uint4",
+                                       "uint3",   "uint6",  "int32", "uint32", "fp8e4m3fn", "fp8e5m2"};
     return (unsigned)type < COUNT(name) ? name[type] : name[0];
 }

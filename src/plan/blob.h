@@ -1,7 +1,7 @@
 /* blob.h: weight files in MIL's blob storage format, version 2: writing and reading.
  *
- * A file is a 64-byte header followed by entries; an entry is 64 bytes of metadata directly followed by its payload, and
- * both start on multiples of 64. All numbers are little endian. MIL names an entry by the offset of its *metadata*:
+ * A file is a 64-byte header followed by entries; an entry is 64 bytes of metadata directly followed by its payload,
+ * and both start on multiples of 64. All numbers are little endian. MIL names an entry by the offset of its *metadata*:
  * 64 for the first one.
  *
  *     Buf file = {0};
@@ -51,7 +51,8 @@ void blob_begin(Buf *file);
 /* Append an entry and count it in the header; returns the offset of its metadata, which is what MIL names. */
 uint64_t blob_add(Buf *file, BlobType type, const void *data, size_t bytes);
 
-/* The entry whose metadata is at `metadata_offset`. False and one sentence in `err` if there is none or it is damaged. */
+/* The entry whose metadata is at `metadata_offset`. False and one sentence in `err` if there is none or it is damaged.
+ */
 bool blob_find(const void *file, size_t len, uint64_t metadata_offset, BlobView *out, Buf *err);
 
 /* "fp16"; "unknown" for codes outside the format. */

@@ -19,16 +19,20 @@ static void conv_ref(const Geometry *g, const double *x, const double *k, const 
         LOOP(c, ci) LOOP(ky, g->kh) LOOP(kx, g->kw) {
             int iy = oy * g->sh + ky * g->dh - g->pt, ix = ox * g->sw + kx * g->dw - g->pl;
             if (iy >= 0 && iy < g->h && ix >= 0 && ix < g->w)
-                sum += x[((n * g->c + o / co * ci + c) * g->h + iy) * g->w + ix] * k[((o * ci + c) * g->kh + ky) * g->kw + kx];
+                sum += x[((n * g->c + o / co * ci + c) * g->h + iy) * g->w + ix] *
+                       k[((o * ci + c) * g->kh + ky) * g->kw + kx];
         }
         *y++ = sum;
     }
 }
 
-#define CONV(xs, ws, more, ys, st, type, pad, dil, gr)                                                                      \
-    PROGRAM(H(xs) "x, " H(ws) "w, " H("6") "b",                                                                             \
-            H(ys) "y = conv(x = x, weight = w" more ", strides = [" st "], pad_type = string(\"" type "\"), pad = [" pad "], " \
-                  "dilations = tensor<int32, [2]>([" dil "]), groups = int32(" gr "));\n" H("6") "u = identity(x = b);", "y, u")
+#define CONV(xs, ws, more, ys, st, type, pad, dil, gr)                                                                 \
+    PROGRAM(H(xs) "x, " H(ws) "w, " H("6") "b",                                                                        \
+            H(ys) "y = conv(x = x, weight = w" more ", strides = [" st "], pad_type = string(\"" type                  \
+                  "\"), pad = [" pad "], "                                                                             \
+                  "dilations = tensor<int32, [2]>([" dil "]), groups = int32(" gr                                      \
+                  "));\n" H("6") "u = identity(x = b);",                                                               \
+            "y, u")
 #define CONV_REF(name, use_bias, ...)                               \
     static void name(double *const *in, double *const *out)         \
     {                                                               \
@@ -68,20 +72,25 @@ static void pool_ref(double *const *in, double *const *out, bool max)
 }
 static void max_pool(double *const *in, double *const *out) { pool_ref(in, out, true); }
 static void avg_pool(double *const *in, double *const *out) { pool_ref(in, out, false); }
-#define POOL(op, more)                                                                                                          \
-    PROGRAM(H("1, 2, 5, 6") "x", H("1, 2, 3, 3") "y = " op "(x = x, kernel_sizes = [2, 3], strides = [2, 2], pad_type = \"custom\", " \
-                                 "pad = [0, 1, 1, 0], ceil_mode = false" more ");", "y")
+#define POOL(op, more)                                                                                                 \
+    PROGRAM(H("1, 2, 5, 6") "x",                                                                                       \
+            H("1, 2, 3, 3") "y = " op "(x = x, kernel_sizes = [2, 3], strides = [2, 2], pad_type = \"custom\", "       \
+                            "pad = [0, 1, 1, 0], ceil_mode = false" more ");",                                         \
+            "y")
 
 /* ---- matrix products ------------------------------------------------------------------------------------------ */
 
-#define MM(xs, ys, zs, tx, ty) \
-    PROGRAM(H(xs) "x, " H(ys) "y", H(zs) "z = matmul(x = x, y = y, transpose_x = bool(" tx "), transpose_y = bool(" ty "));", "z")
+#define MM(xs, ys, zs, tx, ty)                                                                                         \
+    PROGRAM(H(xs) "x, " H(ys) "y",                                                                                     \
+            H(zs) "z = matmul(x = x, y = y, transpose_x = bool(" tx "), transpose_y = bool(" ty "));", "z")
 /* x: [b, m, k] or [b, k, m], y alike; `xb`, `yb`: 0 if the batch is shared. */
-static void mm(const double *x, const double *y, double *z, int b, int m, int n, int k, bool tx, bool ty, int xb, int yb)
+static void mm(const double *x, const double *y, double *z, int b, int m, int n, int k, bool tx, bool ty, int xb,
+               int yb)
 {
     LOOP(q, b) LOOP(i, m) LOOP(j, n) {
         double sum = 0;
-        LOOP(l, k) sum += x[q * xb * m * k + (tx ? l * m + i : i * k + l)] * y[q * yb * k * n + (ty ? j * k + l : l * n + j)];
+        LOOP(l, k)
+        sum += x[q * xb * m * k + (tx ? l * m + i : i * k + l)] * y[q * yb * k * n + (ty ? j * k + l : l * n + j)];
         *z++ = sum;
     }
 }
@@ -141,13 +150,20 @@ static void reduce_ref(const double *x, double *y, int set, int what)
         double acc = what == MAX ? -INFINITY : what == MIN ? INFINITY : what == PROD ? 1 : 0;
         LOOP(p, r[0]) LOOP(q, r[1]) LOOP(s, r[2]) {
             double e = x[((a + p) * 3 + b + q) * 4 + c + s];
-            acc = what == MAX ? fmax(acc, e) : what == MIN ? fmin(acc, e) : what == PROD ? acc * e : acc + (what == L1 ? fabs(e) : what == L2 || what == SQ ? e * e : what == LSE ? exp(e) : e);
+            acc = what == MAX    ? fmax(acc, e)
+                  : what == MIN  ? fmin(acc, e)
+                  : what == PROD ? acc * e
+                                 : acc + (what == L1                 ? fabs(e)
+                                          : what == L2 || what == SQ ? e * e
+                                          : what == LSE              ? exp(e)
+                                                                     : e);
         }
         int n = r[0] * r[1] * r[2];
         *y++ = what == MEAN ? acc / n : what == L2 ? sqrt(acc) : what == LOGSUM || what == LSE ? log(acc) : acc;
     }
 }
-#define REDUCE(op, axes, keep, ys) PROGRAM(H("2, 3, 4") "x", H(ys) "y = " op "(x = x, axes = [" axes "], keep_dims = " keep ");", "y")
+#define REDUCE(op, axes, keep, ys)                                                                                     \
+    PROGRAM(H("2, 3, 4") "x", H(ys) "y = " op "(x = x, axes = [" axes "], keep_dims = " keep ");", "y")
 #define REDUCTION(name, what)                                                                             \
     static void name##_1(double *const *in, double *const *out) { reduce_ref(in[0], out[0], 2, what); }    \
     static void name##_2(double *const *in, double *const *out) { reduce_ref(in[0], out[0], 4, what); }    \
@@ -260,13 +276,23 @@ static void l2_norm(double *const *in, double *const *out)
 #define X234 H("2, 3, 4") "x"
 
 static const OpCase cases[] = {
-    {"conv", CONV("2, 5, 1, 7", "6, 5, 1, 1", ", bias = b", "2, 6, 1, 7", "1, 1", "valid", "3, 3, 3, 3", "1, 1", "1"), conv_1x1, -1, 1, 1, 1e-3},
-    {"conv", CONV("1, 4, 5, 7", "6, 4, 2, 3", "", "1, 6, 2, 3", "2, 1", "valid", "0, 0, 0, 0", "1, 2", "1"), conv_valid, -1, 1, 1, 1e-3},
-    {"conv", CONV("2, 4, 5, 6", "6, 2, 3, 3", ", bias = b", "2, 6, 5, 4", "1, 2", "custom", "1, 1, 0, 3", "1, 1", "2"), conv_custom, -1, 1, 1, 1e-3},
-    {"conv", CONV("1, 2, 5, 6", "6, 2, 2, 3", "", "1, 6, 5, 3", "1, 2", "same", "0, 0, 0, 0", "1, 1", "1"), conv_same, -1, 1, 1, 1e-3},
-    {"conv", CONV("1, 2, 5, 6", "6, 2, 2, 3", "", "1, 6, 5, 3", "1, 2", "same_lower", "0, 0, 0, 0", "1, 1", "1"), conv_lower, -1, 1, 1, 1e-3},
-    {"conv", CONV("1, 6, 3, 3", "6, 1, 3, 1", ", bias = b", "1, 6, 3, 3", "1, 1", "custom", "1, 1, 0, 0", "1, 1", "6"), conv_depthwise, -1, 1, 1, 1e-3},
-    {"conv", PROGRAM(H("1, 3, 8") "x, " H("2, 3, 3") "w", H("1, 2, 3") "y = conv(x = x, weight = w, strides = [2], pad_type = \"valid\", pad = [0, 0], dilations = [1], groups = 1);", "y"),
+    {"conv", CONV("2, 5, 1, 7", "6, 5, 1, 1", ", bias = b", "2, 6, 1, 7", "1, 1", "valid", "3, 3, 3, 3", "1, 1", "1"),
+     conv_1x1, -1, 1, 1, 1e-3},
+    {"conv", CONV("1, 4, 5, 7", "6, 4, 2, 3", "", "1, 6, 2, 3", "2, 1", "valid", "0, 0, 0, 0", "1, 2", "1"), conv_valid,
+     -1, 1, 1, 1e-3},
+    {"conv", CONV("2, 4, 5, 6", "6, 2, 3, 3", ", bias = b", "2, 6, 5, 4", "1, 2", "custom", "1, 1, 0, 3", "1, 1", "2"),
+     conv_custom, -1, 1, 1, 1e-3},
+    {"conv", CONV("1, 2, 5, 6", "6, 2, 2, 3", "", "1, 6, 5, 3", "1, 2", "same", "0, 0, 0, 0", "1, 1", "1"), conv_same,
+     -1, 1, 1, 1e-3},
+    {"conv", CONV("1, 2, 5, 6", "6, 2, 2, 3", "", "1, 6, 5, 3", "1, 2", "same_lower", "0, 0, 0, 0", "1, 1", "1"),
+     conv_lower, -1, 1, 1, 1e-3},
+    {"conv", CONV("1, 6, 3, 3", "6, 1, 3, 1", ", bias = b", "1, 6, 3, 3", "1, 1", "custom", "1, 1, 0, 0", "1, 1", "6"),
+     conv_depthwise, -1, 1, 1, 1e-3},
+    {"conv",
+     PROGRAM(H("1, 3, 8") "x, " H("2, 3, 3") "w",
+             H("1, 2, 3") "y = conv(x = x, weight = w, strides = [2], pad_type = \"valid\", pad = [0, 0], dilations = "
+                          "[1], groups = 1);",
+             "y"),
      conv_1d, -1, 1, 1, 1e-3},
     {"max_pool", POOL("max_pool", ""), max_pool, -4, 4, 0, 0},
     {"avg_pool", POOL("avg_pool", ", exclude_padding_from_average = true"), avg_pool, -4, 4, 1, 1e-3},
@@ -275,33 +301,70 @@ static const OpCase cases[] = {
     {"matmul", MM("1, 1, 5, 7", "3, 4, 7", "1, 3, 5, 4", "false", "true"), mm_nt, -1, 1, 1, 1e-3},
     {"matmul", MM("7, 5", "4, 7", "5, 4", "true", "true"), mm_tt, -1, 1, 1, 1e-3},
     {"matmul", MM("1, 1", "1, 1", "1, 1", "false", "false"), mm_one, -1, 1, 1, 0},
-    {"linear", PROGRAM(H("4, 3") "x", H("4, 2") "y = linear(x = x, weight = tensor<fp16, [2, 3]>([[1, 2, 3], [-1, 0x1p-1, 0x3400]]), bias = tensor<fp16, [2]>([0.5, -2]));", "y"),
+    {"linear",
+     PROGRAM(H("4, 3") "x",
+             H("4, 2") "y = linear(x = x, weight = tensor<fp16, [2, 3]>([[1, 2, 3], [-1, 0x1p-1, 0x3400]]), bias = "
+                       "tensor<fp16, [2]>([0.5, -2]));",
+             "y"),
      linear, -1, 1, 1, 1e-3},
-    {"scaled_dot_product_attention", PROGRAM(QKV, H("2, 3, 2") "y = scaled_dot_product_attention(query = q, key = k, value = v);", "y"), sdpa, -2, 2, 1, 1e-3},
-    {"scaled_dot_product_attention", PROGRAM(QKV ", " H("3, 4") "z", H("2, 3, 2") "y = scaled_dot_product_attention(query = q, key = k, value = v, attn_mask = z);", "y"),
+    {"scaled_dot_product_attention",
+     PROGRAM(QKV, H("2, 3, 2") "y = scaled_dot_product_attention(query = q, key = k, value = v);", "y"), sdpa, -2, 2, 1,
+     1e-3},
+    {"scaled_dot_product_attention",
+     PROGRAM(QKV ", " H("3, 4") "z",
+             H("2, 3, 2") "y = scaled_dot_product_attention(query = q, key = k, value = v, attn_mask = z);", "y"),
      sdpa_mask, -2, 2, 1, 1e-3},
     {"scaled_dot_product_attention",
-     PROGRAM(QKV ", tensor<bool, [1, 3, 4]> z",
-             "tensor<bool, [4]> first = const()[name = \"first\", val = tensor<bool, [4]>([true, false, false, false])];\n"
-             "tensor<bool, [1, 3, 4]> m = logical_or(x = z, y = first);\n" H("2, 3, 2") "y = scaled_dot_product_attention(query = q, key = k, value = v, attn_mask = m);", "y"),
+     PROGRAM(
+         QKV ", tensor<bool, [1, 3, 4]> z",
+         "tensor<bool, [4]> first = const()[name = \"first\", val = tensor<bool, [4]>([true, false, false, false])];\n"
+         "tensor<bool, [1, 3, 4]> m = logical_or(x = z, y = first);\n" H(
+             "2, 3, 2") "y = scaled_dot_product_attention(query = q, key = k, value = v, attn_mask = m);",
+         "y"),
      sdpa_bool, -2, 2, 1, 1e-3},
-    REDUCTION_CASES(reduce_sum, -2, 2, 3), REDUCTION_CASES(reduce_mean, -2, 2, 3), REDUCTION_CASES(reduce_max, -2, 2, 0),
-    REDUCTION_CASES(reduce_min, -2, 2, 0), REDUCTION_CASES(reduce_prod, -2, 2, 1), REDUCTION_CASES(reduce_l1_norm, -2, 2, 3),
-    REDUCTION_CASES(reduce_l2_norm, -2, 2, 3), REDUCTION_CASES(reduce_sum_square, -2, 2, 3), REDUCTION_CASES(reduce_log_sum, 0.5, 2, 3),
+    REDUCTION_CASES(reduce_sum, -2, 2, 3),
+    REDUCTION_CASES(reduce_mean, -2, 2, 3),
+    REDUCTION_CASES(reduce_max, -2, 2, 0),
+    REDUCTION_CASES(reduce_min, -2, 2, 0),
+    REDUCTION_CASES(reduce_prod, -2, 2, 1),
+    REDUCTION_CASES(reduce_l1_norm, -2, 2, 3),
+    REDUCTION_CASES(reduce_l2_norm, -2, 2, 3),
+    REDUCTION_CASES(reduce_sum_square, -2, 2, 3),
+    REDUCTION_CASES(reduce_log_sum, 0.5, 2, 3),
     REDUCTION_CASES(reduce_log_sum_exp, -2, 2, 3),
-    {"reduce_argmax", PROGRAM(X234, "tensor<int32, [2, 1, 4]> y = reduce_argmax(x = x, axis = int32(1), keep_dims = bool(true));", "y"), argmax, -2, 2, 0, 0},
-    {"reduce_argmin", PROGRAM(X234, "tensor<uint16, [2, 4]> y = reduce_argmin(x = x, axis = -2, keep_dims = false, output_dtype = string(\"uint16\"));", "y"), argmin, -2, 2, 0, 0},
-    {"cumsum", PROGRAM(X234, H("2, 3, 4") "y = cumsum(x = x, axis = 1, exclusive = false, reverse = false);", "y"), cumsum, -2, 2, 1, 1e-3},
-    {"cumsum", PROGRAM(X234, H("2, 3, 4") "y = cumsum(x = x, axis = 2, exclusive = true, reverse = true);", "y"), cumsum_back, -2, 2, 1, 1e-3},
-    {"softmax", SOFTMAX("0"), softmax_0, -8, 8, 1, 0}, {"softmax", SOFTMAX("1"), softmax_1, -8, 8, 1, 0}, {"softmax", SOFTMAX("-1"), softmax_2, -8, 8, 1, 0},
-    {"layer_norm", PROGRAM(X234 ", " H("4") "g, " H("4") "h", H("2, 3, 4") "y = layer_norm(x = x, axes = [-1], gamma = g, beta = h, epsilon = fp16(0x1p-10));", "y"),
+    {"reduce_argmax",
+     PROGRAM(X234, "tensor<int32, [2, 1, 4]> y = reduce_argmax(x = x, axis = int32(1), keep_dims = bool(true));", "y"),
+     argmax, -2, 2, 0, 0},
+    {"reduce_argmin",
+     PROGRAM(X234,
+             "tensor<uint16, [2, 4]> y = reduce_argmin(x = x, axis = -2, keep_dims = false, output_dtype = "
+             "string(\"uint16\"));",
+             "y"),
+     argmin, -2, 2, 0, 0},
+    {"cumsum", PROGRAM(X234, H("2, 3, 4") "y = cumsum(x = x, axis = 1, exclusive = false, reverse = false);", "y"),
+     cumsum, -2, 2, 1, 1e-3},
+    {"cumsum", PROGRAM(X234, H("2, 3, 4") "y = cumsum(x = x, axis = 2, exclusive = true, reverse = true);", "y"),
+     cumsum_back, -2, 2, 1, 1e-3},
+    {"softmax", SOFTMAX("0"), softmax_0, -8, 8, 1, 0},
+    {"softmax", SOFTMAX("1"), softmax_1, -8, 8, 1, 0},
+    {"softmax", SOFTMAX("-1"), softmax_2, -8, 8, 1, 0},
+    {"layer_norm",
+     PROGRAM(X234 ", " H("4") "g, " H("4") "h",
+             H("2, 3, 4") "y = layer_norm(x = x, axes = [-1], gamma = g, beta = h, epsilon = fp16(0x1p-10));", "y"),
      layer_norm_last, -2, 2, 1, 1e-3},
-    {"layer_norm", PROGRAM(X234, H("2, 3, 4") "y = layer_norm(x = x, axes = [1], epsilon = fp32(0x1p-10));", "y"), layer_norm_mid, -2, 2, 1, 1e-3},
-    {"layer_norm", PROGRAM(X234, H("2, 3, 4") "y = layer_norm(x = x, axes = [0, 2], epsilon = fp16(0x1p-10));", "y"), layer_norm_outer, -2, 2, 1, 1e-3},
-    {"instance_norm", PROGRAM(X234 ", " H("3") "g, " H("3") "h", H("2, 3, 4") "y = instance_norm(x = x, gamma = g, beta = h, epsilon = fp16(0x1p-10));", "y"),
+    {"layer_norm", PROGRAM(X234, H("2, 3, 4") "y = layer_norm(x = x, axes = [1], epsilon = fp32(0x1p-10));", "y"),
+     layer_norm_mid, -2, 2, 1, 1e-3},
+    {"layer_norm", PROGRAM(X234, H("2, 3, 4") "y = layer_norm(x = x, axes = [0, 2], epsilon = fp16(0x1p-10));", "y"),
+     layer_norm_outer, -2, 2, 1, 1e-3},
+    {"instance_norm",
+     PROGRAM(X234 ", " H("3") "g, " H("3") "h",
+             H("2, 3, 4") "y = instance_norm(x = x, gamma = g, beta = h, epsilon = fp16(0x1p-10));", "y"),
      instance_norm, -2, 2, 1, 1e-3},
-    {"batch_norm", PROGRAM(X234 ", " H("3") "m, " H("3") "v", H("2, 3, 4") "y = batch_norm(x = x, mean = m, variance = v, epsilon = fp16(0x1p-10));", "y"),
+    {"batch_norm",
+     PROGRAM(X234 ", " H("3") "m, " H("3") "v",
+             H("2, 3, 4") "y = batch_norm(x = x, mean = m, variance = v, epsilon = fp16(0x1p-10));", "y"),
      batch_norm, 0.1, 2, 1, 1e-3},
-    {"l2_norm", PROGRAM(H("2, 1, 3, 4") "x", H("2, 1, 3, 4") "y = l2_norm(x = x, epsilon = fp16(0x1p-10));", "y"), l2_norm, -2, 2, 1, 1e-3},
+    {"l2_norm", PROGRAM(H("2, 1, 3, 4") "x", H("2, 1, 3, 4") "y = l2_norm(x = x, epsilon = fp16(0x1p-10));", "y"),
+     l2_norm, -2, 2, 1, 1e-3},
 };
 const OpCases axis_cases = {cases, COUNT(cases)};

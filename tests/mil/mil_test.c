@@ -49,8 +49,8 @@ static double get(PortType type, const void *surface, size_t i)
     }
 }
 
-void mil_run(MilRun *r, const char *text, Numerics numerics, ReduceMode reduce, const DeviceFile *file, size_t files, FillFn *fill,
-             void *context)
+void mil_run(MilRun *r, const char *text, Numerics numerics, ReduceMode reduce, const DeviceFile *file, size_t files,
+             FillFn *fill, void *context)
 {
     *r = (MilRun){0};
     Device  *d = device_open("host", &(DeviceOptions){numerics, reduce, true}, &r->err);
@@ -155,7 +155,10 @@ static void compare(const OpCase *c, const MilRun *r, double *const *want, Numer
                                                    : same || fabs(got - ref) <= c->abs || steps16(got, ref) <= c->steps;
             if (!ok) {
                 cr_expect(false, "%s (%s): output %u element %zu is %.9g, expected %.9g\n%s", c->op,
-                          numerics == NUMERICS_EXACT ? "exact" : reduce == REDUCE_STRICT ? "strict" : "lenient", o, i, got, ref, c->text);
+                          numerics == NUMERICS_EXACT ? "exact"
+                          : reduce == REDUCE_STRICT  ? "strict"
+                                                     : "lenient",
+                          o, i, got, ref, c->text);
                 return;
             }
         }

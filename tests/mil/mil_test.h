@@ -10,7 +10,8 @@
 #include "plan/blob.h"
 
 /* A whole program around a parameter list, statements and a list of returned names. */
-#define PROGRAM(params, body, returns) "program(1.3)\n{\n  func main<ios18>(" params ") {\n" body "\n  } -> (" returns ");\n}\n"
+#define PROGRAM(params, body, returns)                                                                                 \
+    "program(1.3)\n{\n  func main<ios18>(" params ") {\n" body "\n  } -> (" returns ");\n}\n"
 #define H(shape) "tensor<fp16, [" shape "]> "
 
 typedef void RefFn(double *const *in, double *const *out);
@@ -36,8 +37,8 @@ typedef struct {
 
 /* `fill` gives input `port` its numbers before they are rounded; NULL: zeros. */
 typedef void FillFn(void *context, uint32_t port, double *x, size_t n);
-void mil_run(MilRun *r, const char *text, Numerics numerics, ReduceMode reduce, const DeviceFile *file, size_t files, FillFn *fill,
-             void *context);
+void mil_run(MilRun *r, const char *text, Numerics numerics, ReduceMode reduce, const DeviceFile *file, size_t files,
+             FillFn *fill, void *context);
 void mil_run_free(MilRun *r);
 
 /* Compile only: NULL if accepted, else the messages (free them). */

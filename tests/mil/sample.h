@@ -1,4 +1,5 @@
-/* sample.h: a complete program (RMSNorm over channels, projection, residual, two results concatenated) with its weights. */
+/* sample.h: a complete program (RMSNorm over channels, projection, residual, two results concatenated) with its
+ * weights. */
 #ifndef ANEL_TEST_MIL_SAMPLE_H
 #define ANEL_TEST_MIL_SAMPLE_H
 
@@ -16,9 +17,11 @@ static const char sample_mil[] =
     "        fp16 k_invd = const()[name = string(\"k_invd\"), val = fp16(0x1p-8)];\n"
     "        fp16 k_eps = const()[name = string(\"k_eps\"), val = fp16(0x1.5p-17)];\n"
     "        fp16 k_mh = const()[name = string(\"k_mh\"), val = fp16(-0x1p-1)];\n"
-    "        tensor<fp16, [1, 256, 1, 1]> w_g = const()[name = string(\"w_g\"), val = tensor<fp16, [1, 256, 1, 1]>(BLOBFILE(path = "
+    "        tensor<fp16, [1, 256, 1, 1]> w_g = const()[name = string(\"w_g\"), val = tensor<fp16, [1, 256, 1, "
+    "1]>(BLOBFILE(path = "
     "string(\"@model_path/weights/w.bin\"), offset = uint64(64)))];\n"
-    "        tensor<fp16, [256, 256, 1, 1]> w_p = const()[name = string(\"w_p\"), val = tensor<fp16, [256, 256, 1, 1]>(BLOBFILE(path = "
+    "        tensor<fp16, [256, 256, 1, 1]> w_p = const()[name = string(\"w_p\"), val = tensor<fp16, [256, 256, 1, "
+    "1]>(BLOBFILE(path = "
     "string(\"@model_path/weights/w.bin\"), offset = uint64(640)))];\n"
     "        string k_pt = const()[name = string(\"k_pt\"), val = string(\"valid\")];\n"
     "        tensor<int32, [2]> k_st = const()[name = string(\"k_st\"), val = tensor<int32, [2]>([1, 1])];\n"
@@ -28,13 +31,15 @@ static const char sample_mil[] =
     "        int32 k_cax = const()[name = string(\"k_cax\"), val = int32(1)];\n"
     "        bool k_il = const()[name = string(\"k_il\"), val = bool(false)];\n"
     "        tensor<fp16, [1, 256, 1, 128]> sq = mul(x = i00_x, y = i00_x)[name = string(\"sq\")];\n"
-    "        tensor<fp16, [1, 1, 1, 128]> ss = reduce_sum(axes = k_ax, keep_dims = k_keep, x = sq)[name = string(\"ss\")];\n"
+    "        tensor<fp16, [1, 1, 1, 128]> ss = reduce_sum(axes = k_ax, keep_dims = k_keep, x = sq)[name = "
+    "string(\"ss\")];\n"
     "        tensor<fp16, [1, 1, 1, 128]> ms = mul(x = ss, y = k_invd)[name = string(\"ms\")];\n"
     "        tensor<fp16, [1, 1, 1, 128]> me = add(x = ms, y = k_eps)[name = string(\"me\")];\n"
     "        tensor<fp16, [1, 1, 1, 128]> rr = pow(x = me, y = k_mh)[name = string(\"rr\")];\n"
     "        tensor<fp16, [1, 256, 1, 128]> xn = mul(x = i00_x, y = rr)[name = string(\"xn\")];\n"
     "        tensor<fp16, [1, 256, 1, 128]> xg = mul(x = xn, y = w_g)[name = string(\"xg\")];\n"
-    "        tensor<fp16, [1, 256, 1, 128]> p = conv(dilations = k_dl, groups = k_gr, pad = k_pd, pad_type = k_pt, strides = k_st, weight "
+    "        tensor<fp16, [1, 256, 1, 128]> p = conv(dilations = k_dl, groups = k_gr, pad = k_pd, pad_type = k_pt, "
+    "strides = k_st, weight "
     "= w_p, x = xg)[name = string(\"p\")];\n"
     "        tensor<fp16, [1, 256, 1, 128]> y = add(x = i00_x, y = p)[name = string(\"y\")];\n"
     "        tensor<fp16, [1, 512, 1, 128]> o00_cat = concat(axis = k_cax, interleave = k_il, values = (y, xg))[name = "

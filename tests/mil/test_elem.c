@@ -1,5 +1,5 @@
-/* test_elem.c: element-wise operations. Those of one operand are compared on every fp16 number of their range, those of two
- * on random numbers under several broadcasts; all within one fp16 step of the correctly rounded result. */
+/* test_elem.c: element-wise operations. Those of one operand are compared on every fp16 number of their range, those of
+ * two on random numbers under several broadcasts; all within one fp16 step of the correctly rounded result. */
 #include "mil_test.h"
 
 #include "base/f16.h"
@@ -50,20 +50,40 @@ static const struct {
     Fn1        *f;
     double      lo, hi;
 } unary[] = {
-    {"abs", "", f_abs, -65504, 65504}, {"sign", "", f_sign, -65504, 65504}, {"square", "", f_square, -65504, 65504},
-    {"floor", "", floor, -65504, 65504}, {"ceil", "", ceil, -65504, 65504}, {"round", "", round, -65504, 65504},
-    {"exp", "", exp, -65504, 65504}, {"exp2", "", exp2, -65504, 65504}, {"log", EPSILON, f_log, -1, 65504},
-    {"sqrt", "", sqrt, -1, 65504}, {"rsqrt", EPSILON, f_rsqrt, 0, 65504}, {"inverse", EPSILON, f_inverse, -65504, 65504},
-    {"sin", "", sin, -65504, 65504}, {"cos", "", cos, -65504, 65504}, {"atan", "", atan, -65504, 65504},
-    {"erf", "", erf, -65504, 65504}, {"sigmoid", "", f_sigmoid, -65504, 65504}, {"tanh", "", tanh, -65504, 65504},
-    {"silu", "", f_silu, -65504, 65504}, {"relu", "", f_relu, -65504, 65504}, {"relu6", "", f_relu6, -65504, 65504},
-    {"leaky_relu", ALPHA, f_leaky, -65504, 65504}, {"elu", ALPHA, f_elu, -65504, 65504},
-    {"clamped_relu", BETA, f_clamped, -65504, 65504}, {"softplus", "", f_softplus, -65504, 65504},
-    {"softsign", "", f_softsign, -65504, 65504}, {"sigmoid_hard", BETA, f_hard, -65504, 65504},
-    {"scaled_tanh", BETA, f_scaled, -65504, 65504}, {"threshold", ALPHA, f_threshold, -65504, 65504},
-    {"clip", BETA, f_clip, -65504, 65504}, {"gelu", ", mode = string(\"EXACT\")", f_gelu, -65504, 65504},
+    {"abs", "", f_abs, -65504, 65504},
+    {"sign", "", f_sign, -65504, 65504},
+    {"square", "", f_square, -65504, 65504},
+    {"floor", "", floor, -65504, 65504},
+    {"ceil", "", ceil, -65504, 65504},
+    {"round", "", round, -65504, 65504},
+    {"exp", "", exp, -65504, 65504},
+    {"exp2", "", exp2, -65504, 65504},
+    {"log", EPSILON, f_log, -1, 65504},
+    {"sqrt", "", sqrt, -1, 65504},
+    {"rsqrt", EPSILON, f_rsqrt, 0, 65504},
+    {"inverse", EPSILON, f_inverse, -65504, 65504},
+    {"sin", "", sin, -65504, 65504},
+    {"cos", "", cos, -65504, 65504},
+    {"atan", "", atan, -65504, 65504},
+    {"erf", "", erf, -65504, 65504},
+    {"sigmoid", "", f_sigmoid, -65504, 65504},
+    {"tanh", "", tanh, -65504, 65504},
+    {"silu", "", f_silu, -65504, 65504},
+    {"relu", "", f_relu, -65504, 65504},
+    {"relu6", "", f_relu6, -65504, 65504},
+    {"leaky_relu", ALPHA, f_leaky, -65504, 65504},
+    {"elu", ALPHA, f_elu, -65504, 65504},
+    {"clamped_relu", BETA, f_clamped, -65504, 65504},
+    {"softplus", "", f_softplus, -65504, 65504},
+    {"softsign", "", f_softsign, -65504, 65504},
+    {"sigmoid_hard", BETA, f_hard, -65504, 65504},
+    {"scaled_tanh", BETA, f_scaled, -65504, 65504},
+    {"threshold", ALPHA, f_threshold, -65504, 65504},
+    {"clip", BETA, f_clip, -65504, 65504},
+    {"gelu", ", mode = string(\"EXACT\")", f_gelu, -65504, 65504},
     {"gelu", ", mode = string(\"TANH_APPROXIMATION\")", f_gelu_tanh, -65504, 65504},
-    {"gelu", ", mode = string(\"SIGMOID_APPROXIMATION\")", f_gelu_sigmoid, -65504, 65504}, {"identity", "", f_same, -65504, 65504},
+    {"gelu", ", mode = string(\"SIGMOID_APPROXIMATION\")", f_gelu_sigmoid, -65504, 65504},
+    {"identity", "", f_same, -65504, 65504},
 };
 
 static void every_number(void *context, uint32_t port, double *x, size_t n)
@@ -77,7 +97,8 @@ Test(mil_elem, one_operand_is_within_one_step_on_every_number)
 {
     for (size_t u = 0; u < COUNT(unary); u++) {
         char text[512];
-        snprintf(text, sizeof text, PROGRAM(H("65536") "x", H("65536") "y = %s(x = x%s)[name = string(\"y\")];", "y"), unary[u].op, unary[u].args);
+        snprintf(text, sizeof text, PROGRAM(H("65536") "x", H("65536") "y = %s(x = x%s)[name = string(\"y\")];", "y"),
+                 unary[u].op, unary[u].args);
         for (int mode = 0; mode < 2; mode++) {
             MilRun r;
             mil_run(&r, text, mode ? NUMERICS_EXACT : NUMERICS_ANE, REDUCE_STRICT, NULL, 0, every_number, NULL);
@@ -92,6 +113,33 @@ Test(mil_elem, one_operand_is_within_one_step_on_every_number)
             }
             mil_run_free(&r);
         }
+    }
+}
+
+Test(mil_elem, every_bit_pattern_passes_through_unchanged)
+{
+    static const char text[] = PROGRAM(H("65536") "x", H("65536") "y = identity(x = x);", "y");
+    for (int mode = 0; mode < 2; mode++) {
+        Buf       err = {0};
+        Device   *d = device_open("host", &(DeviceOptions){.numerics = mode ? NUMERICS_EXACT : NUMERICS_ANE}, &err);
+        Program  *p = program_compile(d, "t.mil", text, strlen(text), NULL, 0, &err);
+        Surface  *in = surface_new(d, 131072, &err), *out = surface_new(d, 131072, &err);
+        Request  *r = request_new(p, 0, &in, &out, &err);
+        uint16_t *x = surface_lock(in, true), *y = surface_lock(out, false);
+        for (int i = 0; i < 65536; i++)
+            x[i] = (uint16_t)i;
+        cr_assert(request_eval(r, &err));
+        for (int i = 0; i < 65536; i++) {
+            bool nan = (i & 0x7fff) > 0x7c00;
+            cr_assert(nan ? (y[i] & 0x7fff) > 0x7c00 : y[i] == i, "%04x became %04x", (unsigned)i, y[i]);
+        }
+        surface_unlock(in, true);
+        surface_unlock(out, false);
+        request_free(r);
+        surface_free(in);
+        surface_free(out);
+        program_free(p);
+        device_close(d);
     }
 }
 
@@ -119,13 +167,27 @@ static const struct {
     Fn2        *f;
     double      lo, hi;
 } binary[] = {
-    {"add", "fp16", "fp16", g_add, -9, 9}, {"sub", "fp16", "fp16", g_sub, -9, 9}, {"mul", "fp16", "fp16", g_mul, -9, 9},
-    {"real_div", "fp16", "fp16", g_div, -9, 9}, {"maximum", "fp16", "fp16", fmax, -9, 9}, {"minimum", "fp16", "fp16", fmin, -9, 9},
-    {"pow", "fp16", "fp16", pow, 0.1, 4}, {"floor_div", "fp16", "fp16", g_floor_div, -9, 9}, {"mod", "fp16", "fp16", g_mod, -9, 9},
-    {"add", "int32", "int32", g_add, -9, 9}, {"floor_div", "int32", "int32", g_floor_div, 1, 9}, {"add", "fp32", "fp32", g_add, -4, 4},
-    {"equal", "int32", "bool", g_eq, -3, 3}, {"not_equal", "int32", "bool", g_ne, -3, 3}, {"less", "fp16", "bool", g_lt, -9, 9},
-    {"less_equal", "int32", "bool", g_le, -3, 3}, {"greater", "fp16", "bool", g_gt, -9, 9}, {"greater_equal", "int32", "bool", g_ge, -3, 3},
-    {"logical_and", "bool", "bool", g_and, -1, 1}, {"logical_or", "bool", "bool", g_or, -1, 1}, {"logical_xor", "bool", "bool", g_xor, -1, 1},
+    {"add", "fp16", "fp16", g_add, -9, 9},
+    {"sub", "fp16", "fp16", g_sub, -9, 9},
+    {"mul", "fp16", "fp16", g_mul, -9, 9},
+    {"real_div", "fp16", "fp16", g_div, -9, 9},
+    {"maximum", "fp16", "fp16", fmax, -9, 9},
+    {"minimum", "fp16", "fp16", fmin, -9, 9},
+    {"pow", "fp16", "fp16", pow, 0.1, 4},
+    {"floor_div", "fp16", "fp16", g_floor_div, -9, 9},
+    {"mod", "fp16", "fp16", g_mod, -9, 9},
+    {"add", "int32", "int32", g_add, -9, 9},
+    {"floor_div", "int32", "int32", g_floor_div, 1, 9},
+    {"add", "fp32", "fp32", g_add, -4, 4},
+    {"equal", "int32", "bool", g_eq, -3, 3},
+    {"not_equal", "int32", "bool", g_ne, -3, 3},
+    {"less", "fp16", "bool", g_lt, -9, 9},
+    {"less_equal", "int32", "bool", g_le, -3, 3},
+    {"greater", "fp16", "bool", g_gt, -9, 9},
+    {"greater_equal", "int32", "bool", g_ge, -3, 3},
+    {"logical_and", "bool", "bool", g_and, -1, 1},
+    {"logical_or", "bool", "bool", g_or, -1, 1},
+    {"logical_xor", "bool", "bool", g_xor, -1, 1},
 };
 
 /* Shapes of x, y and their broadcast, all of rank 4 for the reference; `xt` and `yt` as written. */
@@ -133,9 +195,13 @@ static const struct {
     const char *xt, *yt, *ot;
     int         x[4], y[4];
 } broadcasts[] = {
-    {"1, 3, 1, 5", "1, 3, 1, 5", "1, 3, 1, 5", {1, 3, 1, 5}, {1, 3, 1, 5}}, {"1, 7, 1, 130", "1, 1, 1, 130", "1, 7, 1, 130", {1, 7, 1, 130}, {1, 1, 1, 130}},
-    {"1, 7, 1, 3", "1, 7, 1, 1", "1, 7, 1, 3", {1, 7, 1, 3}, {1, 7, 1, 1}}, {"2, 1, 5", "3, 1", "2, 3, 5", {1, 2, 1, 5}, {1, 1, 3, 1}},
-    {"", "2, 3", "2, 3", {1, 1, 1, 1}, {1, 1, 2, 3}}, {"4", "", "4", {1, 1, 1, 4}, {1, 1, 1, 1}}, {"1", "1", "1", {1, 1, 1, 1}, {1, 1, 1, 1}},
+    {"1, 3, 1, 5", "1, 3, 1, 5", "1, 3, 1, 5", {1, 3, 1, 5}, {1, 3, 1, 5}},
+    {"1, 7, 1, 130", "1, 1, 1, 130", "1, 7, 1, 130", {1, 7, 1, 130}, {1, 1, 1, 130}},
+    {"1, 7, 1, 3", "1, 7, 1, 1", "1, 7, 1, 3", {1, 7, 1, 3}, {1, 7, 1, 1}},
+    {"2, 1, 5", "3, 1", "2, 3, 5", {1, 2, 1, 5}, {1, 1, 3, 1}},
+    {"", "2, 3", "2, 3", {1, 1, 1, 1}, {1, 1, 2, 3}},
+    {"4", "", "4", {1, 1, 1, 4}, {1, 1, 1, 1}},
+    {"1", "1", "1", {1, 1, 1, 1}, {1, 1, 1, 1}},
     {"2, 1, 3, 1", "1, 5, 1, 2", "2, 5, 3, 2", {2, 1, 3, 1}, {1, 5, 1, 2}},
 };
 
@@ -159,8 +225,10 @@ static void check_binary(size_t b, size_t s, bool exact)
 {
     char   text[600];
     MilRun r;
-    snprintf(text, sizeof text, PROGRAM("tensor<%s, [%s]> x, tensor<%s, [%s]> y", "tensor<%s, [%s]> z = %s(y = y, x = x);", "z"), binary[b].in,
-             broadcasts[s].xt, binary[b].in, broadcasts[s].yt, binary[b].out, broadcasts[s].ot, binary[b].op);
+    snprintf(text, sizeof text,
+             PROGRAM("tensor<%s, [%s]> x, tensor<%s, [%s]> y", "tensor<%s, [%s]> z = %s(y = y, x = x);", "z"),
+             binary[b].in, broadcasts[s].xt, binary[b].in, broadcasts[s].yt, binary[b].out, broadcasts[s].ot,
+             binary[b].op);
     mil_run(&r, text, exact ? NUMERICS_EXACT : NUMERICS_ANE, REDUCE_STRICT, NULL, 0, two_inputs, &b);
     cr_assert(r.ok, "%s\n%s", r.err.data, text);
     const int *x = broadcasts[s].x, *y = broadcasts[s].y;
@@ -172,9 +240,12 @@ static void check_binary(size_t b, size_t s, bool exact)
         for (i[1] = 0; i[1] < n[1]; i[1]++)
             for (i[2] = 0; i[2] < n[2]; i[2]++)
                 for (i[3] = 0; i[3] < n[3]; i[3]++, o++) {
-                    double vx = r.in[0][at(x, i)], vy = r.in[1][at(y, i)], want = binary[b].f(vx, vy), got = r.out[0][o];
-                    bool   ok = exact ? got == want || fabs(got - want) <= 1e-12 * (1 + fabs(want)) : steps16(got, want) <= 1;
-                    cr_assert(ok, "%s(%a, %a) is %a, expected %a (shapes %s and %s)", binary[b].op, vx, vy, got, want, broadcasts[s].xt, broadcasts[s].yt);
+                    double vx = r.in[0][at(x, i)], vy = r.in[1][at(y, i)], want = binary[b].f(vx, vy),
+                           got = r.out[0][o];
+                    bool ok =
+                        exact ? got == want || fabs(got - want) <= 1e-12 * (1 + fabs(want)) : steps16(got, want) <= 1;
+                    cr_assert(ok, "%s(%a, %a) is %a, expected %a (shapes %s and %s)", binary[b].op, vx, vy, got, want,
+                              broadcasts[s].xt, broadcasts[s].yt);
                 }
     mil_run_free(&r);
 }

@@ -27,7 +27,8 @@ Test(blob, has_the_bytes_of_the_format)
     memcpy(want + 192, (unsigned char[]){0xef, 0xbe, 0xad, 0xde, 4, 0, 0, 0, 65, 0, 0, 0, 0, 0, 0, 0, 0, 1}, 18);
     cr_assert(memcmp(f.data, want, 256) == 0);
     BlobView v;
-    cr_assert(blob_find(f.data, f.len, 192, &v, NULL) && v.type == BLOB_I8 && v.bytes == 65 && ((const int8_t *)v.data)[2] == 3);
+    cr_assert(blob_find(f.data, f.len, 192, &v, NULL) && v.type == BLOB_I8 && v.bytes == 65 &&
+              ((const int8_t *)v.data)[2] == 3);
     buf_free(&f);
 }
 
@@ -63,8 +64,12 @@ Test(blob, tells_what_is_damaged)
     buf_free(&f);
 }
 
-#define WEIGHTED(type) PROGRAM("fp16 x", "tensor<" type ", [5]> w = const()[name = \"w\", val = tensor<" type ", [5]>(BLOBFILE(path = string(\"@model_path/w\"), offset = uint64(64)))];\n" \
-                               "tensor<fp16, [5]> y = add(x = x, y = w);", "y")
+#define WEIGHTED(type)                                                                                                 \
+    PROGRAM("fp16 x",                                                                                                  \
+            "tensor<" type ", [5]> w = const()[name = \"w\", val = tensor<" type                                       \
+            ", [5]>(BLOBFILE(path = string(\"@model_path/w\"), offset = uint64(64)))];\n"                              \
+            "tensor<fp16, [5]> y = add(x = x, y = w);",                                                                \
+            "y")
 
 Test(blob, a_program_is_told_about_the_wrong_data)
 {
@@ -94,13 +99,15 @@ Test(blob, flipped_bits_and_cut_files_never_crash)
         unsigned char *copy = xmalloc(f.len); /* of the exact size: the sanitizer sees every byte beyond */
         memcpy(copy, f.data, f.len);
         copy[bit / 8] ^= (unsigned char)(1u << bit % 8);
-        free(mil_compile_errors(WEIGHTED("fp16"), strlen(WEIGHTED("fp16")), &(DeviceFile){"@model_path/w", copy, f.len}, 1));
+        free(mil_compile_errors(WEIGHTED("fp16"), strlen(WEIGHTED("fp16")), &(DeviceFile){"@model_path/w", copy, f.len},
+                                1));
         free(copy);
     }
     for (size_t n = 0; n < f.len; n++) {
         unsigned char *copy = xmalloc(n);
         memcpy(copy, f.data, n);
-        char *errors = mil_compile_errors(WEIGHTED("fp16"), strlen(WEIGHTED("fp16")), &(DeviceFile){"@model_path/w", copy, n}, 1);
+        char *errors =
+            mil_compile_errors(WEIGHTED("fp16"), strlen(WEIGHTED("fp16")), &(DeviceFile){"@model_path/w", copy, n}, 1);
         cr_assert(errors != NULL);
         free(errors);
         free(copy);
@@ -154,7 +161,8 @@ Test(npy, headers_in_all_versions_and_their_mistakes)
     npy_case("{'descr': '<i8', 'fortran_order': False, 'shape': (), }  \n", 3, 8, NULL);
     npy_case("{'descr': '<f2', 'fortran_order': True, 'shape': (2, 3), }", 1, 12, "Fortran order");
     npy_case("{'descr': '>f4', 'fortran_order': False, 'shape': (1,), }", 1, 4, "unsupported element type");
-    npy_case("{'descr': '<f2', 'fortran_order': False, 'shape': (2, 3), }", 1, 11, "11 bytes of data, its shape needs 12");
+    npy_case("{'descr': '<f2', 'fortran_order': False, 'shape': (2, 3), }", 1, 11,
+             "11 bytes of data, its shape needs 12");
     npy_case("{'descr': '<f2', 'fortran_order': False, 'shape': (999999999, 999999999, 999999999), }", 1, 0, "damaged");
     npy_case("{'descr': '<f2', 'fortran_order': False}", 1, 0, "lacks");
     npy_case("{'descr': '<f2', 'descr': '<f2', 'shape': ()}", 1, 0, "repeated");

@@ -1,4 +1,5 @@
-/* test_ops.c: runs the case tables, walks the operation table for rows without a case, and pins down the two widths of sums. */
+/* test_ops.c: runs the case tables, walks the operation table for rows without a case, and pins down the two widths of
+ * sums. */
 #include "mil_test.h"
 
 #include "base/f16.h"
@@ -30,7 +31,8 @@ static bool covered(const OpCases *t, const char *op)
 Test(mil_ops, every_operation_of_the_table_has_a_case)
 {
     for (const OpInfo *op = op_info; op->name; op++)
-        cr_expect(covered(&axis_cases, op->name) || covered(&move_cases, op->name) || elem_covers(op->name), "no numeric case for '%s'", op->name);
+        cr_expect(covered(&axis_cases, op->name) || covered(&move_cases, op->name) || elem_covers(op->name),
+                  "no numeric case for '%s'", op->name);
 }
 
 /* ---- strict and lenient sums ---------------------------------------------------------------------------------- */
@@ -65,7 +67,8 @@ static double lanes(double each, int n)
 }
 
 #define LAST PROGRAM(H("1, 20001") "x", H("1, 1") "y = reduce_sum(x = x, axes = [1], keep_dims = true);", "y")
-#define CHANNELS PROGRAM(H("1, 20001, 1, 3") "x", H("1, 1, 1, 3") "y = reduce_sum(x = x, axes = [1], keep_dims = true);", "y")
+#define CHANNELS                                                                                                       \
+    PROGRAM(H("1, 20001, 1, 3") "x", H("1, 1, 1, 3") "y = reduce_sum(x = x, axes = [1], keep_dims = true);", "y")
 
 Test(mil_ops, strict_sums_are_narrow_and_lenient_ones_wide)
 {
@@ -81,7 +84,9 @@ Test(mil_ops, strict_sums_are_narrow_and_lenient_ones_wide)
 
 Test(mil_ops, a_matmul_by_ones_sums_wide)
 {
-    static const char text[] = PROGRAM(H("1, 16384") "x, " H("16384, 1") "y", H("1, 1") "z = matmul(x = x, y = y, transpose_x = false, transpose_y = false);", "z");
+    static const char text[] =
+        PROGRAM(H("1, 16384") "x, " H("16384, 1") "y",
+                H("1, 1") "z = matmul(x = x, y = y, transpose_x = false, transpose_y = false);", "z");
     cr_assert_eq(sum_of(text, 1, NUMERICS_ANE, REDUCE_STRICT), 16384);
 }
 
@@ -94,7 +99,9 @@ Test(mil_ops, exp_overflows_to_infinity_where_fp16_does)
 
 Test(mil_ops, an_index_outside_is_an_error_and_no_crash)
 {
-    static const char text[] = PROGRAM(H("2, 3") "x, tensor<int32, [2]> i", H("2, 2") "y = gather(x = x, indices = i, axis = 1, batch_dims = 0, validate_indices = false);", "y");
+    static const char text[] =
+        PROGRAM(H("2, 3") "x, tensor<int32, [2]> i",
+                H("2, 2") "y = gather(x = x, indices = i, axis = 1, batch_dims = 0, validate_indices = false);", "y");
     MilRun r;
     double three = 3;
     mil_run(&r, text, NUMERICS_ANE, REDUCE_STRICT, NULL, 0, ones, &three);

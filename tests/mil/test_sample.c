@@ -63,7 +63,8 @@ Test(mil_sample, the_complete_program_agrees_with_the_reference)
     DeviceFile f = {"@model_path/weights/w.bin", file.data, file.len};
     for (int mode = 0; mode < 3; mode++) {
         MilRun r;
-        mil_run(&r, sample_mil, mode ? NUMERICS_ANE : NUMERICS_EXACT, mode == 2 ? REDUCE_LENIENT : REDUCE_STRICT, &f, 1, normal, NULL);
+        mil_run(&r, sample_mil, mode ? NUMERICS_ANE : NUMERICS_EXACT, mode == 2 ? REDUCE_LENIENT : REDUCE_STRICT, &f, 1,
+                normal, NULL);
         cr_assert(r.ok, "%s", r.err.data);
         reference(r.in[0], gain, matrix, want);
         double worst = 0, error = 0, norm = 0;
@@ -74,7 +75,8 @@ Test(mil_sample, the_complete_program_agrees_with_the_reference)
             norm += want[i] * want[i];
         }
         cr_expect(worst <= (mode ? 0.02 : 1e-12), "mode %d: the worst error is %g", mode, worst);
-        cr_expect(sqrt(error / norm) <= (mode ? 1.5e-3 : 1e-13), "mode %d: the relative error is %g", mode, sqrt(error / norm));
+        cr_expect(sqrt(error / norm) <= (mode ? 1.5e-3 : 1e-13), "mode %d: the relative error is %g", mode,
+                  sqrt(error / norm));
         mil_run_free(&r);
     }
     free(gain);
@@ -86,7 +88,8 @@ Test(mil_sample, the_complete_program_agrees_with_the_reference)
 /* ---- the interface -------------------------------------------------------------------------------------------- */
 
 static const char two[] = "program(1.3)\n{\nfunc first<ios18>(fp16 x) { fp16 y = add(x = x, y = x); } -> (y);\n"
-                          "/* twice */ func second<ios18>(tensor<fp16, [2]> x) { tensor<fp16, [2]> y = mul(x = x, y = 3.0); // thrice\n} -> (y);\n}\n";
+                          "/* twice */ func second<ios18>(tensor<fp16, [2]> x) { tensor<fp16, [2]> y = mul(x = x, y = "
+                          "3.0); // thrice\n} -> (y);\n}\n";
 
 Test(mil_device, several_functions_share_a_program_and_requests_are_reused)
 {
@@ -141,8 +144,11 @@ Test(mil_device, a_surface_too_small_for_its_port_is_refused)
 
 Test(mil_device, weights_stay_as_they_were_when_compiled)
 {
-    static const char text[] = PROGRAM(H("1") "x", H("64") "w = const()[name = \"w\", val = tensor<fp16, [64]>(BLOBFILE(path = string(\"@model_path/w\"), offset = uint64(64)))];\n"
-                                       H("64") "y = add(x = x, y = w);", "y");
+    static const char text[] =
+        PROGRAM(H("1") "x",
+                H("64") "w = const()[name = \"w\", val = tensor<fp16, [64]>(BLOBFILE(path = string(\"@model_path/w\"), "
+                        "offset = uint64(64)))];\n" H("64") "y = add(x = x, y = w);",
+                "y");
     uint16_t h[64];
     Buf      file = {0}, err = {0};
     for (int i = 0; i < 64; i++)
@@ -170,15 +176,20 @@ Test(mil_device, weights_stay_as_they_were_when_compiled)
 /* ---- damage --------------------------------------------------------------------------------------------------- */
 
 enum { MUTATIONS = 20000 };
-static const char *const spice[] = {"(", ")", "[", "]]]", "{", "<", ">", ";", ",", "=", "0", "-1", "99999999999", "0x3c00", "1e300", "\"", "/*", "//",
-                                    "fp16", "int32", "tensor<fp16, [1, 256, 1, 128]>", "const", "true", "i00_x", "sq", "mul", "axis", "BLOBFILE(", "\\", "\xff", "->"};
+static const char *const spice[] = {
+    "(",     ")",    "[",     "]]]", "{",    "<",           ">",
+    ";",     ",",    "=",     "0",   "-1",   "99999999999", "0x3c00",
+    "1e300", "\"",   "/*",    "//",  "fp16", "int32",       "tensor<fp16, [1, 256, 1, 128]>",
+    "const", "true", "i00_x", "sq",  "mul",  "axis",        "BLOBFILE(",
+    "\\",    "\xff", "->"};
 
 /* Replace, insert, delete and copy around; a text of at most `cap` bytes. */
 static size_t mutate(char *t, size_t len, size_t cap, uint64_t key)
 {
     int edits = 1 + (int)(rng_u64(key, 0) % 4);
     for (int e = 0; e < edits; e++) {
-        size_t at = rng_u64(key, 10u * (unsigned)e + 1) % len, what = rng_u64(key, 10u * (unsigned)e + 2) % 5, r = rng_u64(key, 10u * (unsigned)e + 3);
+        size_t at = rng_u64(key, 10u * (unsigned)e + 1) % len, what = rng_u64(key, 10u * (unsigned)e + 2) % 5,
+               r = rng_u64(key, 10u * (unsigned)e + 3);
         if (what == 0)
             t[at] = (char)r;
         else if (what == 1 && len > 40) { /* delete a few bytes */
@@ -228,6 +239,32 @@ Test(mil_fuzz, damaged_texts_are_told_and_never_crash)
     buf_free(&file);
 }
 
+/* Every operation's own text, damaged, and run if it is still accepted. */
+Test(mil_fuzz, damaged_operations_are_refused_or_run)
+{
+    const OpCases *tables[] = {&axis_cases, &move_cases};
+    int            ran = 0;
+    for (size_t t = 0; t < COUNT(tables); t++)
+        for (size_t c = 0; c < tables[t]->count; c++)
+            for (uint64_t i = 0; i < 150; i++) {
+                char   text[4096];
+                size_t n = strlen(tables[t]->item[c].text);
+                cr_assert(n + 500 < sizeof text);
+                memcpy(text, tables[t]->item[c].text, n);
+                n = mutate(text, n, sizeof text - 1, rng_key(i, tables[t]->item[c].text));
+                text[n] = 0;
+                char *errors = mil_compile_errors(text, n, NULL, 0);
+                if (!errors && strlen(text) == n) {
+                    MilRun r;
+                    mil_run(&r, text, i % 2 ? NUMERICS_ANE : NUMERICS_EXACT, REDUCE_STRICT, NULL, 0, normal, NULL);
+                    ran += r.ok;
+                    mil_run_free(&r);
+                }
+                free(errors);
+            }
+    cr_assert(ran > 100, "%d ran", ran);
+}
+
 Test(mil_fuzz, truncated_and_nested_texts_are_told)
 {
     for (size_t n = 0; n < strlen(sample_mil) - 3; n += 7) {
@@ -237,7 +274,8 @@ Test(mil_fuzz, truncated_and_nested_texts_are_told)
     }
     static char deep[200000];
     for (int open = 0; open < 3; open++) {
-        size_t n = (size_t)snprintf(deep, sizeof deep, "program(1.3)\n{\nfunc main<ios18>(fp16 x) {\nfp16 y = add(x = ");
+        size_t n =
+            (size_t)snprintf(deep, sizeof deep, "program(1.3)\n{\nfunc main<ios18>(fp16 x) {\nfp16 y = add(x = ");
         memset(deep + n, "([{"[open], sizeof deep - n);
         char *errors = mil_compile_errors(deep, sizeof deep, NULL, 0);
         cr_assert(errors && strstr(errors, "nested more than 64 deep") != NULL, "%s", errors);

@@ -1,0 +1,27 @@
+/* convert.h: arrays from one element type to another, as they travel between the CPU and the device.
+ *
+ * To fp16 values are rounded to nearest even; finite or not, what lies beyond +-65504 after rounding becomes +-65504 and
+ * is counted, because the engine may turn infinities into anything. Infinities and NaN that come back from fp16 (or fp64)
+ * are counted too: either means that the numbers on the way were too large. */
+#ifndef ANEL_RUNTIME_CONVERT_H
+#define ANEL_RUNTIME_CONVERT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum { STORE_F32, STORE_F16, STORE_F64, STORE_I32, STORE_COUNT } Store;
+extern const uint8_t store_bytes[STORE_COUNT];
+
+typedef struct {
+    uint64_t clamped;   /* beyond fp16 */
+    uint64_t nonfinite; /* NaN on the way to fp16; infinities and NaN on the way from fp16 and fp64 */
+} ConvertCount;
+
+/* `n` elements of x to y, which do not overlap. Integers go to integers only. */
+void convert(const void *x, Store from, void *y, Store to, size_t n, ConvertCount *count);
+/* n times the number v. */
+void convert_fill(double v, void *y, Store to, size_t n, ConvertCount *count);
+/* A rows x columns matrix to its transpose in fp16. */
+void convert_transposed_f16(const float *x, uint16_t *y, size_t rows, size_t columns, ConvertCount *count);
+
+#endif

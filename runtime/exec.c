@@ -1,0 +1,406 @@
+/* exec.c: the executor's memory, and what its callers can see of it; see exec.h.
+ *
+ * The plan knows every size, so all memory is taken at once: a slab of parameters, a slab of gradients, one of everything
+ * else on the CPU, and the surfaces. Afterwards nothing is allocated but what baking needs, and a training run cannot run
+ * out of memory in its ninth hour. */
+#include "exec_internal.h"
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/rng.h"
+#include "plan/blob.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ALIGN = 64 };
+
+const char *const exec_class_name[EXEC_CLASSES] = {"device", "cpu ops", "moves", "bake", "compile"};
+
+double exec_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static size_t up(size_t n)
+{
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static size_t numel(PlanShape s)
+{
+    return (size_t)plan_numel(s);
+}
+
+size_t exec_floats(const Plan *p)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < p->params; i++)
+        n += up(numel(p->param[i].shape) * sizeof(float)) / sizeof(float) * (size_t)p->param[i].n;
+    return n;
+}
+
+/* Zeroed and aligned; pages are only backed once they are touched. */
+static void *slab(Exec *e, int which, size_t bytes, const char *what, Buf *err)
+{
+    char *p = calloc(bytes + ALIGN, 1);
+    if (!p) {
+        buf_printf(err, "no memory for %s: %.1f MiB", what, (double)bytes / 1048576);
+        return NULL;
+    }
+    e->owned[which] = p;
+    return p + (ALIGN - (uintptr_t)p % ALIGN);
+}
+
+/* ---- layout ---- */
+
+static void make_params(Exec *e)
+{
+    const Plan *p = e->plan;
+    size_t      at = 0;
+    e->param = NEW_N(e->arena, ExecParam, p->param_count + 1u);
+    for (uint32_t i = 0; i < p->params; i++)
+        for (int32_t k = 0; k < p->param[i].n; k++) {
+            const PlanParam *g = &p->param[i];
+            size_t           n = numel(g->shape);
+            e->param[g->id + (uint32_t)k] = (ExecParam){plan_path(e->arena, g->pattern, g->first + k), g, g->first + k, n,
+                                                        e->param_slab + at, e->grad_slab + at};
+            at += up(n * sizeof(float)) / sizeof(float);
+        }
+}
+
+/* Give the next `bytes` of a slab; with base NULL only count them. */
+static void *carve(char *base, size_t *at, size_t bytes)
+{
+    void *p = base ? base + *at : NULL;
+    *at += up(bytes);
+    return p;
+}
+
+/* Everything but parameters and gradients. Called twice: to count, and to hand out. */
+static size_t lay_out(Exec *e, char *base)
+{
+    const Plan *p = e->plan;
+    size_t      at = 0;
+    for (uint32_t i = 0; i < p->states; i++)
+        for (int32_t k = 0; k < p->state[i].n; k++)
+            e->state[p->state[i].id + (uint32_t)k].value = carve(base, &at, numel(p->state[i].shape) * 4);
+    for (uint32_t i = 0; i < p->tables; i++)
+        e->table[i] = carve(base, &at, numel(p->table[i].shape) * 4);
+    for (uint32_t i = 0; i < p->buffers; i++) {
+        size_t n = e->buffer[i].numel * (size_t)(p->buffer[i].stack ? p->buffer[i].stack : 1);
+        if (p->buffer[i].kind == BUF_PLAIN)
+            e->buffer[i].data = carve(base, &at, n * store_bytes[e->buffer[i].store]);
+    }
+    e->scratch = carve(base, &at, exec_scratch(p) * sizeof(float));
+    return at;
+}
+
+static Store store_of(const Exec *e, const PlanBuffer *b)
+{
+    if (b->kind == BUF_SURFACE)
+        return e->wide ? STORE_F64 : STORE_F16;
+    if (b->type == PLAN_I32)
+        return STORE_I32;
+    return b->type == PLAN_F16 && !e->wide ? STORE_F16 : STORE_F32;
+}
+
+static bool make_surfaces(Exec *e, Buf *err)
+{
+    for (uint32_t i = 0; i < e->plan->buffers; i++) {
+        const PlanBuffer *b = &e->plan->buffer[i];
+        uint32_t          n = b->stack ? (uint32_t)b->stack : 1;
+        if (b->kind != BUF_SURFACE)
+            continue;
+        e->buffer[i].surface = NEW_N(e->arena, Surface *, n);
+        for (uint32_t k = 0; k < n; k++) {
+            e->buffer[i].surface[k] = surface_new(e->device, e->buffer[i].numel * store_bytes[e->buffer[i].store], err);
+            if (!e->buffer[i].surface[k])
+                return false;
+            e->bytes += surface_bytes(e->buffer[i].surface[k]);
+        }
+    }
+    return true;
+}
+
+static bool make_memory(Exec *e, const ExecOptions *o, Buf *err)
+{
+    const Plan *p = e->plan;
+    e->floats = exec_floats(p);
+    e->param_slab = o->param ? o->param : slab(e, 0, e->floats * sizeof(float), "the parameters", err);
+    e->grad_slab = o->grad ? o->grad : slab(e, 1, e->floats * sizeof(float), "the gradients", err);
+    if (!e->param_slab || !e->grad_slab)
+        return false;
+    make_params(e);
+    e->state = NEW_N(e->arena, ExecState, p->state_count + 1u);
+    for (uint32_t i = 0; i < p->states; i++)
+        for (int32_t k = 0; k < p->state[i].n; k++) {
+            const PlanState *g = &p->state[i];
+            e->state[g->id + (uint32_t)k] =
+                (ExecState){plan_path(e->arena, g->pattern, g->first + k), g, g->first + k, numel(g->shape), NULL};
+        }
+    e->table = NEW_N(e->arena, void *, p->tables + 1u);
+    e->buffer = NEW_N(e->arena, ExecBuffer, p->buffers + 1u);
+    for (uint32_t i = 0; i < p->buffers; i++)
+        e->buffer[i] = (ExecBuffer){.store = store_of(e, &p->buffer[i]), .numel = numel(p->buffer[i].shape)};
+    size_t bytes = lay_out(e, NULL);
+    char  *base = slab(e, 2, bytes, "buffers", err);
+    if (!base)
+        return false;
+    lay_out(e, base);
+    e->bytes = bytes + 2 * e->floats * sizeof(float);
+    return make_surfaces(e, err);
+}
+
+/* ---- files of the plan ---- */
+
+static bool read_table(Exec *e, const char *dir, uint32_t index, Arena *a, Buf *err)
+{
+    static const BlobType blob_type[] = {[PLAN_F32] = BLOB_F32, [PLAN_F16] = BLOB_F16, [PLAN_I32] = BLOB_I32};
+    const PlanTable *t = &e->plan->table[index];
+    const char      *path = path_join(a, dir, arena_printf(a, "const/%s.blob", t->hash));
+    char            *data, why[FILE_ERR_MAX], hash[HASH_HEX];
+    size_t           len, n = numel(t->shape);
+    BlobView         view;
+    Buf              bad = {0};
+    if (!file_read(a, path, &data, &len, why)) {
+        buf_printf(err, "table '%s': %s", t->name, why);
+        return false;
+    }
+    hash_hex(data, len, hash);
+    if (strcmp(hash, t->hash) != 0)
+        buf_puts(&bad, "the file is damaged: its hash is not its name");
+    else if (blob_find(data, len, BLOB_FIRST, &view, &bad) &&
+             (view.type != blob_type[t->type] || view.bytes != n * (t->type == PLAN_F16 ? 2 : 4)))
+        buf_puts(&bad, "the file holds another type or shape than the plan says");
+    if (bad.len)
+        buf_printf(err, "%s (table '%s'): %s; make the plan again", path, t->name, bad.data);
+    else if (t->type == PLAN_F16)
+        convert(view.data, STORE_F16, e->table[index], STORE_F32, n, &(ConvertCount){0});
+    else
+        memcpy(e->table[index], view.data, n * 4);
+    bool ok = bad.len == 0;
+    buf_free(&bad);
+    return ok;
+}
+
+static bool read_program(Exec *e, const char *dir, uint32_t index, Buf *err)
+{
+    const PlanProgram *g = &e->plan->program[index];
+    ExecProgram       *x = &e->program[index];
+    char              *text, why[FILE_ERR_MAX], hash[HASH_HEX];
+    x->instance = NEW_N(e->arena, ExecInstance, (size_t)g->n);
+    for (uint32_t i = 0; i < index; i++)
+        if (strcmp(e->plan->program[i].mil, g->mil) == 0 && strcmp(e->plan->program[i].mil_hash, g->mil_hash) == 0) {
+            x->mil = e->program[i].mil;
+            x->mil_len = e->program[i].mil_len;
+            return true;
+        }
+    const char *path = path_join(e->arena, dir, arena_printf(e->arena, "mil/%s.mil", g->mil));
+    if (!file_read(e->arena, path, &text, &x->mil_len, why)) {
+        buf_printf(err, "program '%s': %s", g->name, why);
+        return false;
+    }
+    x->mil = text;
+    hash_hex(text, x->mil_len, hash);
+    if (strcmp(hash, g->mil_hash) != 0) {
+        buf_printf(err, "%s was changed after the plan was made (its hash is %s, the plan says %s); make the plan again", path,
+                   hash, g->mil_hash);
+        return false;
+    }
+    return true;
+}
+
+static bool read_files(Exec *e, const char *dir, Buf *err)
+{
+    Arena *a = arena_new();
+    bool   ok = true;
+    for (uint32_t i = 0; ok && i < e->plan->tables; i++, arena_reset(a))
+        ok = read_table(e, dir, i, a, err);
+    arena_free(a);
+    e->program = NEW_N(e->arena, ExecProgram, e->plan->programs + 1u);
+    for (uint32_t i = 0; ok && i < e->plan->programs; i++)
+        ok = read_program(e, dir, i, err);
+    return ok;
+}
+
+/* ---- life ---- */
+
+Exec *exec_open(const Plan *p, const char *plan_dir, Device *d, const ExecOptions *options, Buf *err)
+{
+    static const ExecOptions defaults = {0};
+    const ExecOptions       *o = options ? options : &defaults;
+    Exec                    *e = xcalloc(1, sizeof *e);
+    e->plan = p;
+    e->device = d;
+    e->arena = arena_new();
+    e->wide = o->wide_ports;
+    if (!make_memory(e, o, err) || !read_files(e, plan_dir, err)) {
+        exec_close(e);
+        return NULL;
+    }
+    e->hash = NEW_N(e->arena, uint64_t, p->param_count + 1u);
+    e->hashed = NEW_N(e->arena, bool, p->param_count + 1u);
+    exec_build_entries(e);
+    exec_reset_states(e, 0);
+    return e;
+}
+
+void exec_close(Exec *e)
+{
+    if (!e)
+        return;
+    exec_free_programs(e);
+    for (uint32_t i = 0; e->buffer && i < e->plan->buffers; i++)
+        for (int32_t k = 0; e->buffer[i].surface && k < (e->plan->buffer[i].stack ? e->plan->buffer[i].stack : 1); k++)
+            if (e->buffer[i].surface[k])
+                surface_free(e->buffer[i].surface[k]);
+    for (size_t i = 0; i < COUNT(e->owned); i++)
+        free(e->owned[i]);
+    buf_free(&e->why);
+    arena_free(e->arena);
+    free(e);
+}
+
+/* ---- values ---- */
+
+uint32_t exec_params(const Exec *e)
+{
+    return e->plan->param_count;
+}
+
+const ExecParam *exec_param(const Exec *e, uint32_t id)
+{
+    return &e->param[id];
+}
+
+uint32_t exec_states(const Exec *e)
+{
+    return e->plan->state_count;
+}
+
+const ExecState *exec_state(const Exec *e, uint32_t id)
+{
+    return &e->state[id];
+}
+
+static double initial(PlanInit init, uint64_t key, size_t i)
+{
+    switch (init.kind) {
+    case PINIT_ONES: return 1;
+    case PINIT_VALUE: return init.a;
+    case PINIT_NORMAL: return init.a * rng_normal(key, i);
+    case PINIT_UNIFORM: return init.a + (init.b - init.a) * rng_uniform(key, i);
+    default: return 0;
+    }
+}
+
+void exec_init_params(Exec *e, uint64_t seed)
+{
+    for (uint32_t id = 0; id < e->plan->param_count; id++) {
+        const ExecParam *q = &e->param[id];
+        uint64_t         key = rng_key(seed, q->path);
+        for (size_t i = 0; i < q->numel; i++)
+            q->value[i] = (float)initial(q->group->init, key, i);
+    }
+}
+
+void exec_reset_states(Exec *e, uint64_t seed)
+{
+    for (uint32_t id = 0; id < e->plan->state_count; id++) {
+        const ExecState *s = &e->state[id];
+        uint64_t         key = rng_key(seed, s->path);
+        for (size_t i = 0; i < s->numel; i++) {
+            double v = initial(s->group->init, key, i);
+            if (s->group->type == PLAN_I32)
+                convert_fill(v, (int32_t *)s->value + i, STORE_I32, 1, &(ConvertCount){0});
+            else
+                ((float *)s->value)[i] = (float)v;
+        }
+    }
+}
+
+void exec_zero_grads(Exec *e)
+{
+    for (uint32_t id = 0; id < e->plan->param_count; id++)
+        if (!e->param[id].group->frozen)
+            memset(e->param[id].grad, 0, e->param[id].numel * sizeof(float));
+    e->overflowed = false;
+}
+
+bool exec_overflowed(const Exec *e)
+{
+    return e->overflowed;
+}
+
+uint32_t exec_entry(const Exec *e, const char *name)
+{
+    for (uint32_t i = 0; i < e->plan->entries; i++)
+        if (strcmp(e->plan->entry[i].name, name) == 0)
+            return i;
+    return EXEC_NO_ENTRY;
+}
+
+void *exec_input(Exec *e, uint32_t entry, uint32_t k)
+{
+    return e->buffer[e->plan->entry[entry].input[k].buffer].data;
+}
+
+const void *exec_result(const Exec *e, uint32_t entry, uint32_t k)
+{
+    return e->buffer[e->plan->entry[entry].result[k].buffer].data;
+}
+
+const ExecCounters *exec_counters(const Exec *e)
+{
+    return &e->counters;
+}
+
+size_t exec_bytes(const Exec *e)
+{
+    return e->bytes;
+}
+
+/* ---- profile ---- */
+
+ExecRow *exec_row(Exec *e, const char *name, ExecClass class)
+{
+    for (uint32_t i = 0; i < e->rows; i++)
+        if (e->row[i].class == class && strcmp(e->row[i].name, name) == 0)
+            return &e->row[i];
+    GROW(e->arena, e->row, e->rows, e->rows_cap);
+    e->row[e->rows] = (ExecRow){name, class, 0, 0};
+    return &e->row[e->rows++];
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const ExecRow *x = a, *y = b;
+    if (x->seconds != y->seconds)
+        return x->seconds < y->seconds ? 1 : -1;
+    return strcmp(x->name, y->name);
+}
+
+void exec_profile(const Exec *e, Buf *out)
+{
+    ExecRow *sorted = xcalloc(e->rows + 1u, sizeof *sorted);
+    double   total = 0;
+    for (int c = 0; c < EXEC_CLASSES; c++)
+        total += e->counters.seconds[c];
+    if (e->rows)
+        memcpy(sorted, e->row, e->rows * sizeof *sorted);
+    qsort(sorted, e->rows, sizeof *sorted, by_time);
+    buf_printf(out, "%-32s %-8s %10s %10s %6s\n", "step", "where", "calls", "seconds", "share");
+    for (uint32_t i = 0; i < e->rows; i++)
+        if (sorted[i].calls)
+            buf_printf(out, "%-32s %-8s %10llu %10.4f %5.1f%%\n", sorted[i].name, exec_class_name[sorted[i].class],
+                       (unsigned long long)sorted[i].calls, sorted[i].seconds,
+                       total > 0 ? 100 * sorted[i].seconds / total : 0);
+    for (int c = 0; c < EXEC_CLASSES; c++)
+        buf_printf(out, "%-32s %-8s %10s %10.4f %5.1f%%\n", "total", exec_class_name[c], "", e->counters.seconds[c],
+                   total > 0 ? 100 * e->counters.seconds[c] / total : 0);
+    free(sorted);
+}

@@ -1,0 +1,271 @@
+/* exec_bake.c: parameters into weight files, weight files into compiled programs.
+ *
+ * Weights are constants of a compiled program, so every change of a parameter costs a compilation. Which instances need
+ * one is decided by hashes of the parameters they contain: reading the parameters is cheap beside converting them and
+ * compiling, frozen parameters need no special case, and neither does a checkpoint loaded behind our back. */
+#include "exec_internal.h"
+
+#include "base/hash.h"
+#include "plan/blob.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- which instances ---- */
+
+typedef struct {
+    bool **instance; /* [program][instance] */
+} Wanted;
+
+static void want(Exec *e, ExecStep *s, void *with)
+{
+    Wanted  *w = with;
+    (void)e;
+    for (uint32_t it = 0; it < s->iterations; it++)
+        w->instance[s->step->program][s->instance[it]] = true;
+}
+
+/* The instances that parts of an entry run. */
+static Wanted wanted(Exec *e, Arena *a, uint32_t entry, unsigned parts)
+{
+    Wanted w = {NEW_N(a, bool *, e->plan->programs + 1u)};
+    for (uint32_t i = 0; i < e->plan->programs; i++)
+        w.instance[i] = NEW_N(a, bool, (size_t)e->plan->program[i].n);
+    exec_visit_runs(e, entry, parts, want, &w);
+    return w;
+}
+
+/* A recipe is a parameter or a table under any number of transposes, of which only the parity matters. */
+static const Recipe *recipe_base(const Recipe *r, bool *transposed)
+{
+    for (*transposed = false; r->kind == RECIPE_TRANSPOSE; r = r->x)
+        *transposed = !*transposed;
+    return r;
+}
+
+static uint64_t param_hash(Exec *e, uint32_t id)
+{
+    if (!e->hashed[id]) {
+        e->hash[id] = hash_u64(e->param[id].value, e->param[id].numel * sizeof(float));
+        e->hashed[id] = true;
+    }
+    return e->hash[id];
+}
+
+static uint64_t instance_hash(Exec *e, const PlanProgram *g, uint32_t k)
+{
+    uint64_t h = 0x6261b5;
+    for (uint32_t i = 0; i < g->weights; i++) {
+        bool          t;
+        const Recipe *r = recipe_base(g->weight[i].recipe, &t);
+        uint64_t      pair[2] = {h, r->kind == RECIPE_PARAM ? param_hash(e, r->param[k]) : 0};
+        h = hash_u64(pair, sizeof pair);
+    }
+    return h;
+}
+
+static void forget_hashes(Exec *e)
+{
+    memset(e->hashed, 0, e->plan->param_count * sizeof *e->hashed);
+}
+
+static bool stale(Exec *e, uint32_t program, uint32_t k)
+{
+    const ExecInstance *x = &e->program[program].instance[k];
+    return !x->program || x->weights != instance_hash(e, &e->plan->program[program], k);
+}
+
+uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
+{
+    Arena   *a = arena_new();
+    Wanted   w = wanted(e, a, entry, parts);
+    uint32_t n = 0;
+    forget_hashes(e);
+    for (uint32_t i = 0; i < e->plan->programs; i++)
+        for (int32_t k = 0; k < e->plan->program[i].n; k++)
+            n += w.instance[i][k] && stale(e, i, (uint32_t)k);
+    arena_free(a);
+    return n;
+}
+
+static bool is_trained(const Exec *e, const PlanProgram *g, uint32_t k)
+{
+    for (uint32_t i = 0; i < g->weights; i++) {
+        bool          t;
+        const Recipe *r = recipe_base(g->weight[i].recipe, &t);
+        if (r->kind == RECIPE_PARAM && !e->param[r->param[k]].group->frozen)
+            return true;
+    }
+    return false;
+}
+
+uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
+{
+    Arena   *a = arena_new();
+    Wanted   w = wanted((Exec *)e, a, entry, parts); /* visiting is generic; this visit changes nothing */
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < e->plan->programs; i++)
+        for (int32_t k = 0; k < e->plan->program[i].n; k++)
+            n += w.instance[i][k] && is_trained(e, &e->plan->program[i], (uint32_t)k);
+    arena_free(a);
+    return n;
+}
+
+/* ---- requests ---- */
+
+typedef struct {
+    uint32_t program, instance;
+} Target;
+
+static void drop_requests(Exec *e, ExecStep *s, void *with)
+{
+    const Target *t = with;
+    (void)e;
+    for (uint32_t it = 0; it < s->iterations; it++)
+        if (s->step->program == t->program && s->instance[it] == t->instance && s->request[it]) {
+            request_free(s->request[it]);
+            s->request[it] = NULL;
+        }
+}
+
+static void drop_program(Exec *e, uint32_t program, uint32_t k)
+{
+    ExecInstance *x = &e->program[program].instance[k];
+    if (!x->program)
+        return;
+    Target t = {program, k};
+    for (uint32_t i = 0; i < e->plan->entries; i++)
+        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, drop_requests, &t);
+    program_free(x->program);
+    x->program = NULL;
+}
+
+void exec_free_programs(Exec *e)
+{
+    for (uint32_t i = 0; e->program && i < e->plan->programs; i++)
+        for (int32_t k = 0; e->program[i].instance && k < e->plan->program[i].n; k++)
+            drop_program(e, i, (uint32_t)k);
+}
+
+typedef struct {
+    bool ok;
+    Buf *err;
+} Binding;
+
+static void make_requests(Exec *e, ExecStep *s, void *with)
+{
+    Binding *b = with;
+    for (uint32_t it = 0; b->ok && it < s->iterations; it++) {
+        const ExecInstance *x = &e->program[s->step->program].instance[s->instance[it]];
+        Surface **in = s->surface + (size_t)it * (s->step->ins + s->step->outs), **out = in + s->step->ins;
+        if (s->request[it] || !x->program)
+            continue;
+        s->request[it] = request_new(x->program, 0, in, out, b->err);
+        b->ok = s->request[it] != NULL;
+    }
+}
+
+/* ---- compiling ---- */
+
+/* Append the weight file of recipe `r` for instance k to `file`. */
+static void bake_weight(Exec *e, const Recipe *r, uint32_t k, Buf *file)
+{
+    bool          transposed;
+    const Recipe *base = recipe_base(r, &transposed);
+    bool          param = base->kind == RECIPE_PARAM;
+    const float  *x = param ? e->param[base->param[k]].value : e->table[base->table];
+    PlanShape     s = param ? e->param[base->param[k]].group->shape : e->plan->table[base->table].shape;
+    size_t        n = (size_t)plan_numel(s);
+    ConvertCount  count = {0};
+    uint16_t     *half = xmalloc(n * sizeof *half);
+    if (transposed)
+        convert_transposed_f16(x, half, (size_t)s.dim[0], (size_t)s.dim[1], &count);
+    else
+        convert(x, STORE_F32, half, STORE_F16, n, &count);
+    e->counters.saturated_weights += param ? count.clamped : 0;
+    blob_begin(file);
+    blob_add(file, BLOB_F16, half, n * sizeof *half);
+    free(half);
+}
+
+/* The MIL text and the plan speak of the same ports. */
+static bool check_ports(const Exec *e, const PlanProgram *g, const Program *p, Buf *err)
+{
+    const ProgramFunction *f = program_functions(p) ? program_function(p, 0) : NULL;
+    PortType               type = e->wide ? PORT_F64 : PORT_F16;
+    if (!f || f->inputs != g->ins || f->outputs != g->outs) {
+        buf_printf(err, "program '%s': the MIL text has other inputs and outputs than the plan says", g->name);
+        return false;
+    }
+    for (uint32_t i = 0; i < g->ins + g->outs; i++) {
+        const PlanPort *want_port = i < g->ins ? &g->in[i] : &g->out[i - g->ins];
+        const Port     *port = i < g->ins ? &f->input[i] : &f->output[i - g->ins];
+        size_t          bytes = (size_t)plan_numel(want_port->shape) * port_elem_bytes(type);
+        if (strcmp(port->name, want_port->name) != 0 || port->type != type || port->bytes != bytes) {
+            buf_printf(err, "program '%s': port '%s' of the MIL text (%s, %zu bytes) is '%s' in the plan (%s, %zu bytes)",
+                       g->name, port->name, port_type_name(port->type), port->bytes, want_port->name,
+                       port_type_name(type), bytes);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool compile(Exec *e, uint32_t program, uint32_t k, Buf *err)
+{
+    const PlanProgram *g = &e->plan->program[program];
+    ExecProgram       *x = &e->program[program];
+    Arena             *a = arena_new();
+    DeviceFile        *file = NEW_N(a, DeviceFile, g->weights + 1u);
+    Buf               *data = NEW_N(a, Buf, g->weights + 1u);
+    double             t0 = exec_now();
+    uint64_t           hash = instance_hash(e, g, k);
+    drop_program(e, program, k);
+    for (uint32_t i = 0; i < g->weights; i++) {
+        bake_weight(e, g->weight[i].recipe, k, &data[i]);
+        file[i] = (DeviceFile){arena_printf(a, "@model_path/%s", g->weight[i].path), data[i].data, data[i].len};
+    }
+    double t1 = exec_now();
+    const char *name = g->n > 1 ? arena_printf(a, "%s.mil (L = %d)", g->mil, g->first + (int32_t)k)
+                                : arena_printf(a, "%s.mil", g->mil);
+    Program *p = program_compile(e->device, name, x->mil, x->mil_len, file, g->weights, err);
+    bool     ok = p && check_ports(e, g, p, err);
+    if (p && !ok)
+        program_free(p);
+    else if (ok)
+        x->instance[k] = (ExecInstance){p, hash};
+    double t2 = exec_now();
+    e->counters.compiles += ok;
+    e->counters.seconds[EXEC_BAKE] += t1 - t0;
+    e->counters.seconds[EXEC_COMPILE] += t2 - t1;
+    for (uint32_t i = 0; i < g->weights; i++)
+        buf_free(&data[i]);
+    arena_free(a);
+    return ok;
+}
+
+bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)
+{
+    Arena *a = arena_new();
+    Wanted w = wanted(e, a, entry, parts);
+    bool   ok = true;
+    double t0 = exec_now();
+    forget_hashes(e);
+    for (uint32_t i = 0; ok && i < e->plan->programs; i++)
+        for (int32_t k = 0; ok && k < e->plan->program[i].n; k++) {
+            if (!w.instance[i][k])
+                continue;
+            bool     old = stale(e, i, (uint32_t)k);
+            double   t1 = exec_now();
+            e->counters.seconds[EXEC_BAKE] += t1 - t0;
+            e->counters.reused += !old;
+            ok = !old || compile(e, i, (uint32_t)k, err);
+            t0 = exec_now();
+        }
+    Binding b = {ok, err};
+    for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
+        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
+    e->counters.seconds[EXEC_COMPILE] += exec_now() - t0;
+    arena_free(a);
+    return b.ok;
+}

@@ -1,0 +1,113 @@
+/* exec_internal.h: what the parts of the executor share: exec.c (memory), exec_steps.c (steps), exec_bake.c (programs). */
+#ifndef ANEL_RUNTIME_EXEC_INTERNAL_H
+#define ANEL_RUNTIME_EXEC_INTERNAL_H
+
+#include "convert.h"
+#include "exec.h"
+#include "kernels.h"
+
+/* A buffer: dense memory of all elements, or one surface per element. */
+typedef struct {
+    Store     store;
+    size_t    numel; /* of one element */
+    char     *data;
+    Surface **surface; /* [stack, at least 1] */
+} ExecBuffer;
+
+/* Where a reference of a move points in one iteration. */
+typedef struct {
+    char    *data; /* NULL: in the surface */
+    Surface *surface;
+    size_t   offset; /* bytes */
+} ExecPlace;
+
+/* Time by operation or program. */
+typedef struct {
+    const char *name;
+    ExecClass   class;
+    uint64_t    calls;
+    double      seconds;
+} ExecRow;
+
+/* A step with everything looked up. Arrays have one element per iteration of the enclosing loop, or one. */
+typedef struct ExecStep {
+    const Step *step;
+    ExecRow    *row;
+    /* STEP_OP */
+    const Kernel *kernel;
+    KernelArgs    args; /* all but in, out, err */
+    const void  **in;   /* [iteration][ins] */
+    void        **out;  /* [iteration] */
+    /* STEP_MOVE */
+    Store      from_store, to_store;
+    bool       splat, add;
+    double     value;
+    size_t     numel;
+    ExecPlace *from, *to;
+    /* STEP_RUN */
+    uint32_t  iterations;
+    uint32_t *instance; /* of the program */
+    Request **request;
+    Surface **surface; /* [iteration][ins + outs] */
+    /* STEP_LOOP */
+    struct ExecStep *body;
+} ExecStep;
+
+typedef struct {
+    Program *program; /* NULL: never compiled */
+    uint64_t weights; /* hash of the parameters it was compiled with */
+} ExecInstance;
+
+typedef struct {
+    const char   *mil;
+    size_t        mil_len;
+    ExecInstance *instance; /* [PlanProgram.n] */
+} ExecProgram;
+
+typedef struct {
+    ExecStep *forward, *backward;
+    bool      ran; /* a forward pass has completed since the last backward pass began */
+} ExecEntry;
+
+struct Exec {
+    const Plan  *plan;
+    Device      *device;
+    Arena       *arena;
+    bool         wide;
+    void        *owned[3]; /* slabs to free: parameters, gradients, everything else */
+    float       *param_slab, *grad_slab;
+    size_t       floats, bytes;
+    ExecParam   *param;
+    ExecState   *state;
+    void       **table; /* fp32 or i32 */
+    ExecBuffer  *buffer;
+    float       *scratch; /* for kernels that cannot add */
+    ExecProgram *program;
+    ExecEntry   *entry;
+    uint32_t   **tile; /* splats: KERNEL_TILE equal words each */
+    uint32_t     tiles, tiles_cap;
+    ExecRow     *row;
+    uint32_t     rows, rows_cap;
+    ExecCounters counters;
+    bool         overflowed;
+    Buf          why; /* what a kernel complains about */
+    uint64_t    *hash; /* [parameters] while baking */
+    bool        *hashed;
+};
+
+double exec_now(void); /* seconds */
+
+/* exec_steps.c */
+void exec_build_entries(Exec *e);
+/* Elements a step may have to compute aside before adding them to a gradient: the scratch memory needed. */
+size_t exec_scratch(const Plan *p);
+/* Call `visit` for every run step of the parts of an entry. */
+typedef void ExecVisit(Exec *e, ExecStep *s, void *with);
+void exec_visit_runs(Exec *e, uint32_t entry, unsigned parts, ExecVisit *visit, void *with);
+/* The row of a name in the profile, made when missing. */
+ExecRow *exec_row(Exec *e, const char *name, ExecClass class);
+
+/* exec_bake.c */
+void exec_free_programs(Exec *e);
+
+#endif

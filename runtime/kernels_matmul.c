@@ -1,0 +1,17 @@
+/* kernels_matmul.c: matrix products, by BLAS; into a gradient with beta = 1, so that nothing is added twice. */
+#include "blas.h"
+#include "kernels.h"
+
+bool kernel_matmul(const KernelArgs *k)
+{
+    PlanShape    x = k->in_shape[0], y = k->in_shape[1];
+    uint32_t     r = x.rank;
+    int          m = k->shape.dim[r - 2], n = k->shape.dim[r - 1], depth = x.dim[k->a->ta ? r - 2 : r - 1];
+    size_t       sx = (size_t)m * (size_t)depth, sy = (size_t)n * (size_t)depth, sz = (size_t)m * (size_t)n;
+    const float *a = k->in[0], *b = k->in[1];
+    float       *c = k->out;
+    for (size_t batch = k->numel / sz; batch > 0; batch--, a += sx, b += sy, c += sz)
+        cblas_sgemm(CblasRowMajor, k->a->ta ? CblasTrans : CblasNoTrans, k->a->tb ? CblasTrans : CblasNoTrans, m, n, depth,
+                    1.0f, a, x.dim[r - 1], b, y.dim[r - 1], k->add ? 1.0f : 0.0f, c, n);
+    return true;
+}
