@@ -517,8 +517,12 @@ static void lower_region(Scope *s, Scope *parent, ValueId repeat)
         if (p->op != OP_proj || node_arg(parent->g, v, 0) != repeat)
             continue;
         uint32_t k = p->a.proj.index;
-        if (k >= carry)
-            parent->loc[v] = s->loc[g->out[k]];
+        if (k >= carry) { /* copies that later iterations overwrite are not the stack */
+            Loc *y = &parent->loc[v];
+            *y = s->loc[g->out[k]];
+            y->has16 = y->has16 && y->r16.stacked;
+            y->has32 = y->has32 && y->r32.stacked;
+        }
         else if (b->plan->buffer[carried[k].index].type == PLAN_F16)
             parent->loc[v] = (Loc){.has16 = true, .r16 = carried[k]};
         else

@@ -387,7 +387,8 @@ static Rule *const rules[] = {
 void report_syntax(Parse *p, uint32_t index, const bool *expected)
 {
     Report r = {p, &p->tokens.tok[index], &p->tokens.tok[index ? index - 1 : 0], index, expected};
-    if (index > 1 && r.prev->at.begin == r.prev->at.end)
+    bool made = r.t->at.begin == r.t->at.end && r.t->kind != TOK_EOF;
+    if (made || (index > 1 && r.prev->at.begin == r.prev->at.end))
         return; /* an echo of a mend that repair.c has told */
     for (size_t i = 0; i < COUNT(rules); i++)
         if (rules[i](&r))

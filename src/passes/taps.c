@@ -118,20 +118,3 @@ Tap *taps_cut(Arena *a, const Graph *f, const TapCost *cost, const bool *require
     }
     return tap;
 }
-
-bool *leads_to_grad_only(Arena *a, const Graph *g)
-{
-    bool *only = NEW_N(a, bool, g->count), *used = NEW_N(a, bool, g->count), *elsewhere = NEW_N(a, bool, g->count);
-    for (uint32_t i = 0; i < g->outs; i++)
-        elsewhere[g->out[i]] = true;
-    for (ValueId v = g->count - 1; v > 0; v--) {
-        const Node *n = &g->node[v];
-        only[v] = n->op == OP_grad || (node_is_pure(n) && used[v] && !elsewhere[v]);
-        for (uint32_t i = 0; i < n->in_count; i++) {
-            used[node_arg(g, v, i)] = true;
-            if (!only[v])
-                elsewhere[node_arg(g, v, i)] = true;
-        }
-    }
-    return only;
-}

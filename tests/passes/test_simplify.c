@@ -233,7 +233,13 @@ Test(simplify, rules_of_movement)
     leaves(&o, g_transpose(o.m, o.g, NULL, o.x, (const uint8_t[]){0, 1}), 0, OP_input, "R9");
     leaves(&o, swapped(&o, g_matmul(o.m, o.g, NULL, o.x, o.y, false, true)), 1, OP_matmul, "R1");
     ValueId p = g_matmul(o.m, o.g, NULL, o.x, o.y, false, false);
-    leaves(&o, bin(&o, OP_add, p, swapped(&o, p)), 3, OP_add, "R1 not, the product is read");
+    leaves(&o, bin(&o, OP_add, bin(&o, OP_mul, p, p), swapped(&o, p)), 4, OP_add, "R1 not, the product is read");
+    p = g_matmul(o.m, o.g, NULL, o.x, o.y, false, false);
+    graph_add_out(o.m, o.g, bin(&o, OP_add, p, swapped(&o, p)), 0);
+    simplify_graph(o.m, o.g, true, o.r.a);
+    cr_expect(count_op(o.g, OP_matmul) == 1);
+    rig_free(&o.r);
+    o = one_new();
     t = swapped(&o, o.x);
     leaves(&o, g_matmul(o.m, o.g, NULL, t, swapped(&o, o.y), true, false), 1, OP_matmul, "R2");
     leaves(&o, g_reshape(o.m, o.g, NULL, g_reshape(o.m, o.g, NULL, o.x, SHAPE(2, 8)), SHAPE(16)), 1, OP_reshape, "R10");
