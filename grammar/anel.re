@@ -159,7 +159,7 @@ static Token foreign(Parse *p, Span at)
             return token(lookalike[i].kind, at);
         }
     Diag *d = lex_error(p, "E0120", at, "unknown character '%.*s'", (int)n, s);
-    say(d, at, "", "names are made of the letters a-z, A-Z, digits and '_'");
+    say(d, at, "", n > 1 ? "names are made of the letters a-z, A-Z, digits and '_'" : "it means nothing here");
     return token(TOK_ANEL_YYerror, at);
 }
 

@@ -84,27 +84,6 @@ static Item *fn_item(Parse *p, ItemKind kind, Attribute *attrs, FnDef *f, Span a
 }
 static Decl decl(Name name, TypeExpr *type, Expr *init) { return (Decl){name, type, init}; }
 
-static void habit_named(Parse *p, StrId name, Span eq)
-{
-    const Token *v = &p->tokens.tok[0];
-    for (uint32_t i = 0; i < p->tokens.count; i++)
-        if (p->tokens.tok[i].at.begin >= eq.end) {
-            v = &p->tokens.tok[i];
-            break;
-        }
-    Diag *d = diag_error(p->ds, "E0103", eq, "named arguments use ':', not '='");
-    diag_label(d, eq, "write '%s: %.*s'", interned(p->strings, name), (int)(v->at.end - v->at.begin),
-               p->source->text + v->at.begin);
-}
-static void habit_equal(Parse *p, Span op)
-{
-    diag_label(diag_error(p->ds, "E0112", op, "'==' compares; a name is bound with '='"), op, "write '='");
-}
-static void habit_no_type(Parse *p, const char *what, Name n, Span after, const char *example)
-{
-    Diag *d = diag_error(p->ds, "E0111", n.at, "%s '%s' has no type", what, interned(p->strings, n.id));
-    diag_label(d, span_after(after), "write '%s'", example);
-}
 }
 
 %token START_FILE "a file" START_EXPR "an expression"
@@ -307,7 +286,7 @@ mitem: attrs "param" typed_decl ";" {
 typed_decl: IDENT ":" type "=" expr { $$ = decl(name_of($IDENT, @IDENT), $type, $expr); }
           | IDENT "=" expr {
               $$ = decl(name_of($IDENT, @IDENT), NULL, $expr);
-              habit_no_type(p, "parameter", $$.name, @IDENT, ": real[...]");
+              habit_no_type(p, "the declaration of", $$.name, @IDENT, ": real[...]");
             }
           ;
 train_keys: %empty                   { $$ = (TrainKeyList){0}; }
@@ -459,7 +438,7 @@ arg_list: arg             { ONE($$, $arg); }
         ;
 arg: expr           { $$ = arg_node(p, 0, (Span){0}, $expr); }
    | IDENT ":" expr { $$ = arg_node(p, $IDENT, @IDENT, $expr); }
-   | IDENT "=" expr { $$ = arg_node(p, $IDENT, @IDENT, $expr); habit_named(p, $IDENT, @2); }
+   | IDENT "=" expr { $$ = arg_node(p, $IDENT, @IDENT, $expr); habit_named(p, $IDENT, @2, @expr); }
    ;
 prim: IDENT   { $$ = expr_new(p, EX_NAME, @$); $$->name = name_of($IDENT, @$); }
     | INT     { $$ = expr_new(p, EX_INT, @$); $$->i = $INT; }

@@ -1,15 +1,19 @@
-/* anec.c: the compiler's driver: a table of sub-commands. Each has a file cmd_<name>.c with its options. */
+/* anec.c: the compiler's driver: a table of sub-commands. Each has a file cmd_<name>.c with its options. A first word that
+ * is no command but looks like a file or an option means the main job: `anec MODEL -o PLAN`. */
 #include "cmd.h"
 
 #include <string.h>
 
 static const Command commands[] = {
+    {"check", "FILE", "check a model and say what it is", cmd_check},
+    {"gradcheck", "FILE", "compare its gradients with independent ones", cmd_gradcheck},
     {"fmt", "FILE...", "print model files in their one spelling", cmd_fmt},
 };
 
 static int usage(FILE *to)
 {
     fprintf(to, "anec: the compiler of anel models\n\nUsage:\n");
+    fprintf(to, "  %-36s %s\n", "anec [options] FILE -o PLAN", "compile a model to a plan");
     for (size_t i = 0; i < COUNT(commands); i++) {
         char left[64];
         snprintf(left, sizeof left, "anec %s [options] %s", commands[i].name, commands[i].args);
@@ -36,5 +40,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     }
+    if (strpbrk(argv[1], "-./"))
+        return cmd_compile(argc, argv);
     return usage_error("anec", names, argv[1], "unknown command '%s'", argv[1]);
 }

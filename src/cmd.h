@@ -5,6 +5,7 @@
 #define ANEL_CMD_H
 
 #include "base/diag.h"
+#include "frontend/elaborate.h"
 
 enum { EXIT_OK = 0, EXIT_INPUT = 1, EXIT_USAGE = 2 };
 
@@ -15,7 +16,7 @@ typedef struct {
     CommandFn  *run;
 } Command;
 
-CommandFn cmd_fmt;
+CommandFn cmd_check, cmd_compile, cmd_fmt, cmd_gradcheck;
 
 typedef struct {
     int         id;    /* of your enum; a printable character is also its short form */
@@ -46,6 +47,23 @@ void options_help(FILE *to, const Option *option, uint32_t options);
 /* A message about the command line, with the closest of `names` (NULL-terminated, may be NULL) suggested. EXIT_USAGE. */
 int usage_error(const char *program, const char *const *names, const char *word, const char *fmt, ...)
     ANEL_PRINTF(4, 5);
+
+/* ---- reading a model ---- */
+typedef struct {
+    Arena       *arena; /* everything below; free it last */
+    Sources     *sources;
+    Diags       *diags;
+    Override    *override;
+    uint32_t     overrides, overrides_cap;
+    const char **search;
+    uint32_t     searches, searches_cap;
+} ModelInput;
+
+void model_input_init(ModelInput *in, const char *program);
+bool model_define(ModelInput *in, const char *value); /* -D name=value, -D @file; false after a message */
+void model_search(ModelInput *in, const char *dir);   /* -I dir */
+/* The front end on `path`. NULL after diagnostics, which finish() prints. */
+Module *model_compile(ModelInput *in, const char *path);
 
 /* Print what was collected: text to standard error, or with `json` an array to standard output. EXIT_OK or EXIT_INPUT. */
 int finish(const Diags *ds, bool json);

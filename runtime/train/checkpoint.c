@@ -119,6 +119,8 @@ static bool save_optimizer(Arena *a, const char *dir, const CheckpointLayout *l,
     meta_double(&m, "loss", state->loss);
     for (uint32_t i = 0; i < settings_count(); i++) {
         Buf value = {0};
+        if (!settings_applies(settings, i))
+            continue;
         settings_value(settings, i, &value);
         meta_text(&m, arena_printf(a, "set:%s", settings_key(i)), value.data ? arena_strdup(a, value.data) : "");
         buf_free(&value);

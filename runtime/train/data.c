@@ -174,6 +174,11 @@ static bool open_file(Data *d, const Settings *s, const char *path, bool whole, 
 
 Data *data_open(const Settings *s, const char *path, const Feed *feed, uint32_t feeds, Buf *err)
 {
+    if (path && !is_file((DataKind)s->data)) {
+        buf_printf(err, "data=%s is not read from files; for '%s' say which kind it is: --set data=bytes, tokens_u16 or tokens_u32",
+                   settings_word(s, "data"), path);
+        return NULL;
+    }
     Data *d = xcalloc(1, sizeof *d);
     d->kind = (DataKind)s->data;
     d->sample = (DataSample)s->data_sample;
@@ -283,6 +288,11 @@ void data_fill_held_out(const Data *d, uint64_t batch)
 uint64_t data_tokens(const Data *d)
 {
     return d->cols ? (uint64_t)(d->rows * d->cols) : 0;
+}
+
+uint64_t data_rows(const Data *d)
+{
+    return d->rows ? (uint64_t)d->rows : 1;
 }
 
 uint64_t data_size(const Data *d)

@@ -40,6 +40,8 @@ void     data_fill_held_out(const Data *d, uint64_t batch);
 
 /* Tokens predicted per micro-batch (rows * cols of the first token input; 0 without one). */
 uint64_t data_tokens(const Data *d);
+/* Windows per batch: the rows of the token inputs, 1 without any. */
+uint64_t data_rows(const Data *d);
 /* Tokens in the training part; 0 for synthetic data. */
 uint64_t data_size(const Data *d);
 

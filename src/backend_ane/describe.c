@@ -201,8 +201,9 @@ static void describe_states(Builder *b)
         const State *s = &m->state[i];
         int32_t      index, other;
         const char  *path = interned(m->strings, s->path);
+        /* The CPU keeps every number in fp32; f16 is what the state may be rounded to where it lives on the engine. */
         PlanState    p = {.n = 1, .shape = plan_shape(s->type.shape), .init = plan_init(s->init),
-                          .type = s->type.dtype == DT_F16 ? PLAN_F16 : s->type.dtype == DT_I32 ? PLAN_I32 : PLAN_F32};
+                          .type = s->type.dtype == DT_I32 ? PLAN_I32 : PLAN_F32};
         p.pattern = pattern_of(m, m->state_set, m->state_sets, i, path, &index);
         p.first = index < 0 ? 0 : index;
         for (uint32_t j = i + 1; j < m->states && index >= 0; j++) {

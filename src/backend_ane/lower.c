@@ -243,14 +243,7 @@ static void lower_state(Scope *s, ValueId v)
 {
     const Node *n = &s->g->node[v];
     Ref r = {.kind = REF_STATE, .pattern = interned(s->b->m->strings, s->b->m->state_set[n->a.leaf.set].pattern), .shape = shape_at(s, v)};
-    if (n->type.dtype != DT_F16) {
-        s->loc[v] = (Loc){.has32 = true, .r32 = r};
-        return;
-    }
-    uint32_t k = add_buffer(s->b, value_name(s, v), BUF_PLAIN, PLAN_F32, shape_at(s, v), 0);
-    Ref      copy = buffer_ref(k, false, shape_at(s, v));
-    add_move(s->b, list_of(s, n), copy, r);
-    s->loc[v] = (Loc){.has32 = true, .r32 = copy};
+    s->loc[v] = (Loc){.has32 = true, .r32 = r};
 }
 
 /* ---- programs ---- */
@@ -524,8 +517,12 @@ static void lower_region(Scope *s, Scope *parent, ValueId repeat)
         if (p->op != OP_proj || node_arg(parent->g, v, 0) != repeat)
             continue;
         uint32_t k = p->a.proj.index;
-        if (k >= carry)
-            parent->loc[v] = s->loc[g->out[k]];
+        if (k >= carry) { /* copies that later iterations overwrite are not the stack */
+            Loc *y = &parent->loc[v];
+            *y = s->loc[g->out[k]];
+            y->has16 = y->has16 && y->r16.stacked;
+            y->has32 = y->has32 && y->r32.stacked;
+        }
         else if (b->plan->buffer[carried[k].index].type == PLAN_F16)
             parent->loc[v] = (Loc){.has16 = true, .r16 = carried[k]};
         else

@@ -38,6 +38,8 @@ void buf_putc(Buf *b, char c)
 
 void buf_vprintf(Buf *b, const char *fmt, va_list ap)
 {
+    if (!fmt) /* tells the compiler, which cannot know under -fsanitize */
+        bug("no format");
     va_list again;
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, again);

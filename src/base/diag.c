@@ -131,14 +131,36 @@ static void draw_row(Buf *out, int gutter, const Mark *m, uint32_t n, const char
     buf_putc(out, '\n');
 }
 
-static void draw_line(Buf *out, int gutter, const Source *f, uint32_t line)
+/* Of a long line only a window around its first mark is drawn, between dots; marks move along and are cut at its end. */
+enum { WINDOW = 160, BEFORE = 60, DOTS = 3 };
+
+static void draw_line(Buf *out, int gutter, const Source *f, Mark *m, uint32_t n)
 {
     size_t      len;
-    const char *text = source_line(f, line, &len);
-    buf_printf(out, "%*u | ", gutter, line);
+    const char *text = source_line(f, m->line, &len);
+    uint32_t    width = 0, from = 0, col = 0;
     for (size_t i = 0; i < len; i++)
-        buf_putc(out, text[i] == '\t' ? ' ' : (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i]);
-    buf_putc(out, '\n');
+        width += ((unsigned char)text[i] & 0xc0u) != 0x80u;
+    bool cut = width > WINDOW;
+    if (cut && m->begin > BEFORE)
+        from = m->begin - BEFORE;
+    buf_printf(out, "%*u | %s", gutter, m->line, from ? "..." : "");
+    for (size_t i = 0; i < len; i++) {
+        col += ((unsigned char)text[i] & 0xc0u) != 0x80u;
+        if (col > from && col <= from + (cut ? WINDOW : width))
+            buf_putc(out, text[i] == '\t' ? ' ' : (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i]);
+    }
+    buf_puts(out, cut && from + WINDOW < width ? "...\n" : "\n");
+    for (uint32_t i = 0; cut && i < n; i++) {
+        if (m[i].begin == 0)
+            continue;
+        m[i].begin -= from - (from ? DOTS : 0);
+        m[i].end -= from - (from ? DOTS : 0);
+        if (m[i].begin > WINDOW + DOTS)
+            m[i].begin = WINDOW + DOTS;
+        if (m[i].end > WINDOW + DOTS + 1)
+            m[i].end = WINDOW + DOTS + 1;
+    }
 }
 
 static void draw_marks(Buf *out, const Source *f, Mark *m, uint32_t n)
@@ -146,10 +168,10 @@ static void draw_marks(Buf *out, const Source *f, Mark *m, uint32_t n)
     qsort(m, n, sizeof *m, by_place);
     int gutter = snprintf(NULL, 0, "%u", m[n - 1].line) + 2;
     for (uint32_t i = 0; i < n;) {
-        uint32_t j = i, texts = 0;
-        for (; j < n && m[j].line == m[i].line; j++)
-            texts += *m[j].text != 0;
-        draw_line(out, gutter, f, m[i].line);
+        uint32_t j = i;
+        while (j < n && m[j].line == m[i].line)
+            j++;
+        draw_line(out, gutter, f, m + i, j - i);
         if (j == i + 1 && m[i].begin == 0) { /* context, without a caret */
             i = j;
             continue;

@@ -133,3 +133,24 @@ Item *item_new(Parse *p, ItemKind kind, Span at)
     i->at = at;
     return i;
 }
+
+/* ---- what the grammar accepts out of courtesy ---- */
+
+void habit_named(Parse *p, StrId name, Span eq, Span value)
+{
+    Diag *d = diag_error(p->ds, "E0103", eq, "named arguments use ':', not '='");
+    int   n = (int)(value.end - value.begin);
+    diag_label(d, eq, "write '%s: %.*s'", interned(p->strings, name), n > 40 ? 3 : n,
+               n > 40 ? "..." : p->source->text + value.begin);
+}
+
+void habit_equal(Parse *p, Span op)
+{
+    diag_label(diag_error(p->ds, "E0112", op, "'==' compares; a name is bound with '='"), op, "write '='");
+}
+
+void habit_no_type(Parse *p, const char *what, Name n, Span after, const char *example)
+{
+    Diag *d = diag_error(p->ds, "E0111", n.at, "%s '%s' has no type", what, interned(p->strings, n.id));
+    diag_label(d, span_after(after), "write '%s'", example);
+}

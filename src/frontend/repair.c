@@ -32,6 +32,9 @@ typedef struct {
     int       first;         /* kind of the statement's first token after the attributes; 0 at its start */
     bool      assigned, then; /* '=' / 'then' seen in the statement, outside brackets */
     uint32_t  single[8], singles; /* brace depths to be closed after one statement */
+    bool      if_open;       /* an 'if' inside a value, without its 'then' so far */
+    bool      value_brace;   /* inside the braces of such an 'if', which are being dropped */
+    uint32_t  scanned, line_begin; /* see indent_of() */
     Token     suspect;       /* a '{' whose '}' was probably taken by an outer one */
 } Repair;
 
@@ -47,17 +50,19 @@ static bool new_line(const Repair *r, const Token *t)
     return t->at.begin > r->prev.at.end && memchr(s + r->prev.at.end, '\n', t->at.begin - r->prev.at.end) != NULL;
 }
 
-static uint32_t indent_of(const Parse *p, Span at, bool *first)
+/* White space at the start of the line of `at`; is it all there is before `at`? Places come in order, so the search for
+ * the line's start goes on where the last one ended. */
+static uint32_t indent_of(Repair *r, Span at, bool *first)
 {
-    uint32_t line, col;
-    size_t   len;
-    source_position(p->source, at.begin, &line, &col);
-    const char *s = source_line(p->source, line, &len);
-    uint32_t    n = 0;
-    while (n < len && (s[n] == ' ' || s[n] == '\t'))
+    const char *s = r->p->source->text;
+    for (; r->scanned < at.begin; r->scanned++)
+        if (s[r->scanned] == '\n')
+            r->line_begin = r->scanned + 1;
+    uint32_t n = r->line_begin;
+    while (n < at.begin && (s[n] == ' ' || s[n] == '\t'))
         n++;
-    *first = s + n == p->source->text + at.begin;
-    return n;
+    *first = n == at.begin;
+    return n - r->line_begin;
 }
 
 static int top(const Repair *r)
@@ -86,7 +91,7 @@ static void begin_statement(Repair *r)
 {
     r->start = r->p->tokens.count;
     r->first = 0;
-    r->assigned = r->then = false;
+    r->assigned = r->then = r->if_open = r->value_brace = false;
 }
 
 /* Copy one token and keep the books. */
@@ -103,7 +108,7 @@ static void put(Repair *r, Token t)
             break;
         }
         r->open[r->depth] = (Open){.t = t, .model = t.kind == TOK_LBRACE && r->first == TOK_MODEL};
-        r->open[r->depth].indent = indent_of(p, t.at, &attr);
+        r->open[r->depth].indent = indent_of(r, t.at, &attr);
         attr = false;
         r->depth++;
         r->braces += t.kind == TOK_LBRACE;
@@ -135,6 +140,7 @@ static void put(Repair *r, Token t)
             r->first = t.kind;
         r->assigned |= t.kind == TOK_ASSIGN;
         r->then |= t.kind == TOK_THEN;
+        r->if_open = t.kind == TOK_IF ? r->assigned || r->first == TOK_RETURN : r->if_open && t.kind != TOK_THEN;
     }
 }
 
@@ -216,9 +222,12 @@ static void missing_open(Repair *r, const Token *t)
 {
     Span  after = span_after(r->prev.at);
     bool  statement = r->first == TOK_IF || r->first == TOK_ELSE || r->first == TOK_REPEAT;
+    bool  no_body = starts_statement(t->kind) && t->kind != TOK_PARAM && t->kind != TOK_RETURN && r->balance >= 0;
     Diag *d;
     if (statement)
         d = diag_error(r->p->ds, "E0110", t->at, "the body of '%s' needs braces", header_name(r->first));
+    else if (no_body)
+        d = diag_error(r->p->ds, "E0110", t->at, "missing body before %s", token_text(r->p, t));
     else
         d = diag_error(r->p->ds, "E0110", t->at, "missing '{' before %s", token_text(r->p, t));
     if (r->balance < 0) { /* its '}' is there */
@@ -231,10 +240,10 @@ static void missing_open(Repair *r, const Token *t)
             r->single[r->singles++] = r->braces + 1;
         put(r, made(r, TOK_LBRACE));
     } else {
-        diag_label(d, after, "insert '{'");
+        diag_label(d, after, no_body ? "insert '= value;' or '{ ... }'" : "insert '{'");
         put(r, made(r, TOK_LBRACE));
-        if (starts_statement(t->kind) && t->kind != TOK_PARAM && t->kind != TOK_RETURN)
-            put(r, made(r, TOK_RBRACE)); /* no body at all */
+        if (no_body)
+            put(r, made(r, TOK_RBRACE));
     }
 }
 
@@ -279,7 +288,9 @@ static void before_statement(Repair *r, const Token *t)
     if (!token_ends_operand(r->prev.kind) || r->first == TOK_SEMI)
         return;
     if (((r->first == TOK_IF && !r->then) || r->first == TOK_REPEAT) && begins && r->prev.kind != TOK_REPEAT) {
-        if (t->kind != TOK_IDENT || new_line(r, t) || r->prev.kind == TOK_RPAREN)
+        int next = peek(r, 1)->kind;
+        if (t->kind != TOK_IDENT || next == TOK_ASSIGN || next == TOK_UPDATE || new_line(r, t) || r->prev.kind == TOK_RPAREN ||
+            (r->first == TOK_REPEAT && r->prev.kind == TOK_RBRACKET))
             missing_open(r, t);
     } else if (header && begins && new_line(r, t) && r->p->tokens.count - r->start > 1) {
         missing_open(r, t);
@@ -319,7 +330,7 @@ static void before_item(Repair *r, const Token *t)
 static bool closing(Repair *r, Token *t)
 {
     bool     first;
-    uint32_t indent = indent_of(r->p, t->at, &first);
+    uint32_t indent = indent_of(r, t->at, &first);
     if (t->kind == TOK_RBRACE) {
         if (r->depth && r->open[r->depth - 1].t.kind == TOK_LBRACE) {
             if (first && indent < r->open[r->depth - 1].indent && !r->suspect.kind)
@@ -356,31 +367,6 @@ static bool closing(Repair *r, Token *t)
 
 /* ---- words ---- */
 
-static const struct {
-    const char *word;
-    int         kind; /* what it becomes; 0: dropped */
-    const char *what, *ours;
-} habits[] = {
-    {"let", 0, "names are bound without 'let'", "x = ..."},
-    {"var", 0, "names are bound without 'var'", "x = ..."},
-    {"val", 0, "names are bound without 'val'", "x = ..."},
-    {"auto", 0, "names are bound without 'auto'", "x = ..."},
-    {"pub", 0, "everything is public", ""},
-    {"export", 0, "everything is public", ""},
-    {"def", TOK_FN, "functions are declared with 'fn'", "fn"},
-    {"func", TOK_FN, "functions are declared with 'fn'", "fn"},
-    {"function", TOK_FN, "functions are declared with 'fn'", "fn"},
-    {"layer", TOK_BLOCK, "functions with parameters are declared with 'block'", "block"},
-    {"module", TOK_BLOCK, "functions with parameters are declared with 'block'", "block"},
-    {"class", TOK_MODEL, "models are declared with 'model'", "model"},
-    {"struct", TOK_MODEL, "models are declared with 'model'", "model"},
-    {"import", TOK_USE, "files are included with 'use'", "use"},
-    {"include", TOK_USE, "files are included with 'use'", "use"},
-    {"weight", TOK_PARAM, "parameters are declared with 'param'", "param"},
-    {"parameter", TOK_PARAM, "parameters are declared with 'param'", "param"},
-    {"loop", TOK_REPEAT, "repetition is written 'repeat'", "repeat"},
-};
-
 /* Two words in a row at the start of a statement: the first should be a keyword. False: drop it. */
 static bool first_word(Repair *r, Token *t)
 {
@@ -396,15 +382,14 @@ static bool first_word(Repair *r, Token *t)
     if (next == TOK_LBRACE && r->prev.kind == TOK_RBRACE) {
         suggest(&s, "else");
     } else if (next == TOK_IDENT || next == TOK_STRING) {
-        for (size_t k = 0; k < COUNT(habits); k++) {
-            if (strcmp(word, habits[k].word) != 0 || (next == TOK_STRING && habits[k].kind != TOK_USE))
-                continue;
-            Diag *d = diag_error(r->p->ds, "E0106", t->at, "%s", habits[k].what);
-            if (habits[k].kind)
-                diag_label(d, t->at, "write '%s'", habits[k].ours);
+        const Habit *h = habit_of(word);
+        if (h && (next == TOK_IDENT || h->kind == TOK_USE)) {
+            Diag *d = diag_error(r->p->ds, "E0106", t->at, "%s", h->what);
+            if (h->kind)
+                diag_label(d, t->at, "write '%s'", h->ours);
             else
                 diag_label(d, t->at, "remove it");
-            t->kind = habits[k].kind;
+            t->kind = h->kind;
             return t->kind != 0;
         }
         for (uint32_t k = 0; keyword_name(k); k++) {
@@ -444,6 +429,28 @@ static void reserved(Repair *r, Token *t)
     t->s = intern_n(r->p->strings, s, n);
 }
 
+/* `x = if c { a } else { b };`: braces where 'then' and 'else' suffice. True: the token is dealt with. */
+static bool braced_value(Repair *r, const Token *t)
+{
+    int  kind = t->kind;
+    bool then = kind == TOK_LBRACE && r->if_open, other = kind == TOK_LBRACE && r->prev.kind == TOK_ELSE &&
+                                                          r->first != TOK_ELSE && r->first != TOK_RBRACE &&
+                                                          (r->assigned || r->first == TOK_RETURN);
+    if (then) {
+        Diag *d = diag_error(r->p->ds, "E0110", t->at, "an 'if' that gives a value has no braces");
+        diag_label(d, t->at, "write 'if c then a else b'");
+        put(r, made(r, TOK_THEN));
+    }
+    if (then || other) {
+        r->value_brace = true;
+        return true;
+    }
+    if (!r->value_brace || in_brackets(r) || !(kind == TOK_RBRACE || (kind == TOK_SEMI && peek(r, 1)->kind == TOK_RBRACE)))
+        return false;
+    r->value_brace = kind == TOK_SEMI;
+    return true;
+}
+
 /* ';' where no statement ends: C's habit after '}'. */
 static bool stray_semicolon(Repair *r, const Token *t)
 {
@@ -472,6 +479,8 @@ void repair_tokens(Parse *p)
         Token t = r.in.tok[r.i];
         if (token_is_keyword(t.kind))
             reserved(&r, &t);
+        if (braced_value(&r, &t))
+            continue;
         before_statement_end(&r, &t);
         before_statement(&r, &t);
         if (t.kind == TOK_IDENT && !r.first && !in_brackets(&r) && !first_word(&r, &t))

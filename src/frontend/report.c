@@ -52,11 +52,31 @@ static Diag *error(const Report *r, const char *code, Span where, const char *fm
 }
 
 /* What the parser was in the middle of, by what it would take. */
-static bool wants_item(const Report *r) { return r->want[TOK_USE]; }
-static bool wants_member(const Report *r) { return r->want[TOK_ENTRY] && !r->want[TOK_USE] && !r->want[TOK_RETURN]; }
-static bool wants_statement(const Report *r) { return r->want[TOK_RETURN]; }
-static bool wants_operand(const Report *r) { return r->want[TOK_INT]; }
-static bool wants_operator(const Report *r) { return r->want[TOK_PLUS]; }
+static bool wants_item(const Report *r)
+{
+    return r->want[TOK_USE];
+}
+
+static bool wants_member(const Report *r)
+{
+    return r->want[TOK_ENTRY] && !r->want[TOK_USE] && !r->want[TOK_RETURN];
+}
+
+static bool wants_statement(const Report *r)
+{
+    return r->want[TOK_RETURN];
+}
+
+static bool wants_operand(const Report *r)
+{
+    return r->want[TOK_INT];
+}
+
+static bool wants_operator(const Report *r)
+{
+    return r->want[TOK_PLUS];
+}
+
 static bool wants_type(const Report *r)
 {
     return r->want[TOK_IDENT] && r->want[TOK_LPAREN] && !wants_operand(r) && !wants_statement(r);
@@ -387,7 +407,8 @@ static Rule *const rules[] = {
 void report_syntax(Parse *p, uint32_t index, const bool *expected)
 {
     Report r = {p, &p->tokens.tok[index], &p->tokens.tok[index ? index - 1 : 0], index, expected};
-    if (index > 1 && r.prev->at.begin == r.prev->at.end)
+    bool made = r.t->at.begin == r.t->at.end && r.t->kind != TOK_EOF;
+    if (made || (index > 1 && r.prev->at.begin == r.prev->at.end))
         return; /* an echo of a mend that repair.c has told */
     for (size_t i = 0; i < COUNT(rules); i++)
         if (rules[i](&r))

@@ -86,4 +86,17 @@ Expr *expr_table(Parse *p, Expr *body, Binder *binders, Span at);
 Stmt *stmt_new(Parse *p, StmtKind kind, Span at);
 Item *item_new(Parse *p, ItemKind kind, Span at);
 
+/* Mistakes the grammar accepts in order to tell them: f(x=1), x == 1;, a declaration without its type. (build.c) */
+void habit_named(Parse *p, StrId name, Span eq, Span value);
+void habit_equal(Parse *p, Span op);
+void habit_no_type(Parse *p, const char *what, Name n, Span after, const char *example);
+
+/* A word of another language that begins a statement there. (habits.c) */
+typedef struct {
+    const char *word;
+    int         kind; /* the keyword that was meant; 0: none is needed */
+    const char *what, *ours;
+} Habit;
+const Habit *habit_of(const char *word); /* NULL: none known */
+
 #endif

@@ -59,7 +59,7 @@ const char *token_text(const Parse *p, const Token *t)
     const char *s = p->source->text + t->at.begin;
     switch (t->kind) {
     case TOK_EOF:
-        return "end of file";
+        return p->tokens.count && p->tokens.tok[0].kind == TOK_START_EXPR ? "the end" : "end of file";
     case TOK_STRING:
         return "string";
     case TOK_INT:

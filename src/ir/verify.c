@@ -1,12 +1,12 @@
-/* verify.c: what a well-formed module is. Every pass may rely on these rules and has to keep them; they are checked after
- * each pass and on every text that is read.
+/* verify.c: what a well-formed module is. Every pass may rely on these rules and has to keep them; they are checked
+ * after each pass and on every text that is read.
  *
  *   V1   operands exist and precede their uses; attributes name tables, sets, graphs, hints and composites that exist
  *   V2   a node has as many operands as its operation takes
  *   V3   the stored type is the one that the operation's rule gives for the operands
  *   V4   elementwise operands have identical types: every broadcast is a node
- *   V5   extents are at least 1, fewer than 2^31 elements; rank is at most 5, and 6 only for the stacks of a repeat: its
- *        results, its stacked operands, slices of stacks
+ *   V5   extents are at least 1, fewer than 2^31 elements; rank is at most 5, and 6 only for the stacks of a repeat:
+ *        what is computed from its results, and what leads to its stacked operands
  *   V6   a reshape keeps the number of elements; a broadcast enlarges axes of extent 1 only
  *   V7   an `input` reads an input of the graph, with its type, at most once; `param` and `state` have the type of their
  *        leaves; a set's leaves exist and have one type; there is one leaf per iteration inside a repeat, one outside
@@ -21,8 +21,8 @@
  * The engine's own rules (what a program may contain, how programs depend on each other) are checked by the back end,
  * which has the tables they are about.
  *
- * Later rules lean on earlier ones: where a reference is broken nothing is inferred. Each message leads with the pass that
- * ran last, and a note prints the node's line. */
+ * Later rules lean on earlier ones: where a reference is broken nothing is inferred. Each message leads with the pass
+ * that ran last, and a note prints the node's line. */
 #include "ir/text.h"
 
 #include <stdlib.h>
@@ -181,19 +181,34 @@ static bool check_references(Verifier *c, const Node *n)
     return check_attributes(c, n);
 }
 
-/* May this value have rank 6? */
-static bool is_stack(Verifier *c, const Node *n, const bool *stacked)
+/* Which values may have rank 6: stacked operands of repeats and, going up, their operands; results of repeats and, going
+ * down, what uses them. (Values of lower rank in between end the chain in check_shape.) */
+static void find_stacks(const Graph *g, bool *stack)
 {
-    const Node *source = n->in_count ? &c->g->node[node_in(c->g, n)[0]] : NULL;
-    return stacked[c->v] || (n->op == OP_proj && source->op == OP_repeat) ||
-           (n->op == OP_slice && source->type.shape.rank == MAX_RANK);
+    for (ValueId v = g->count; v-- > 1;) {
+        const Node *n = &g->node[v];
+        for (uint32_t k = 0; k < n->in_count; k++) {
+            bool xs = n->op == OP_repeat && k >= n->a.repeat.n_carry && k - n->a.repeat.n_carry < n->a.repeat.n_xs;
+            if (xs || (stack[v] && n->type.shape.rank > ORDINARY_RANK))
+                stack[node_in(g, n)[k]] = true;
+        }
+    }
+    for (ValueId v = 1; v < g->count; v++) {
+        const Node *n = &g->node[v];
+        for (uint32_t k = 0; k < n->in_count; k++) {
+            ValueId x = node_in(g, n)[k];
+            bool    result = n->op == OP_proj && g->node[x].op == OP_repeat;
+            if (result || (stack[x] && g->node[x].type.shape.rank > ORDINARY_RANK))
+                stack[v] = true;
+        }
+    }
 }
 
-static bool check_shape(Verifier *c, const Node *n, const bool *stacked)
+static bool check_shape(Verifier *c, const Node *n, const bool *stack)
 {
     Shape   s = n->type.shape;
     int64_t count = 1;
-    if (n->type.dtype >= DT_COUNT || s.rank > MAX_RANK || (s.rank > ORDINARY_RANK && !is_stack(c, n, stacked)))
+    if (n->type.dtype >= DT_COUNT || s.rank > MAX_RANK || (s.rank > ORDINARY_RANK && !stack[c->v]))
         return fail(c, "V5", "rank %u, at most %d is allowed", s.rank, ORDINARY_RANK);
     for (uint32_t i = 0; i < s.rank; i++) {
         if (s.dim[i] < 1)
@@ -231,19 +246,15 @@ static bool check_results(Verifier *c)
 static bool check_frame(Verifier *c, const Graph *g)
 {
     bool  ok = true;
-    bool *stacked = xcalloc(g->count, sizeof *stacked);
+    bool *stack = xcalloc(g->count, sizeof *stack);
     c->g = g;
     for (c->v = 1; c->v < g->count; c->v++)
         ok = check_references(c, &g->node[c->v]) && ok;
-    for (c->v = 1; ok && c->v < g->count; c->v++) {
-        const Node *n = &g->node[c->v];
-        for (uint32_t k = 0; n->op == OP_repeat && k < n->in_count; k++)
-            if (k >= n->a.repeat.n_carry && k - n->a.repeat.n_carry < n->a.repeat.n_xs)
-                stacked[node_in(g, n)[k]] = true;
-    }
+    if (ok)
+        find_stacks(g, stack);
     for (c->v = 1; ok && c->v < g->count; c->v++)
-        ok = check_shape(c, &g->node[c->v], stacked) && ok;
-    free(stacked);
+        ok = check_shape(c, &g->node[c->v], stack) && ok;
+    free(stack);
     c->v = 0;
     for (uint32_t i = 0; i < g->inputs; i++) {
         Type t = g->input[i].type;

@@ -1,17 +1,18 @@
 /* place.c: which device computes each value.
  *
  * Some values have no choice (the first rule that holds gives the reason):
- *   CPU   operations without a MIL form; integers; f32; results of rank 0 or 1 or of one element; more than three axes
- *         beside leading ones ([C,S] maps to [1,C,1,S], [H,D,S] to [1,H,D,S]); an axis longer than AXIS_MAX (so a product
+ *   CPU   operations without a MIL form; integers; f32; results of rank 0 or 1 or of one element; more than four axes,
+ *         or an operation that takes the two leading ones of four apart ([C,S] maps to [1,C,1,S], [H,D,S] to
+ *         [1,H,D,S], [A,B,C,D] to [1,A*B,C,D]); an axis longer than AXIS_MAX (so a product
  *         with a vocabulary-sized weight stays on the CPU); products and softmaxes with rows shorter than ROW_MIN (so
- *         decoding one position is the CPU's work); #[place(cpu)] and #[precision(f32)]; values that lead to gradients
- *         of parameters only, which accumulate in f32
+ *         decoding one position is the CPU's work); #[place(cpu)] and #[precision(f32)]; the last steps of parameters'
+ *         gradients (weights.c), which accumulate in f32
  *   ANE   #[place(ane)]; E0703 where a rule above forbids it
  *   ANY   leaves, repeat, proj, and movements of constants and parameters: they are made where they are read
  *
  * The others are divided by a minimum cut: a value costs what its device takes for it, and once more for each direction in
  * which it crosses. A graph's inputs are on the CPU; those of regions, and results, are wherever it suits. At last, what
- * would run on the engine without a product or softmax beside it goes back: a dispatch costs more than it saves.
+ * would run on the engine without a weight's product beside it goes back: a dispatch costs more than it saves.
  *
  * Regions are placed on their own. Forward and backward nodes never share a program. */
 #include "passes/maxflow.h"
@@ -42,16 +43,28 @@ static bool is_movement(Op op)
     return op == OP_reshape || op == OP_transpose || op == OP_broadcast || op == OP_slice;
 }
 
-/* Why the engine cannot hold a value of this type, or NULL. */
+/* Why the engine cannot hold a value of this type, or NULL. A fourth axis is merged with the first: [a, b, c, d] is
+ * [1, a*b, c, d] there. */
 static const char *shape_problem(Type t)
 {
-    uint32_t ones = 0;
     for (uint32_t i = 0; i < t.shape.rank; i++)
         if (t.shape.dim[i] > AXIS_MAX)
             return "an axis is longer than 16384";
-    while (ones < t.shape.rank && t.shape.dim[ones] == 1)
-        ones++;
-    return t.shape.rank - ones > 3 ? "more than three axes" : NULL;
+    return t.shape.rank > 4 ? "more than four axes" : NULL;
+}
+
+/* Operations that would have to take the two merged axes of a rank-4 value apart. */
+static const char *merge_problem(const Graph *g, const Node *n)
+{
+    Shape x = n->in_count ? g->node[node_in(g, n)[0]].type.shape : n->type.shape;
+    if (x.rank != 4 || x.dim[0] == 1)
+        return NULL;
+    uint32_t leading = n->op == OP_amax ? n->a.reduce.axes & 3 : 0;
+    bool     apart = n->op == OP_transpose || ((n->op == OP_softmax) && n->a.axis.axis < 2) ||
+                 (n->op == OP_concat && n->a.axis.axis == 1) || (leading != 0 && leading != 3) ||
+                 (n->op == OP_slice && n->type.shape.dim[1] != x.dim[1]) ||
+                 (n->op == OP_pad && (n->a.pad.lo[1] || n->a.pad.hi[1]));
+    return apart ? "the second of two leading axes cannot be told from the first" : NULL;
 }
 
 static const char *engine_problem(const Placing *p, const Node *n)
@@ -83,6 +96,8 @@ static const char *engine_problem(const Placing *p, const Node *n)
     }
     if (shape_problem(n->type))
         return shape_problem(n->type);
+    if (merge_problem(p->g, n))
+        return merge_problem(p->g, n);
     if (n->type.shape.rank < 2 || shape_numel(n->type.shape) == 1)
         return "fewer than two axes, or a single element";
     if ((n->op == OP_matmul || n->op == OP_softmax) && n->type.shape.dim[n->type.shape.rank - 1] < ROW_MIN)
@@ -145,9 +160,7 @@ static void run_costs(const Graph *g, const Node *n, int64_t *ane, int64_t *cpu)
 static int64_t crossing_cost(Type t)
 {
     int64_t numel = shape_numel(t.shape), row = t.shape.rank ? t.shape.dim[t.shape.rank - 1] : 1;
-    if (row < ROW_MIN) /* rows are padded */
-        numel = numel / row * ROW_MIN;
-    return 4 * 2 * numel;
+    return row < ROW_MIN ? MAXFLOW_INFINITE : 4 * 2 * numel; /* narrow values cannot enter or leave a program */
 }
 
 static void cut(const Placing *p, Place *at)
@@ -201,7 +214,15 @@ static ValueId root(ValueId *parent, ValueId v)
     return v;
 }
 
-/* Send back to the CPU what has no product or softmax in its connected part of the engine's work. */
+static bool has_weight(const Graph *g, const Node *n)
+{
+    for (uint32_t i = 0; i < n->in_count && n->op == OP_matmul; i++)
+        if (g->node[node_in(g, n)[i]].op == OP_param)
+            return true;
+    return false;
+}
+
+/* Send back to the CPU what has no product with a weight in its connected part of the engine's work. */
 static void drop_idle_parts(const Placing *p, Place *at)
 {
     const Graph *g = p->g;
@@ -216,7 +237,7 @@ static void drop_idle_parts(const Placing *p, Place *at)
                 parent[root(parent, v)] = root(parent, u);
         }
     for (ValueId v = 1; v < g->count; v++)
-        if (at[v] == DEV_ANE && (g->node[v].op == OP_matmul || g->node[v].op == OP_softmax || p->fixed[v] == DEV_ANE))
+        if (at[v] == DEV_ANE && (has_weight(g, &g->node[v]) || p->fixed[v] == DEV_ANE))
             worth[root(parent, v)] = true;
     for (ValueId v = 1; v < g->count; v++)
         if (at[v] == DEV_ANE && !worth[root(parent, v)])
@@ -229,7 +250,7 @@ static bool place_graph(PassCtx *cx, Graph *g, bool is_region)
     p.fixed = NEW_N(cx->scratch, Place, g->count);
     p.made_anywhere = NEW_N(cx->scratch, bool, g->count);
     p.why = NEW_N(cx->scratch, const char *, g->count);
-    p.weight = leads_to_grad_only(cx->scratch, g);
+    p.weight = weight_gradients(cx->scratch, g);
     bool ok = fix(&p);
     if (ok) {
         Place *at = NEW_N(cx->scratch, Place, g->count);

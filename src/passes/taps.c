@@ -29,7 +29,13 @@ static int64_t recompute_cost(const Graph *f, const Node *n)
     case OP_matmul: {
         Type    a = f->node[node_in(f, n)[0]].type;
         int64_t k = a.shape.dim[a.shape.rank - (n->a.matmul.ta ? 2 : 1)];
-        return numel * k * 2 * 3 / 100; /* flops * 60 GB/s / 8 Tflop/s bytes, in quarters */
+        int64_t flops = numel * k * 2 * 3 / 100; /* flops * 60 GB/s / 8 Tflop/s bytes, in quarters */
+        for (uint32_t i = 0; i < 2; i++) {       /* a weight matrix is streamed once more */
+            const Node *w = &f->node[node_in(f, n)[i]];
+            if (w->op == OP_param)
+                flops += 2 * 4 * shape_numel(w->type.shape);
+        }
+        return flops;
     }
     case OP_softmax:
         return 8 * numel;
@@ -111,21 +117,4 @@ Tap *taps_cut(Arena *a, const Graph *f, const TapCost *cost, const bool *require
         tap[v] = again ? TAP_RECOMPUTE : available ? TAP_SAVE : TAP_UNUSED;
     }
     return tap;
-}
-
-bool *leads_to_grad_only(Arena *a, const Graph *g)
-{
-    bool *only = NEW_N(a, bool, g->count), *used = NEW_N(a, bool, g->count), *elsewhere = NEW_N(a, bool, g->count);
-    for (uint32_t i = 0; i < g->outs; i++)
-        elsewhere[g->out[i]] = true;
-    for (ValueId v = g->count - 1; v > 0; v--) {
-        const Node *n = &g->node[v];
-        only[v] = n->op == OP_grad || (node_is_pure(n) && used[v] && !elsewhere[v]);
-        for (uint32_t i = 0; i < n->in_count; i++) {
-            used[node_arg(g, v, i)] = true;
-            if (!only[v])
-                elsewhere[node_arg(g, v, i)] = true;
-        }
-    }
-    return only;
 }

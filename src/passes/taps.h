@@ -1,6 +1,7 @@
 /* taps.h: which forward values the backward direction reads from memory, and which it computes again.
  *
- * taps.c decides for one forward graph: costs and the cut; taps_apply.c finds what is required, asks, and rewrites. */
+ * taps.c decides for one forward graph: costs and the cut; taps_apply.c finds what is required, asks, and rewrites;
+ * weights.c tells gradients of parameters from cotangents of activations. */
 #ifndef ANEL_PASSES_TAPS_H
 #define ANEL_PASSES_TAPS_H
 
@@ -18,7 +19,8 @@ typedef struct {
 
 /* How the backward direction reads a value. */
 typedef struct {
-    bool weight; /* by nodes that lead to gradients of parameters only: they run on the CPU, the value is in memory anyway */
+    bool weight; /* by the CPU: the last steps of parameters' gradients, operations without an engine form; the value is in
+                    memory anyway */
     bool other;
 } TapRead;
 
@@ -26,7 +28,7 @@ typedef struct {
 TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, uint32_t carries, const TapRead *read);
 /* The cheapest way to make the `required` values of f available: a decision for every value. */
 Tap *taps_cut(Arena *a, const Graph *f, const TapCost *cost, const bool *required);
-/* Of each value of `g`: do all its readers lead to `grad` sinks and nowhere else? */
-bool *leads_to_grad_only(Arena *a, const Graph *g);
+/* weights.c: which values of `g` are the last steps of parameters' gradients, and nothing else. */
+bool *weight_gradients(Arena *a, const Graph *g);
 
 #endif

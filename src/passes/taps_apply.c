@@ -121,12 +121,12 @@ static void decide(Border *x)
     const Graph *b = x->b;
     TapRead     *read = NEW_N(x->scratch, TapRead, x->f->count);
     bool        *required = NEW_N(x->scratch, bool, x->f->count);
-    const bool  *weight = leads_to_grad_only(x->scratch, b);
+    const bool  *weight = weight_gradients(x->scratch, b);
     for (ValueId v = 1; v < b->count; v++) {
         for (uint32_t i = 0; i < b->node[v].in_count && !x->twin[v]; i++) {
             ValueId u = x->twin[node_arg(b, v, i)];
             required[u] = u != 0;
-            if (weight[v])
+            if (weight[v] || !op_info[b->node[v].op].has_mil) /* read by the CPU */
                 read[u].weight = true;
             else
                 read[u].other = true;
@@ -259,14 +259,14 @@ static void cross_graph(Module *m, Graph *g, Arena *scratch)
 {
     TapRead    *read = NEW_N(scratch, TapRead, g->count);
     bool       *required = NEW_N(scratch, bool, g->count), any = false;
-    const bool *weight = leads_to_grad_only(scratch, g);
+    const bool *weight = weight_gradients(scratch, g);
     for (ValueId v = 1; v < g->count; v++)
         for (uint32_t i = 0; i < g->node[v].in_count && g->node[v].role == ROLE_BWD; i++) {
             ValueId u = node_arg(g, v, i);
             if (g->node[u].role != ROLE_FWD || g->node[u].type.dtype == DT_NONE)
                 continue;
             any = required[u] = true;
-            if (weight[v])
+            if (weight[v] || !op_info[g->node[v].op].has_mil) /* read by the CPU */
                 read[u].weight = true;
             else
                 read[u].other = true;

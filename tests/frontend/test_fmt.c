@@ -81,8 +81,9 @@ Test(fmt, declarations_in_a_row_align)
 {
     becomes("config a=1;\nconst bcd:int=2;\n\nconfig e=3;",
             "config a        = 1;\nconst  bcd: int = 2;\n\nconfig e = 3;\n");
-    becomes("model M{#[a]param b:real[2]=ones();param cd:real[]=zeros();}",
-            "model M {\n  #[a] param b:  real[2] = ones();\n       param cd: real[]  = zeros();\n}\n");
+    becomes("model M{#[a]param b:real[2]=ones();#[bc]param cd:real[]=zeros();param e:real[]=x;}",
+            "model M {\n  #[a]  param b:  real[2] = ones();\n  #[bc] param cd: real[]  = zeros();\n"
+            "  param e: real[] = x;\n}\n");
 }
 
 Test(fmt, bodies_are_indented_and_blank_lines_are_single)

@@ -209,6 +209,11 @@ Test(verify, stacks_of_a_repeat_may_have_rank_six)
                  " %r = repeat %x body=@body first=0 n=2 carry=0 xs=1 : none\n"
                  " %y = proj %r index=0 : real[2, 1, 1, 1, 1, 3]\n"
                  " %z = slice %y begin=[1, 0, 0, 0, 0, 0] end=[2, 1, 1, 1, 1, 3] : real[1, 1, 1, 1, 1, 3]\n"
+                 " %n = neg %z : real[1, 1, 1, 1, 1, 3]\n"
+                 " %z1 = reshape %n : real[1, 3]\n"
+                 " %z6 = reshape %z1 : real[1, 1, 1, 1, 1, 3]\n"
+                 " %two = concat %z6 %z6 axis=0 : real[2, 1, 1, 1, 1, 3]\n"
+                 " %r2 = repeat %two body=@body first=0 n=2 carry=0 xs=1 : none\n"
                  " %last = reshape %z : real[3]\n"
                  " return %last\n}\n"
                  "graph @body (\"x\": real[1, 1, 1, 1, 3]) {\n %x = input index=0 : real[1, 1, 1, 1, 3]\n return %x\n}\n");

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *said(Settings *s, const char *assignment)
+static const char *said(Settings *s, const char *key, const char *value)
 {
     static char text[512]; /* tests run in their own processes */
     Arena      *a = arena_new();
     Buf         err = {0};
-    bool        ok = settings_assign(s, a, assignment, &err);
+    bool        ok = settings_set(s, a, key, value, &err);
     cr_assert(ok == (err.len == 0));
     snprintf(text, sizeof text, "%s", err.len ? err.data : "");
     buf_free(&err);
@@ -26,7 +26,7 @@ Test(settings, defaults_are_those_of_the_table_and_pass_the_check_once_there_is_
     Buf      err = {0};
     settings_default(&s);
     cr_assert(s.optimizer == OPTIM_ADAMW && s.accum == 1 && s.keep == 2);
-    cr_assert(s.lr == 3e-4);
+    cr_assert(s.lr == 0.001);
     cr_assert(!settings_check(&s, &err));
     cr_assert(strstr(err.data, "--data FILE") != NULL);
     s.data_path = "x";
@@ -40,8 +40,8 @@ Test(settings, every_value_prints_as_text_that_reads_back)
     Arena   *a = arena_new();
     Buf      err = {0}, text = {0};
     settings_default(&s);
-    cr_assert(settings_assign(&s, a, "optimizer.lr=1.1e-5", &err));
-    cr_assert(settings_assign(&s, a, "data.path=a b=c", &err));
+    cr_assert(settings_set(&s, a, "optimizer.lr", "1.1e-5", &err));
+    cr_assert(settings_set(&s, a, "data.path", "a b=c", &err));
     settings_default(&t);
     for (uint32_t i = 0; i < settings_count(); i++) {
         buf_clear(&text);
@@ -51,6 +51,7 @@ Test(settings, every_value_prints_as_text_that_reads_back)
     cr_assert_str_eq(t.data_path, "a b=c");
     t.data_path = s.data_path;
     t.eval = s.eval;
+    t.given = s.given;
     cr_assert(memcmp(&s, &t, sizeof s) == 0);
     buf_free(&text);
     buf_free(&err);
@@ -61,31 +62,57 @@ Test(settings, mistakes_are_named)
 {
     Settings s;
     settings_default(&s);
-    cr_assert_str_eq(said(&s, "optimiser.lr=1"), "unknown setting 'optimiser.lr'; did you mean 'optimizer.lr'?");
-    cr_assert_str_eq(said(&s, "optimizer=adamv"), "optimizer: unknown word 'adamv'; did you mean 'adam'?");
-    cr_assert_str_eq(said(&s, "schedule=x"),
+    cr_assert_str_eq(said(&s, "optimiser.lr", "1"), "unknown setting 'optimiser.lr'; did you mean 'optimizer.lr'?");
+    cr_assert_str_eq(said(&s, "optimizer", "adamv"), "optimizer: unknown word 'adamv'; did you mean 'adam'?");
+    cr_assert_str_eq(said(&s, "schedule", "x"),
                      "schedule: unknown word 'x'; it is one of constant, warmup_cosine, warmup_linear, step, wsd");
-    cr_assert_str_eq(said(&s, "accum=0"), "accum: '0' is not a whole number from 1 to 1e+06");
-    cr_assert_str_eq(said(&s, "accum=1.5"), "accum: '1.5' is not a whole number from 1 to 1e+06");
-    cr_assert_str_eq(said(&s, "steps=-1"), "steps: '-1' is not a whole number of at least 0");
-    cr_assert_str_eq(said(&s, "optimizer.eps=0"), "optimizer.eps: '0' is not a number above 0, up to 1");
-    cr_assert_str_eq(said(&s, "optimizer.beta1=1"), "optimizer.beta1: '1' is not a number from 0 to 0.999999");
+    cr_assert_str_eq(said(&s, "accum", "0"), "accum: '0' is not a whole number from 1 to 1e+06");
+    cr_assert_str_eq(said(&s, "accum", "1.5"), "accum: '1.5' is not a whole number from 1 to 1e+06");
+    cr_assert_str_eq(said(&s, "steps", "-1"), "steps: '-1' is not a whole number of at least 0");
+    cr_assert_str_eq(said(&s, "optimizer.eps", "0"), "optimizer.eps: '0' is not a number above 0, up to 1");
+    cr_assert_str_eq(said(&s, "optimizer.beta1", "1"), "optimizer.beta1: '1' is not a number from 0 to 0.999999");
     static const char *const bad[] = {"nan", "inf", "0x10", "", " 1", "1 ", "1e999", "1,5", "--1", "e"};
     for (size_t i = 0; i < COUNT(bad); i++) {
-        char text[64];
-        snprintf(text, sizeof text, "clip=%s", bad[i]);
-        cr_assert(*said(&s, text) != 0, "%s", text);
+        cr_assert(*said(&s, "clip", bad[i]) != 0, "%s", bad[i]);
     }
-    cr_assert_str_eq(said(&s, "clip"), "'clip' is not of the form key=value");
-    cr_assert_str_eq(said(&s, "=1"), "'=1' is not of the form key=value");
     cr_assert(s.clip == 0 && s.accum == 1);
+}
+
+Test(settings, defaults_go_with_the_choice_and_given_values_stay)
+{
+    Settings s;
+    settings_default(&s);
+    cr_assert_str_eq(said(&s, "optimizer.beta1", "0.5"), "");
+    cr_assert_str_eq(said(&s, "optimizer", "lion"), "");
+    cr_assert(s.beta2 == 0.99 && s.lr == 1e-4 && s.beta1 == 0.5);
+    cr_assert_str_eq(said(&s, "optimizer", "adam"), "");
+    cr_assert(s.beta2 == 0.999 && s.lr == 1e-3 && s.beta1 == 0.5);
+}
+
+Test(settings, a_choice_gets_what_it_needs_and_nothing_of_others)
+{
+    Settings s;
+    Arena   *a = arena_new();
+    Buf      err = {0};
+    settings_default(&s);
+    cr_assert(settings_set(&s, a, "data.path", "x", &err) && settings_set(&s, a, "loss_scale", "fixed", &err));
+    cr_assert(!settings_check(&s, &err));
+    cr_assert_str_eq(err.data, "loss_scale=fixed needs a value: --set loss_scale.value=...");
+    buf_clear(&err);
+    cr_assert(settings_set(&s, a, "loss_scale.value", "2", &err) && settings_check(&s, &err));
+    cr_assert(settings_set(&s, a, "optimizer.momentum", "0.9", &err) && settings_check(&s, &err)); /* of the plan: unused */
+    cr_assert(settings_insist(&s, a, "optimizer.momentum", "0.9", &err));
+    cr_assert(!settings_check(&s, &err));
+    cr_assert_str_eq(err.data, "optimizer.momentum has no effect with optimizer=adamw; it belongs to sgd");
+    buf_free(&err);
+    arena_free(a);
 }
 
 Test(settings, whole_numbers_may_be_written_with_an_exponent)
 {
     Settings s;
     settings_default(&s);
-    cr_assert_str_eq(said(&s, "steps=1e6"), "");
+    cr_assert_str_eq(said(&s, "steps", "1e6"), "");
     cr_assert(s.steps == 1000000);
 }
 

@@ -1,0 +1,252 @@
+/* options.c: the options of `anerun PLAN` as a table, from which both parsing and --help are made.
+ *
+ * Many options are short names for settings (train.def): they are rows with a key, and become overrides in the order
+ * given, so that of `--steps 10 --set steps=20` the last one wins. Their values are checked where settings are. */
+#include "runtime/train/options.h"
+
+#include "base/suggest.h"
+#include "runtime/train/settings.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum { FLAG, TEXT, WHOLE, REAL, SETTING, ASSIGN, MAYBE } OptionKind;
+
+typedef struct {
+    const char *name, *value, *help; /* value: name of the argument; NULL: none. name NULL: a heading, in `help` */
+    OptionKind  kind;
+    size_t      at;       /* FLAG, TEXT, WHOLE, REAL: offset in Options */
+    const char *key;      /* SETTING */
+    double      min, max; /* WHOLE, REAL */
+} Option;
+
+#define HEADING(text)               {.help = text}
+#define TO_FLAG(n, field, text)     {.name = n, .kind = FLAG, .at = offsetof(Options, field), .help = text}
+#define TO_TEXT(n, v, field, text)  {.name = n, .value = v, .kind = TEXT, .at = offsetof(Options, field), .help = text}
+#define TO_KEY(n, v, k, text)       {.name = n, .value = v, .kind = SETTING, .key = k, .help = text}
+#define TO_NUMBER(n, v, k, field, lo, hi, text) \
+    {.name = n, .value = v, .kind = k, .at = offsetof(Options, field), .min = lo, .max = hi, .help = text}
+
+static const Option option[] = {
+    HEADING("What to do:"),
+    TO_FLAG("--train", train, "train the model"),
+    TO_TEXT("--eval", "FILE", eval, "report the loss on FILE; with --train: use FILE as the held-out set"),
+    TO_TEXT("--generate", "PROMPT", generate, "continue PROMPT with the model's 'decode' entry"),
+    TO_FLAG("--help", help, "this text"),
+    HEADING("Training:"),
+    TO_KEY("--data", "FILE", "data.path", "the file to train on, of the kind the setting 'data' says"),
+    TO_KEY("--steps", "N", "steps", "optimizer steps, counted from the start of the run"),
+    TO_KEY("--seed", "N", "seed", "seed of parameters and data; with --generate: of sampling"),
+    {.name = "--set", .value = "KEY=VALUE", .kind = ASSIGN, .help = "change any setting listed below; may be repeated"},
+    TO_KEY("--holdout", "FRACTION", "data.holdout", "keep the last part of the data as held-out set"),
+    TO_KEY("--eval-every", "N", "eval_every", "evaluate every N steps, not only at the end"),
+    TO_NUMBER("--stop-at", "N", WHOLE, stop_at, 1, 9007199254740992.0, "end after step N; --resume continues"),
+    TO_TEXT("--log", "FILE", log, "write one JSON object per line for every step"),
+    TO_FLAG("--quiet", quiet, "no progress"),
+    TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
+    HEADING("Checkpoints:"),
+    TO_TEXT("--out", "DIR", out, "directory for checkpoints (default: PLAN.run)"),
+    {.name = "--resume", .value = "[DIR]", .kind = MAYBE,
+     .help = "continue from the latest checkpoint, or from DIR (a run or one of its ckpt-N)"},
+    TO_TEXT("--ckpt", "DIR", checkpoint, "the checkpoint to evaluate or generate with (default: the latest in --out)"),
+    TO_FLAG("--untrained", untrained, "evaluate or generate with initial weights"),
+    TO_KEY("--save-every", "N", "save_every", "save every N steps, not only at the end"),
+    TO_KEY("--keep", "N", "keep", "checkpoints kept, the newest; 0: all"),
+    TO_FLAG("--no-save", no_save, "write no checkpoints"),
+    TO_FLAG("--overwrite", overwrite, "start over in a directory that holds checkpoints: they are deleted"),
+    HEADING("Generating:"),
+    TO_NUMBER("--tokens", "N", WHOLE, tokens, 0, 1e9, "new tokens at most (default: 256)"),
+    TO_NUMBER("--temperature", "T", REAL, temperature, 0, 1e6, "0: always the likeliest token (default: 0.8)"),
+    TO_NUMBER("--top-k", "K", WHOLE, top_k, 0, 4294967295.0, "only among the K likeliest; 0: all (default)"),
+    TO_NUMBER("--top-p", "P", REAL, top_p, 0, 1, "only among the likeliest that make up P; 1: all (default)"),
+    HEADING("The machine:"),
+    TO_TEXT("--device", "NAME", device, "what executes programs (default: host)"),
+    TO_TEXT("--numerics", "ane|exact", numerics, "fp16 after every operation, or fp64 throughout (default: ane)"),
+    TO_TEXT("--reduce", "strict|lenient", reduce, "sums in fp16 or wide, with --numerics ane (default: strict)"),
+    TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096, "threads of matrix products on the CPU"),
+};
+
+static const Option *find(const char *name, size_t len, Buf *err)
+{
+    Arena        *a = arena_new();
+    Suggest       near = {.word = arena_strndup(a, name, len)};
+    const Option *found = NULL;
+    for (size_t i = 0; i < COUNT(option) && !found; i++) {
+        if (option[i].name && strcmp(option[i].name, near.word) == 0)
+            found = &option[i];
+        else if (option[i].name)
+            suggest(&near, option[i].name);
+    }
+    if (!found)
+        buf_printf(err, "unknown option '%s'", near.word);
+    if (!found && near.best)
+        buf_printf(err, "; did you mean '%s'?", near.best);
+    arena_free(a);
+    return found;
+}
+
+static void add_override(Options *o, Arena *a, const char *key, const char *value)
+{
+    GROW(a, o->override, o->overrides, o->overrides_cap);
+    o->override[o->overrides++] = (Override){key, value};
+}
+
+static bool set_number(Options *o, const Option *p, const char *value, Buf *err)
+{
+    char  *end;
+    char  *place = (char *)o + p->at;
+    double x = strtod(value, &end);
+    if (*value == 0 || *end || strspn(value, "0123456789+-.eE") != strlen(value) || !(x >= p->min && x <= p->max) ||
+        (p->kind == WHOLE && x != floor(x))) {
+        buf_printf(err, "%s: '%s' is not a %snumber from %g to %g", p->name, value, p->kind == WHOLE ? "whole " : "",
+                   p->min, p->max);
+        return false;
+    }
+    uint64_t n = (uint64_t)x;
+    memcpy(place, p->kind == WHOLE ? (const void *)&n : (const void *)&x, sizeof x);
+    return true;
+}
+
+static bool set_option(Options *o, Arena *a, const Option *p, const char *value, Buf *err)
+{
+    char *place = (char *)o + p->at;
+    switch (p->kind) {
+    case FLAG:
+        memcpy(place, &(bool){true}, sizeof(bool));
+        return true;
+    case TEXT:
+        memcpy(place, &value, sizeof value);
+        return true;
+    case WHOLE:
+    case REAL:
+        return set_number(o, p, value, err);
+    case SETTING:
+        if (strcmp(p->key, "seed") == 0)
+            o->generate_seed = strtoull(value, NULL, 10);
+        add_override(o, a, p->key, value);
+        return true;
+    case ASSIGN: {
+        const char *eq = strchr(value, '=');
+        if (eq && eq != value)
+            add_override(o, a, arena_strndup(a, value, (size_t)(eq - value)), eq + 1);
+        else
+            buf_printf(err, "--set takes KEY=VALUE, found '%s'", value);
+        return eq && eq != value;
+    }
+    case MAYBE:
+        o->resume = true;
+        o->resume_from = value;
+        return true;
+    }
+    return false;
+}
+
+static bool check(const Options *o, Buf *err)
+{
+    const char *why = NULL;
+    if (!o->plan)
+        why = "which plan? usage: anerun PLAN --train | --eval FILE | --generate PROMPT";
+    else if (o->generate && (o->train || o->eval))
+        why = "--generate goes with neither --train nor --eval";
+    else if (!o->train && !o->eval && !o->generate)
+        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT";
+    else if (o->train && o->checkpoint)
+        why = "--ckpt is for --eval and --generate; training continues with --resume";
+    else if (o->resume && o->overwrite)
+        why = "--resume continues a run, --overwrite deletes it";
+    else if (o->no_save && o->out && !o->resume && o->train)
+        why = "--no-save needs no --out";
+    else if (o->untrained && (o->resume || o->checkpoint || o->train))
+        why = "--untrained goes with none of --train, --resume, --ckpt";
+    else if (o->numerics && strcmp(o->numerics, "ane") != 0 && strcmp(o->numerics, "exact") != 0)
+        why = "--numerics is ane or exact";
+    else if (o->reduce && strcmp(o->reduce, "strict") != 0 && strcmp(o->reduce, "lenient") != 0)
+        why = "--reduce is strict or lenient";
+    if (why)
+        buf_puts(err, why);
+    return why == NULL;
+}
+
+/* Settings given here are tried on the defaults, so that a misspelt one is told before anything is opened. */
+static bool check_overrides(const Options *o, Arena *a, Buf *err)
+{
+    Settings s;
+    settings_default(&s);
+    for (uint32_t i = 0; i < o->overrides; i++)
+        if (!settings_set(&s, a, o->override[i].key, o->override[i].value, err))
+            return false;
+    return true;
+}
+
+bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
+{
+    *o = (Options){.device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i], *value = NULL;
+        if (strcmp(word, "-h") == 0)
+            word = "--help";
+        if (word[0] != '-') {
+            if (o->plan) {
+                buf_printf(err, "unexpected argument '%s': the plan is '%s'", word, o->plan);
+                return false;
+            }
+            o->plan = word;
+            continue;
+        }
+        const char   *eq = strchr(word, '=');
+        const Option *p = find(word, eq ? (size_t)(eq - word) : strlen(word), err);
+        if (!p)
+            return false;
+        if (eq) /* --name=value */
+            value = eq + 1;
+        if (eq && p->kind == FLAG) {
+            buf_printf(err, "%s takes no value", p->name);
+            return false;
+        }
+        if (!eq && p->kind == MAYBE && o->plan && i + 1 < argc && argv[i + 1][0] != '-')
+            value = argv[++i];
+        if (!eq && p->kind != MAYBE && p->value) {
+            if (i + 1 >= argc) {
+                buf_printf(err, "%s needs a value: %s %s", p->name, p->name, p->value);
+                return false;
+            }
+            value = argv[++i];
+        }
+        if (!set_option(o, a, p, value, err))
+            return false;
+        if (o->help)
+            return true;
+    }
+    return check(o, err) && check_overrides(o, a, err);
+}
+
+void options_help(Buf *out)
+{
+    buf_puts(out, "usage: anerun PLAN --train [options]\n"
+                  "       anerun PLAN --eval FILE [options]\n"
+                  "       anerun PLAN --generate PROMPT [options]\n"
+                  "\n"
+                  "Run a plan made by anec: train its model, measure it, or let it write.\n");
+    for (size_t i = 0; i < COUNT(option); i++) {
+        const Option *p = &option[i];
+        if (!p->name) {
+            buf_printf(out, "\n%s\n", p->help);
+            continue;
+        }
+        size_t from = out->len;
+        buf_printf(out, "  %s%s%s", p->name, p->value ? " " : "", p->value ? p->value : "");
+        while (out->len - from < 26)
+            buf_putc(out, ' ');
+        buf_printf(out, " %s\n", p->help);
+    }
+    buf_puts(out, "\nSettings, with their defaults, changed like --set optimizer=lion --set optimizer.lr=1e-4. A plan has values for\n"
+                  "some of them, a checkpoint that is resumed overrides these, and the command line both:\n");
+    settings_help(out);
+    buf_puts(out, "\nFirst steps:\n"
+                  "  anerun gpt.plan --train --data shakespeare.txt --steps 500 --holdout 0.1 --log run.jsonl\n"
+                  "  anerun gpt.plan --train --resume --steps 1000\n"
+                  "  anerun gpt.plan --generate \"First Citizen:\" --tokens 200\n");
+}

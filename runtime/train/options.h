@@ -1,0 +1,35 @@
+/* options.h: the command line of `anerun PLAN`, as a value. */
+#ifndef ANEL_TRAIN_OPTIONS_H
+#define ANEL_TRAIN_OPTIONS_H
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+
+typedef struct {
+    const char *key, *value;
+} Override;
+
+typedef struct {
+    const char *plan;
+    bool        help, train, overwrite, no_save, quiet, profile, resume, untrained;
+    const char *eval;        /* file */
+    const char *generate;    /* prompt */
+    const char *resume_from; /* NULL with `resume`: the run's own directory */
+    const char *checkpoint;
+    const char *out, *log;
+    const char *device, *numerics, *reduce;
+    uint64_t    threads, stop_at, tokens, top_k, generate_seed;
+    double      temperature, top_p;
+    Override   *override; /* settings, in the order given */
+    uint32_t    overrides, overrides_cap;
+} Options;
+
+/* Parse arguments 1 .. argc-1. Strings point into argv or live in `a`. False with a sentence: an unknown option (with a
+ * suggestion), a missing or malformed value, no plan, or options that exclude each other. */
+bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err);
+
+/* The text of --help: every option, then every setting. */
+void options_help(Buf *out);
+
+#endif

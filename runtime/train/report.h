@@ -1,0 +1,63 @@
+/* report.h: what a run tells while it goes on: a progress line for people and one JSON object per line for programs.
+ *
+ * On a terminal progress is one line that is written over, at most ten times a second; elsewhere (a file, a pipe) it is a
+ * plain line every few seconds, and always one for the first and the last step. The log has every step:
+ *     {"event": "start", "model": "tiny", "step": 0, "steps": 1000, "parameters": 123456, ...}
+ *     {"event": "step", "step": 1, "loss": 5.54, "lr": 3e-6, "grad_norm": 1.2, "loss_scale": 4096.0, "skipped": false,
+ *      "skips": 0, "tokens": 8192, "tokens_per_s": 51234.5, "ms": {"total": 12.3, "device": 8.1, ...}}
+ *     {"event": "eval", "step": 100, "loss": 2.5, "tokens": 16384, "ms": {"total": 80.1}}
+ *     {"event": "save", "step": 100, "path": "tiny.plan.run/ckpt-100", "ms": {"total": 5.2}}
+ *     {"event": "end", "step": 1000, "reason": "done"}
+ * Numbers that JSON cannot write (NaN, infinities) are null. */
+#ifndef ANEL_TRAIN_REPORT_H
+#define ANEL_TRAIN_REPORT_H
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+enum { REPORT_CLASSES = 12 };
+
+typedef struct {
+    uint64_t    step, steps; /* steps done, this one included; of how many */
+    double      loss, lr, grad_norm, loss_scale;
+    bool        skipped; /* this step */
+    uint64_t    skips;   /* all of them */
+    uint64_t    tokens;  /* predicted in this step; 0: the data have none */
+    double      seconds; /* this step, wall clock */
+    const char *class_name[REPORT_CLASSES];
+    double      class_seconds[REPORT_CLASSES];
+    uint32_t    classes;
+} StepReport;
+
+typedef struct {
+    FILE    *out; /* NULL: silent */
+    bool     terminal, dirty; /* dirty: the cursor stands behind a progress line */
+    double   started, last;   /* seconds of clock_seconds(): first step, last line */
+    uint64_t first;           /* step the run began at */
+    uint64_t tokens;          /* since then */
+    FILE    *log;             /* NULL: none */
+    const char *log_path;
+    bool     log_failed;
+} Report;
+
+double clock_seconds(void); /* monotonic */
+
+/* `log_path` NULL: no log. `append` continues an existing log. False with a sentence in `err`. */
+bool report_open(Report *r, FILE *out, const char *log_path, bool append, uint64_t first_step, Buf *err);
+void report_close(Report *r);
+
+void report_step(Report *r, const StepReport *s);
+/* A line for people that does not disturb the progress line; a newline is added. */
+void report_note(Report *r, const char *fmt, ...) ANEL_PRINTF(2, 3);
+
+void report_log_start(Report *r, const char *model, uint64_t step, uint64_t steps, uint64_t parameters, uint64_t seed);
+void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double seconds);
+void report_log_save(Report *r, uint64_t step, const char *path, double seconds);
+void report_log_end(Report *r, uint64_t step, const char *reason);
+
+/* "1:02:03" into `out` (at least 24 bytes). */
+void format_duration(char *out, double seconds);
+
+#endif

@@ -1,0 +1,44 @@
+/* session.h: an opened plan with the parameters of a run: what training, evaluation and generation start from. */
+#ifndef ANEL_TRAIN_SESSION_H
+#define ANEL_TRAIN_SESSION_H
+
+#include "runtime/exec.h"
+#include "runtime/train/checkpoint.h"
+#include "runtime/train/data.h"
+
+typedef struct {
+    const char      *plan_dir;
+    const Plan      *plan;
+    Exec            *exec;
+    char             plan_hash[HASH_HEX];
+    Settings         settings;
+    CheckpointLayout layout; /* of all parameters; moments as session_moments() made them */
+    CheckpointTensor *tensor;
+    float           *moment; /* one slab: m of all tensors, then v */
+    uint64_t         parameters; /* single numbers */
+} Session;
+
+/* Fill `s` from an executor opened on `plan`; lists live in `a`. */
+void session_init(Session *s, Arena *a, const Plan *plan, const char *plan_dir, const char *plan_hash, Exec *exec);
+/* Allocate the moments that the settings' optimizer keeps for parameters that are trained. */
+void session_moments(Session *s);
+void session_finish(Session *s); /* frees the moments; exec and plan are the caller's */
+
+/* The data inputs of an entry, in its order, pointing into the executor. */
+Feed *session_feeds(const Session *s, Arena *a, uint32_t entry, uint32_t *count);
+/* The entry the plan trains; false with a sentence if there is none or its result is not one number. */
+bool session_train_entry(const Session *s, uint32_t *entry, Buf *err);
+
+typedef struct {
+    double   loss;    /* mean over all windows, nats per token for a language model */
+    uint64_t batches, tokens;
+    double   seconds;
+} Evaluation;
+
+/* The loss of `entry` over the evaluation windows of `d`, at most `windows` of them (rounded up to whole batches). The
+ * entry's forward programs are baked. Overwrites the entry's inputs. */
+bool session_evaluate(Session *s, uint32_t entry, const Data *d, uint64_t windows, Evaluation *out, Buf *err);
+/* "loss 2.4312 nats/token, 3.5075 bits/byte, perplexity 11.37 (16384 tokens)" */
+void evaluation_text(const Settings *s, const Evaluation *e, Buf *out);
+
+#endif

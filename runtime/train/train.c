@@ -1,0 +1,356 @@
+/* train.c: the training loop: micro-batches, update, bake, and now and then an evaluation or a checkpoint.
+ *
+ * A step is a pure function of parameters, moments, counters and settings: data are drawn by the cursor, the learning
+ * rate by the step. Continuing from a checkpoint therefore gives the same bits as never having stopped. Everything is
+ * allocated before the first step. */
+#include "runtime/train/train.h"
+
+#include "runtime/train/optim.h"
+#include "runtime/train/scaler.h"
+#include "runtime/train/schedule.h"
+
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+
+enum { CLASS_DATA = EXEC_CLASSES, CLASS_OPTIMIZER, CLASSES };
+_Static_assert((int)CLASSES <= (int)REPORT_CLASSES, "the report has room for every class of time");
+
+typedef struct {
+    Session            *s;
+    const TrainOptions *o;
+    Arena              *arena;
+    uint32_t            entry;
+    const PlanEntry    *plan_entry;
+    Data               *data, *eval; /* eval: of another file; NULL: the held-out part of `data` */
+    RunState            r;
+    Scaler              scaler;
+    Report              report;
+    StepReport          step;
+    uint64_t            end, saved; /* last step to do; step of the last checkpoint, 0: none */
+} Run;
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t stop_signal; /* the only state a handler may touch */
+
+static void on_signal(int number)
+{
+    stop_signal = number;
+}
+
+/* The handler is taken away by the first signal: a second one ends the process, should the step hang. */
+static void catch_signals(void)
+{
+    struct sigaction a;
+    memset(&a, 0, sizeof a);
+    a.sa_handler = on_signal;
+    a.sa_flags = (int)SA_RESETHAND;
+    sigemptyset(&a.sa_mask);
+    stop_signal = 0;
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+static void release_signals(void)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
+/* ---- one step ---- */
+
+/* The gradient of the loss, which is what loss scaling multiplies, is an input of the entry. */
+static void set_loss_scale(Run *t)
+{
+    for (uint32_t k = 0; k < t->plan_entry->inputs; k++)
+        if (t->plan_entry->input[k].kind == IN_LOSS_SCALE)
+            *(float *)exec_input(t->s->exec, t->entry, k) = (float)t->scaler.scale;
+}
+
+static bool micro_batches(Run *t, double *loss, Buf *err)
+{
+    Exec  *e = t->s->exec;
+    double sum = 0;
+    exec_zero_grads(e);
+    set_loss_scale(t);
+    for (uint64_t i = 0; i < t->s->settings.accum; i++) {
+        double before = clock_seconds();
+        data_fill(t->data, t->r.cursor++);
+        t->step.class_seconds[CLASS_DATA] += clock_seconds() - before;
+        if (!exec_forward(e, t->entry, err))
+            return false;
+        sum += (double)*(const float *)exec_result(e, t->entry, 0);
+        if (!exec_backward(e, t->entry, err))
+            return false;
+    }
+    *loss = sum / (double)t->s->settings.accum;
+    return true;
+}
+
+static GradStats all_gradients(const Run *t)
+{
+    GradStats sum = {0, 0};
+    for (uint32_t i = 0; i < exec_params(t->s->exec); i++) {
+        const ExecParam *p = exec_param(t->s->exec, i);
+        if (!p->group->frozen)
+            grad_stats_add(&sum, grad_stats(p->grad, p->numel));
+    }
+    return sum;
+}
+
+/* fp16 hardware may clamp where IEEE 754 says infinity, and turn NaN into zero: gradients at the edge of fp16's range are
+ * no better than infinite ones. Only a scale that can move gives way to the mere suspicion. */
+static bool overflowed(const Run *t, GradStats g, double loss)
+{
+    double edge = 65504.0 * (double)t->s->settings.accum;
+    return exec_overflowed(t->s->exec) || grad_stats_bad(g) || !isfinite(loss) ||
+           (t->scaler.kind == SCALE_DYNAMIC && t->scaler.scale > SCALER_MIN && (double)g.max_abs >= edge);
+}
+
+static void update(Run *t, double lr, double factor)
+{
+    Session  *s = t->s;
+    OptimStep o;
+    optim_step_init(&o, &s->settings, lr, factor, ++t->r.updates);
+    for (uint32_t i = 0; i < s->layout.tensors; i++) {
+        const ExecParam *p = exec_param(s->exec, i);
+        if (!p->group->frozen)
+            optim_apply(&o, (float)p->group->lr, p->group->decay, p->numel, p->value, p->grad, s->tensor[i].m, s->tensor[i].v);
+    }
+}
+
+static bool one_step(Run *t, Buf *err)
+{
+    const Settings *set = &t->s->settings;
+    ExecCounters    before = *exec_counters(t->s->exec);
+    double          started = clock_seconds(), loss, lr = schedule_lr(set, t->r.step);
+    memset(t->step.class_seconds, 0, sizeof t->step.class_seconds);
+    if (!micro_batches(t, &loss, err))
+        return false;
+
+    double    grads_done = clock_seconds(), scale = t->scaler.scale;
+    GradStats g = all_gradients(t);
+    double    factor = 1 / (scale * (double)set->accum), norm = sqrt(g.sum_squares) * factor;
+    bool      apply = scaler_step(&t->scaler, overflowed(t, g, loss));
+    if (apply)
+        update(t, lr, set->clip > 0 && norm > set->clip ? factor * (set->clip / norm) : factor);
+    t->step.class_seconds[CLASS_OPTIMIZER] = clock_seconds() - grads_done;
+    if (apply && !exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err))
+        return false;
+
+    uint64_t tokens = data_tokens(t->data) * set->accum;
+    t->r.step++;
+    t->r.tokens += tokens;
+    t->r.loss = loss;
+    t->step.step = t->r.step;
+    t->step.loss = loss;
+    t->step.lr = lr;
+    t->step.grad_norm = norm;
+    t->step.loss_scale = scale;
+    t->step.skipped = !apply;
+    t->step.skips = t->scaler.skipped;
+    t->step.tokens = tokens;
+    for (int c = 0; c < EXEC_CLASSES; c++)
+        t->step.class_seconds[c] = exec_counters(t->s->exec)->seconds[c] - before.seconds[c];
+    t->step.seconds = clock_seconds() - started;
+    report_step(&t->report, &t->step);
+    if (t->scaler.in_a_row < SCALER_PATIENCE)
+        return true;
+    buf_printf(err, "%d steps in a row overflowed (loss %g, loss scale %g): ", SCALER_PATIENCE, loss, t->scaler.scale);
+    buf_puts(err, t->scaler.kind == SCALE_FIXED     ? "lower loss_scale.value"
+                  : t->scaler.kind == SCALE_DYNAMIC ? "lower optimizer.lr, or set clip"
+                                                    : "lower optimizer.lr, or set loss_scale=dynamic");
+    return false;
+}
+
+/* ---- between steps ---- */
+
+static bool evaluate(Run *t, Buf *err)
+{
+    Evaluation e;
+    Buf        text = {0};
+    bool       ok = session_evaluate(t->s, t->entry, t->eval ? t->eval : t->data, t->s->settings.eval_windows, &e, err);
+    if (ok) {
+        evaluation_text(&t->s->settings, &e, &text);
+        report_note(&t->report, "step %llu: held-out %s", (unsigned long long)t->r.step, text.data);
+        report_log_eval(&t->report, t->r.step, e.loss, e.tokens, e.seconds);
+    }
+    buf_free(&text);
+    return ok;
+}
+
+/* A checkpoint that cannot be written (a full disk) is no reason to lose the run: the next one may succeed. Only at the
+ * end does it count as failure. */
+static bool save(Run *t, bool final, Buf *err)
+{
+    Buf    why = {0};
+    double started = clock_seconds();
+    char   path[32];
+    snprintf(path, sizeof path, "ckpt-%llu", (unsigned long long)t->r.step);
+    t->r.loss_scale = t->scaler.scale;
+    t->r.scale_clean = t->scaler.clean;
+    t->r.skipped = t->scaler.skipped;
+    t->r.skipped_in_a_row = t->scaler.in_a_row;
+    bool ok = checkpoint_save(t->o->run, &t->s->layout, &t->r, &t->s->settings, t->s->settings.keep, &why);
+    if (ok) {
+        t->saved = t->r.step;
+        report_log_save(&t->report, t->r.step, path, clock_seconds() - started);
+    } else if (final) {
+        buf_printf(err, "the checkpoint of step %llu was not saved: %s", (unsigned long long)t->r.step, why.data);
+    } else {
+        report_note(&t->report, "warning: the checkpoint of step %llu was not saved: %s", (unsigned long long)t->r.step,
+                    why.data);
+        ok = true;
+    }
+    buf_free(&why);
+    return ok;
+}
+
+static bool every(uint64_t n, uint64_t step)
+{
+    return n && step % n == 0;
+}
+
+static bool loop(Run *t, Buf *err)
+{
+    const Settings *set = &t->s->settings;
+    uint64_t        first = t->r.step, evaluated = first;
+    while (t->r.step < t->end && !stop_signal) {
+        if (!one_step(t, err))
+            return false;
+        if (settings_evaluates(set) && every(set->eval_every, t->r.step)) {
+            if (!evaluate(t, err))
+                return false;
+            evaluated = t->r.step;
+        }
+        if (t->o->run && every(set->save_every, t->r.step) && !save(t, false, err))
+            return false;
+    }
+    /* Whatever ended the loop, and whenever a signal came: the last step is evaluated (if there is time) and saved. */
+    if (settings_evaluates(set) && evaluated != t->r.step && !stop_signal && !evaluate(t, err))
+        return false;
+    return !t->o->run || t->r.step == first || t->saved == t->r.step || save(t, true, err);
+}
+
+/* ---- from start to end ---- */
+
+static bool open_data(Run *t, Buf *err)
+{
+    uint32_t  feeds;
+    Settings *set = &t->s->settings;
+    Feed     *feed = session_feeds(t->s, t->arena, t->entry, &feeds);
+    t->data = data_open(set, NULL, feed, feeds, err);
+    if (!t->data || !*set->eval)
+        return t->data != NULL;
+    t->eval = data_open(set, set->eval, feed, feeds, err);
+    return t->eval != NULL;
+}
+
+static bool start(Run *t, Buf *err)
+{
+    Buf note = {0};
+    scaler_init(&t->scaler, &t->s->settings);
+    if (!t->o->resume) {
+        exec_init_params(t->s->exec, t->s->settings.seed);
+    } else {
+        if (!checkpoint_load(t->o->resume, &t->s->layout, &t->r, &note, err))
+            return false;
+        t->scaler.clean = t->r.scale_clean;
+        t->scaler.skipped = t->r.skipped;
+        t->scaler.in_a_row = 0; /* whoever resumes wants another try */
+        if (t->scaler.kind == SCALE_DYNAMIC)
+            t->scaler.scale = t->r.loss_scale;
+        t->saved = t->r.step;
+    }
+    uint64_t steps = t->s->settings.steps, stop = t->o->stop_at;
+    t->end = stop && stop < steps ? stop : steps;
+    t->step.steps = t->end;
+    if (!report_open(&t->report, t->o->out, t->o->log, t->o->resume != NULL, t->r.step, err))
+        return false;
+    if (note.len)
+        report_note(&t->report, "note: %s", note.data);
+    buf_free(&note);
+    return exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err);
+}
+
+static void announce(Run *t)
+{
+    const Settings *set = &t->s->settings;
+    const Session  *s = t->s;
+    report_note(&t->report, "%s: %llu parameters in %u tensors, %.1f MB in use; %s, %s, %llu micro-batch%s per step",
+                s->plan->model, (unsigned long long)s->parameters, (unsigned)s->layout.tensors,
+                (double)exec_bytes(s->exec) * 1e-6, settings_word(set, "optimizer"), settings_word(set, "schedule"),
+                (unsigned long long)set->accum, set->accum == 1 ? "" : "es");
+    if (data_size(t->data))
+        report_note(&t->report, "data: '%s', %llu tokens", set->data_path, (unsigned long long)data_size(t->data));
+    if (t->o->resume)
+        report_note(&t->report, "resumed from '%s' at step %llu", t->o->resume, (unsigned long long)t->r.step);
+    report_log_start(&t->report, s->plan->model, t->r.step, t->end, s->parameters, set->seed);
+}
+
+static void conclude(Run *t)
+{
+    Report     *r = &t->report;
+    uint64_t    steps = t->r.step - r->first;
+    double      seconds = clock_seconds() - r->started;
+    char        time[24], rate[48] = "";
+    const char *why = t->r.step < t->s->settings.steps ? "stopped" : "done";
+    if (stop_signal)
+        why = stop_signal == SIGINT ? "interrupted" : "terminated";
+    format_duration(time, seconds);
+    if (r->tokens)
+        snprintf(rate, sizeof rate, ", %.0f tokens/s", (double)r->tokens / seconds);
+    if (!steps && stop_signal)
+        report_note(r, "%s before the first step", why);
+    else if (!steps)
+        report_note(r, "nothing to do: step %llu of %llu is reached; --steps N goes on", (unsigned long long)t->r.step,
+                    (unsigned long long)t->s->settings.steps);
+    else
+        report_note(r, "%s at step %llu: loss %.4f; %llu steps in %s%s; %llu skipped", why, (unsigned long long)t->r.step,
+                    t->r.loss, (unsigned long long)steps, time, rate, (unsigned long long)t->scaler.skipped);
+    if (t->o->run && t->saved == t->r.step && steps)
+        report_note(r, "saved in '%s/ckpt-%llu'%s", t->o->run, (unsigned long long)t->r.step,
+                    t->r.step < t->s->settings.steps ? "; --resume continues" : "");
+    report_log_end(r, t->r.step, why);
+}
+
+static void name_classes(Run *t)
+{
+    for (int c = 0; c < EXEC_CLASSES; c++)
+        t->step.class_name[c] = exec_class_name[c];
+    t->step.class_name[CLASS_DATA] = "data";
+    t->step.class_name[CLASS_OPTIMIZER] = "optimizer";
+    t->step.classes = CLASSES;
+}
+
+bool train_run(Session *s, const TrainOptions *o, Buf *err)
+{
+    Run  t = {.s = s, .o = o, .arena = arena_new()};
+    bool ok = settings_check(&s->settings, err) && session_train_entry(s, &t.entry, err);
+    if (ok && !s->plan->entry[t.entry].backwards) {
+        buf_printf(err, "entry '%s' has no backward steps: this plan can only be evaluated", s->plan->train_entry);
+        ok = false;
+    }
+    if (ok) {
+        t.plan_entry = &s->plan->entry[t.entry];
+        name_classes(&t);
+        session_moments(s);
+        ok = open_data(&t, err) && start(&t, err);
+    }
+    if (ok) {
+        announce(&t);
+        catch_signals();
+        ok = loop(&t, err);
+        if (ok)
+            conclude(&t);
+        else
+            report_log_end(&t.report, t.r.step, "failed");
+        release_signals();
+    }
+    report_close(&t.report);
+    data_close(t.data);
+    data_close(t.eval);
+    arena_free(t.arena);
+    return ok;
+}

@@ -1,0 +1,128 @@
+/* cmd_check.c: `anec check`: read a model, say what is wrong with it, or in a few lines what it is. */
+#include "cmd.h"
+#include "ir/text.h"
+
+#include <string.h>
+
+static const Option options[] = {
+    {'D', "define", "NAME=VALUE", "give a config another value; @FILE reads several"},
+    {'I', "include", "DIR", "look for used files here, before the standard places"},
+    {'j', "json", NULL, "messages as JSON on standard output"},
+    {'d', "dump", NULL, "print the graphs"},
+    {'q', "quiet", NULL, "no summary"},
+    {'h', "help", NULL, "this text"},
+};
+
+static int help(void)
+{
+    printf("anec check [options] FILE: check a model\n\n");
+    options_help(stdout, options, COUNT(options));
+    return EXIT_OK;
+}
+
+/* 7079424 as 7,079,424. */
+static void print_count(int64_t n)
+{
+    char digits[32];
+    int  len = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    for (int i = 0; i < len; i++)
+        printf("%s%c", i && (len - i) % 3 == 0 ? "," : "", digits[i]);
+}
+
+static void print_graph(const Module *m, const Graph *g)
+{
+    printf("%u values", g->count - 1);
+    for (uint32_t i = 1; i < g->count; i++) {
+        const Node *n = &g->node[i];
+        if (n->op == OP_repeat)
+            printf(", %d x %s of %u values", n->a.repeat.n, interned(m->strings, n->name),
+                   m->graph[n->a.repeat.graph]->count - 1);
+    }
+    printf("\n");
+}
+
+static void summary(const Module *m)
+{
+    int64_t params = 0, frozen = 0, states = 0;
+    for (uint32_t i = 0; i < m->params; i++) {
+        params += shape_numel(m->param[i].type.shape);
+        frozen += m->param[i].frozen ? shape_numel(m->param[i].type.shape) : 0;
+    }
+    for (uint32_t i = 0; i < m->states; i++)
+        states += shape_numel(m->state[i].type.shape);
+    printf("model %s\n", interned(m->strings, m->name));
+    for (uint32_t i = 0; i < m->configs; i++)
+        printf("%s%s = %s%s", i ? ", " : "  config: ", interned(m->strings, m->config[i].name),
+               interned(m->strings, m->config[i].value), i + 1 == m->configs ? "\n" : "");
+    printf("  parameters: ");
+    print_count(params);
+    printf(" in %u tensors", m->params);
+    if (frozen) {
+        printf(", ");
+        print_count(frozen);
+        printf(" frozen");
+    }
+    printf("\n");
+    if (states) {
+        printf("  states: ");
+        print_count(states);
+        printf(" elements in %u tensors\n", m->states);
+    }
+    for (uint32_t i = 0; i < m->entries; i++) {
+        printf("  entry %s%s: ", interned(m->strings, m->entry[i].name), m->entry[i].name == m->train_entry ? " (trained)" : "");
+        print_graph(m, m->graph[m->entry[i].graph]);
+    }
+}
+
+static void print_module(const Module *m)
+{
+    Buf b = {0};
+    module_print(m, &b);
+    fwrite(b.data, 1, b.len, stdout);
+    buf_free(&b);
+}
+
+int cmd_check(int argc, char **argv)
+{
+    OptionReader r = {.program = "anec check", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
+    ModelInput   in;
+    const char  *path = NULL;
+    bool         json = false, quiet = false, dump = false;
+    int          status = EXIT_USAGE;
+    model_input_init(&in, "anec");
+    for (int o; (o = option_next(&r)) != OPTION_END;)
+        switch (o) {
+        case 'D':
+            if (!model_define(&in, r.value))
+                goto done;
+            break;
+        case 'I': model_search(&in, r.value); break;
+        case 'j': json = true; break;
+        case 'd': dump = true; break;
+        case 'q': quiet = true; break;
+        case 'h': status = help(); goto done;
+        case OPTION_OPERAND:
+            if (path) {
+                usage_error("anec check", NULL, NULL, "one file at a time");
+                goto done;
+            }
+            path = r.value;
+            break;
+        default: goto done;
+        }
+    if (!path) {
+        usage_error("anec check", NULL, NULL, "which file? see anec check --help");
+        goto done;
+    }
+    const Module *m = model_compile(&in, path);
+    if (m && !module_verify(m, "elaboration", in.diags))
+        m = NULL;
+    status = finish(in.diags, json);
+    if (m && dump)
+        print_module(m);
+    else if (m && !quiet && !json)
+        summary(m);
+done:
+    arena_free(in.arena);
+    return status;
+}

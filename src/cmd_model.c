@@ -1,0 +1,99 @@
+/* cmd_model.c: what every command that reads a model does first: collect -D and -I, then run the front end.
+ *
+ * Library files are looked for in the -I directories, in those of ANEL_PATH (separated by ':'), beside an installed anec, and
+ * in the source tree anec was built from. */
+#include "base/file.h"
+#include "cmd.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void model_input_init(ModelInput *in, const char *program)
+{
+    *in = (ModelInput){.arena = arena_new()};
+    in->sources = sources_new(in->arena);
+    in->diags = diags_new(in->arena, in->sources, program);
+}
+
+static void add_override(ModelInput *in, const char *name, const char *value, const char *origin)
+{
+    GROW(in->arena, in->override, in->overrides, in->overrides_cap);
+    in->override[in->overrides++] = (Override){name, value, origin};
+}
+
+static const char *trimmed(Arena *a, const char *s, size_t n)
+{
+    while (n && (*s == ' ' || *s == '\t')) {
+        s++;
+        n--;
+    }
+    while (n && (s[n - 1] == ' ' || s[n - 1] == '\t' || s[n - 1] == '\r'))
+        n--;
+    return arena_strndup(a, s, n);
+}
+
+/* "name = value" into an override. */
+static bool define(ModelInput *in, const char *text, size_t len, const char *origin)
+{
+    const char *eq = memchr(text, '=', len);
+    if (!eq)
+        return false;
+    const char *name = trimmed(in->arena, text, (size_t)(eq - text));
+    const char *value = trimmed(in->arena, eq + 1, len - (size_t)(eq + 1 - text));
+    add_override(in, name, value, origin);
+    return *name && *value;
+}
+
+/* One "name = value" per line; '#' and '//' begin comments. */
+static bool define_file(ModelInput *in, const char *path)
+{
+    char  *text, err[FILE_ERR_MAX];
+    size_t len, line = 0;
+    if (!file_read(in->arena, path, &text, &len, err)) {
+        usage_error(in->diags->program, NULL, NULL, "%s", err);
+        return false;
+    }
+    for (const char *p = text, *end = text + len; p < end;) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
+        const char *s = trimmed(in->arena, p, (size_t)(stop - p));
+        line++;
+        if (*s && *s != '#' && strncmp(s, "//", 2) != 0 &&
+            !define(in, s, strlen(s), arena_printf(in->arena, "%s:%zu", path, line))) {
+            usage_error(in->diags->program, NULL, NULL, "%s:%zu: 'name = value' is needed", path, line);
+            return false;
+        }
+        p = stop + 1;
+    }
+    return true;
+}
+
+bool model_define(ModelInput *in, const char *value)
+{
+    if (value[0] == '@')
+        return define_file(in, value + 1);
+    if (define(in, value, strlen(value), arena_printf(in->arena, "the command line (-D %s)", value)))
+        return true;
+    usage_error(in->diags->program, NULL, NULL, "-D takes name=value or @file, not '%s'", value);
+    return false;
+}
+
+void model_search(ModelInput *in, const char *dir)
+{
+    GROW(in->arena, in->search, in->searches, in->searches_cap);
+    in->search[in->searches++] = dir;
+}
+
+Module *model_compile(ModelInput *in, const char *path)
+{
+    const char *env = getenv("ANEL_PATH");
+    for (const char *p = env; p && *p;) {
+        size_t n = strcspn(p, ":");
+        if (n)
+            model_search(in, arena_strndup(in->arena, p, n));
+        p += n + (p[n] == ':');
+    }
+    model_search(in, ANEL_DATA_DIR);
+    model_search(in, ANEL_SOURCE_DIR);
+    FrontendOptions opt = {in->override, in->overrides, in->search, in->searches};
+    return frontend_compile(in->arena, in->sources, path, &opt, in->diags);
+}

@@ -1,0 +1,26 @@
+/* fake_exec.h: an executor with a model in a few lines of C, behind the interface of runtime/exec.h.
+ *
+ * The model is a bigram table: logits of the next byte are the row of the current one. It keeps what matters to the
+ * training loop honest: forward and backward use the weights of the last exec_bake(), gradients add up and are multiplied
+ * by the loss scale, and they may be told to overflow. Entries: loss(x: tok[S], y: tok[S]), decode(token, pos). */
+#ifndef ANEL_TESTS_FAKE_EXEC_H
+#define ANEL_TESTS_FAKE_EXEC_H
+
+#include "runtime/exec.h"
+
+enum { FAKE_VOCAB = 256, FAKE_SEQ = 16, FAKE_CONTEXT = 12 };
+
+/* A plan that fits the model, with these train settings (pairs of key and value, ended by NULL). */
+Plan *fake_plan(Arena *a, const char *const *settings);
+Exec *fake_open(const Plan *p);
+
+/* Knobs and counters. */
+typedef struct {
+    double   overflow_above; /* a loss scale above it makes gradients overflow; 0: never */
+    bool     nan_loss;
+    uint64_t forwards, bakes;
+    int      raise_at; /* signal the process during this many-th forward pass; 0: never */
+} FakeKnobs;
+FakeKnobs *fake_knobs(Exec *e);
+
+#endif
