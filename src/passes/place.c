@@ -4,14 +4,16 @@
  *   CPU   operations without a MIL form; integers; f32; results of rank 0 or 1 or of one element; more than four axes
  *         ([C,S] maps to [1,C,1,S], [H,D,S] to [1,H,D,S], [K,N,D,S] to [1,K*N,D,S], which views, sums and elementwise
  *         operations can do); an axis longer than AXIS_MAX (so a product with a vocabulary-sized weight stays on the
- *         CPU); products and softmaxes with rows shorter than ROW_MIN (decoding one position is the CPU's work); #[place(cpu)] and #[precision(f32)]; the last steps of parameters'
- *         gradients (weights.c), which accumulate in f32
+ *         CPU); products and softmaxes with rows shorter than ROW_MIN (decoding one position is the CPU's work);
+ *         #[place(cpu)] and #[precision(f32)]; the last steps of parameters' gradients (weights.c), which accumulate in
+ *         f32
  *   ANE   #[place(ane)]; E0703 where a rule above forbids it
  *   ANY   leaves, repeat, proj, and movements of constants and parameters: they are made where they are read
  *
- * The others are divided by a minimum cut: a value costs what its device takes for it, and once more for each direction in
- * which it crosses. A graph's inputs are on the CPU; those of regions, and results, are wherever it suits. At last, what
- * would run on the engine without a product or a large softmax beside it goes back: a dispatch costs more than it saves.
+ * The others are divided by a minimum cut: a value costs what its device takes for it, and once more for each direction
+ * in which it crosses. A graph's inputs are on the CPU; those of regions, and results, are wherever it suits. At last,
+ * what would run on the engine without a product or a large softmax beside it goes back: a dispatch costs more than it
+ * saves.
  *
  * Regions are placed on their own. Forward and backward nodes never share a program. */
 #include "passes/maxflow.h"
@@ -64,8 +66,8 @@ static const char *shape_problem(Type t)
 /* Operations that would have to tell merged axes apart. */
 static bool splits_axes(Op op)
 {
-    return op == OP_matmul || op == OP_softmax || op == OP_amax || op == OP_transpose || op == OP_slice || op == OP_pad ||
-           op == OP_concat;
+    return op == OP_matmul || op == OP_softmax || op == OP_amax || op == OP_transpose || op == OP_slice ||
+           op == OP_pad || op == OP_concat;
 }
 
 static const char *engine_problem(const Placing *p, const Node *n)
@@ -125,8 +127,10 @@ static bool fix(Placing *p)
             continue;
         p->why[v] = op_is_sink(n->op) ? NULL : engine_problem(p, n);
         if (pin == PLACE_ANE && p->why[v] && n->role == ROLE_FWD) {
-            Diag *d = diag_error(p->cx->diags, "E0703", n->at, "'%s' cannot run on the ANE (%s)", op_info[n->op].name, p->why[v]);
-            diag_help(d, "drop the pin%s", n->op == OP_gather ? ", or multiply by a one-hot table if the vocabulary is tiny" : "");
+            Diag *d = diag_error(p->cx->diags, "E0703", n->at, "'%s' cannot run on the ANE (%s)", op_info[n->op].name,
+                                 p->why[v]);
+            diag_help(d, "drop the pin%s",
+                      n->op == OP_gather ? ", or multiply by a one-hot table if the vocabulary is tiny" : "");
             ok = false;
         }
         if (op_is_sink(n->op) || p->why[v] || pin == PLACE_CPU)
