@@ -171,15 +171,10 @@ void seal(Elab *e, Builder *b, Builder *const *run, uint32_t n)
     uint32_t *set = NEW_N(e->a, uint32_t, b->leafs + 1), *ids = NEW_N(e->a, uint32_t, n + 1);
     for (uint32_t k = 0; k < b->leafs; k++) {
         const Leaf *l = &b->leaf[k];
-        bool        varies = false;
-        uint32_t    count = n ? n : 1;
+        uint32_t    count = n ? n : 1; /* a parameter from outside, or a shared one, stands there n times */
         ids[0] = l->index;
-        for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t i = 0; i < n; i++)
             ids[i] = run[i]->leaf[k].index;
-            varies |= ids[i] != ids[0];
-        }
-        if (!varies && !strstr(str(e, l->pattern), "{L}"))
-            count = 1;
         set[k] = l->is_state ? module_add_state_set(e->m, l->pattern, ids, count)
                              : module_add_param_set(e->m, l->pattern, ids, count);
         b->g->node[l->node].a.leaf.set = set[k];

@@ -25,7 +25,7 @@ static void declared_here(Elab *e, Diag *d, const FnDef *f)
 static bool read_args(Elab *e, const Expr *x, const FnDef *f, ArgValue *arg)
 {
     uint32_t n = count_params(f), next = 0;
-    bool     ok = true;
+    bool     ok = true, misnamed = false;
     for (const Arg *a = x->call.args; a; a = a->next) {
         uint32_t k = next;
         if (a->name) {
@@ -39,6 +39,7 @@ static bool read_args(Elab *e, const Expr *x, const FnDef *f, ArgValue *arg)
                     diag_label(d, a->name_at, "did you mean '%s'?", s.best);
                 declared_here(e, d, f);
                 ok = false;
+                misnamed = true;
                 continue;
             }
         } else if (next++ >= n) {
@@ -55,7 +56,7 @@ static bool read_args(Elab *e, const Expr *x, const FnDef *f, ArgValue *arg)
     }
     uint32_t k = 0;
     for (const FnParam *p = f->params; p; p = p->next, k++)
-        if (!arg[k].x && !p->init) {
+        if (!arg[k].x && !p->init && !misnamed) {
             Diag *d = elab_error(e, "E0401", x->at, "'%s' lacks its argument '%s'", str(e, f->name.id), str(e, p->name.id));
             declared_here(e, d, f);
             ok = false;
@@ -145,7 +146,7 @@ static bool bind_args(Elab *e, ArgValue *arg)
     if (!ok)
         return false;
     k = 0;
-    for (const FnParam *p = f->params; p; p = p->next, k++)
+    for (const FnParam *p = f->params; p && ok; p = p->next, k++)
         if (is_tensor(arg[k].v) && !check_dims(e, p, p->type, tensor_type(e, arg[k].v), arg[k].at, arg[k].x))
             ok = false;
     for (const Generic *g = f->generics; g && ok; g = g->next)

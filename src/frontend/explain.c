@@ -103,7 +103,10 @@ Diag *elab_error(Elab *e, const char *code, Span at, const char *fmt, ...)
         e->pending_text[e->pendings++] =
             arena_printf(e->a, "in the library function '%s', '%s'", str(e, inside->fn->name.id), source_text(e, at));
     }
-    for (uint32_t n = 0; f && f->call_at.file && n < MAX_CALL_NOTES; f = f->caller, n++) {
+    for (uint32_t n = 0; f && f->call_at.file && n < MAX_CALL_NOTES; f = f->caller) {
+        if (f->call_at.begin == shown.begin && f->call_at.file == shown.file && f->call_at.end == shown.end)
+            continue;
+        n++;
         e->pending_at[e->pendings] = f->call_at;
         e->pending_text[e->pendings++] = arena_printf(e->a, "in the call '%s'", source_text(e, f->call_at));
         if (e->pendings == COUNT(e->pending_at))

@@ -52,11 +52,31 @@ static Diag *error(const Report *r, const char *code, Span where, const char *fm
 }
 
 /* What the parser was in the middle of, by what it would take. */
-static bool wants_item(const Report *r) { return r->want[TOK_USE]; }
-static bool wants_member(const Report *r) { return r->want[TOK_ENTRY] && !r->want[TOK_USE] && !r->want[TOK_RETURN]; }
-static bool wants_statement(const Report *r) { return r->want[TOK_RETURN]; }
-static bool wants_operand(const Report *r) { return r->want[TOK_INT]; }
-static bool wants_operator(const Report *r) { return r->want[TOK_PLUS]; }
+static bool wants_item(const Report *r)
+{
+    return r->want[TOK_USE];
+}
+
+static bool wants_member(const Report *r)
+{
+    return r->want[TOK_ENTRY] && !r->want[TOK_USE] && !r->want[TOK_RETURN];
+}
+
+static bool wants_statement(const Report *r)
+{
+    return r->want[TOK_RETURN];
+}
+
+static bool wants_operand(const Report *r)
+{
+    return r->want[TOK_INT];
+}
+
+static bool wants_operator(const Report *r)
+{
+    return r->want[TOK_PLUS];
+}
+
 static bool wants_type(const Report *r)
 {
     return r->want[TOK_IDENT] && r->want[TOK_LPAREN] && !wants_operand(r) && !wants_statement(r);

@@ -239,7 +239,12 @@ static void run_stmt(Elab *e, const Stmt *s)
     case ST_CONST: run_const(e, s); break;
     case ST_IF: run_if(e, s); break;
     case ST_RETURN: run_return(e, s); break;
-    case ST_ASSERT: check_assert(e, &s->assertion, s->at); break;
+    case ST_ASSERT:
+        if (!check_assert(e, &s->assertion, s->at)) { /* what follows relied on it */
+            e->frame->result = v_poison;
+            e->frame->returned = true;
+        }
+        break;
     }
     e->like.hint = old;
     e->share = share;

@@ -77,13 +77,8 @@ static Diag *rank_one(Elab *e, const Expr *x, const Expr *xe, Value a, const Exp
         text = arena_printf(e->a, "(%s)", text);
     int32_t n = tensor_type(e, a_is_vector ? a : b).shape.dim[0];
     bool    rows = other.shape.dim[other.shape.rank - 2] == n, columns = other.shape.dim[other.shape.rank - 1] == n;
-    if (columns && !rows)
-        diag_help(d, "'%s[_, :]' adds one value per position: it has extent %d like the last axis", text, n);
-    else if (rows && !columns)
-        diag_help(d, "'%s[:, _]' gives one value per channel (axis -2), '%s[_, :]' one per position (axis -1); "
-                     "the extent %d fits the channels", text, text, n);
-    else
-        diag_help(d, "'%s[:, _]' gives one value per channel, '%s[_, :]' one per position", text, text);
+    diag_help(d, "'%s[:, _]' gives one value per channel, '%s[_, :]' one per position%s", text, text,
+              rows == columns ? "" : rows ? "; its extent fits the channels" : "; its extent fits the positions");
     return d;
 }
 

@@ -62,7 +62,7 @@ static bool unknown_choice(Elab *e, const char *key, const Expr *x, const char *
     Diag *d = *word ? elab_error(e, "E0602", x->at, "'%s' knows no '%s'", key, word)
                     : elab_error(e, "E0602", x->at, "'%s' is one of %s", key, all.data);
     if (s.best)
-        diag_label(d, x->at, "did you mean '%s'?", s.best);
+        diag_label(d, x->kind == EX_CALL ? x->call.fn.at : x->at, "did you mean '%s'?", s.best);
     if (*word)
         diag_help(d, "%s is one of %s", key, all.data);
     buf_free(&all);

@@ -120,7 +120,7 @@ static bool loss_at(Check *c, double *loss)
 
 static bool difference(Check *c, double *x, double h, double *d)
 {
-    double at = *x, up = at + h, down = at - h, a, b;
+    double at = *x, up = at + h, down = at - h, a = 0, b = 0;
     *x = up;
     bool ok = loss_at(c, &a);
     *x = down;
