@@ -240,8 +240,9 @@ static bool differentiable(Module *m, Arena *scratch, const Graph *g, const char
         if (!on[v] || n->op == OP_stop_grad)
             continue;
         if (n->op == OP_state) {
-            diag_error(ds, "E0604", n->at, "'%s' depends on state '%s', which has no gradient", entry,
-                       state_name(m, n));
+            Diag *d = diag_error(ds, "E0604", n->at, "'%s' depends on state '%s', which has no gradient", entry,
+                                 state_name(m, n));
+            diag_help(d, "an entry that is trained must not read states: take the branch without them");
             ok = false;
         } else if (dtype_is_real(n->type.dtype) &&
                    (n->op == OP_splice || n->op == OP_scatter_add || n->op == OP_xent_grad)) {
