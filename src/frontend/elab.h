@@ -28,7 +28,7 @@ typedef struct Value Value;
 enum {
     MAX_VALUE_RANK = 5,     /* of ordinary values; MAX_RANK leaves room for the stacks of a repeat */
     MAX_CALL_DEPTH = 100,   /* calls within calls */
-    MAX_EXPR_DEPTH = 1000,  /* nested expressions: the recursion of eval() */
+    MAX_EXPR_DEPTH = 2000,  /* nested expressions: the recursion of eval() */
     MAX_NODES = 1000000,    /* of one graph */
     MAX_ITERATIONS = 100000,
     MAX_TABLE = 1 << 28,    /* elements of one table */
