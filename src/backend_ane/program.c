@@ -182,9 +182,7 @@ static PlanPort *describe_ports(Emit *e, const Ports *p, PortValue **where, uint
         for (uint32_t k = 0; k < port->values; k++) {
             const Node *x = &e->g->node[port->value[k]];
             uint32_t    c = (uint32_t)channels_of(x->type.shape);
-            const char *name = interned(e->b->m->strings, x->name);
-            out[i].part[k] = (PlanPart){*name ? arena_printf(a, "%s%s", x->role == ROLE_BWD ? "d_" : "", name) : op_info[x->op].name, channel, c,
-                                        plan_shape(x->type.shape)};
+            out[i].part[k] = (PlanPart){e->label[port->value[k]], channel, c, plan_shape(x->type.shape)};
             (*where)[n++] = (PortValue){port->value[k], i, (uint64_t)channel * (uint64_t)port->width};
             channel += c;
         }
@@ -221,10 +219,10 @@ static const char *mil_file_for(Builder *b, const char *name, const char *text, 
 }
 
 bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t number, const ValueId *output,
-                   uint32_t outputs, const char *name, int32_t first, int32_t n, BuiltProgram *built)
+                   uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n, BuiltProgram *built)
 {
     Arena *a = b->a;
-    Emit   e = {.b = b, .g = g, .part = part, .program = number, .t = mil_text_new(a)};
+    Emit   e = {.b = b, .g = g, .part = part, .program = number, .label = label, .t = mil_text_new(a)};
     e.val = NEW_N(a, Val, g->count);
     e.uses = count_uses(a, g);
     e.factor = NEW_N(a, double, g->count);

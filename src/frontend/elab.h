@@ -169,7 +169,7 @@ typedef struct {
     Type         result;
 } CallInstance;
 
-typedef struct { const char *code, *text; Span at; } Told;
+typedef struct { const char *code; Span at, shown; } Told;
 
 typedef struct {
     const Expr *table;
@@ -282,6 +282,7 @@ typedef struct {
     ValueKind kind; /* V_INT V_FLOAT V_BOOL V_STR V_LIST, or V_TENSOR */
     Type      type;
     bool      token;
+    Span      at;   /* where it was declared */
 } Declared;
 bool  eval_type(Elab *e, const TypeExpr *t, Declared *out);
 bool  dtype_by_name(const char *name, DType *out, bool *token);

@@ -173,10 +173,10 @@ Test(elab_params, train_sections_become_settings)
 {
     Elabed t = elab_ok("config n = 300;\nmodel M { entry loss(x: real[2]) -> real[] = sum(x);\n  train loss {\n"
                        "    data = tokens_u16(\"a.bin\", sample: \"sequential\");\n    optimizer = lion(1e-4);\n    clip = 1;\n"
-                       "    loss_scale = fixed(1024);\n    schedule = wsd(total: 2 * n, warmup: 10);\n    eval = off;\n    steps = n;\n  }\n}\n");
+                       "    loss_scale = fixed(1024);\n    schedule = wsd(total: 2 * n, warmup: 10);\n    eval = \"held.txt\";\n    steps = n;\n  }\n}\n");
     static const char *const want[] = {"data", "tokens_u16", "data.path", "a.bin", "data.sample", "sequential", "optimizer", "lion",
         "optimizer.lr", "0.0001", "clip", "1.0", "loss_scale", "fixed", "loss_scale.value", "1024.0", "schedule", "wsd",
-        "schedule.total", "600", "schedule.warmup", "10", "eval", "off", "steps", "300"};
+        "schedule.total", "600", "schedule.warmup", "10", "eval", "held.txt", "steps", "300"};
     cr_assert_eq(t.m->settings, COUNT(want) / 2);
     for (uint32_t i = 0; i < t.m->settings; i++) {
         cr_assert_str_eq(interned(t.m->strings, t.m->setting[i].key), want[2 * i]);

@@ -60,7 +60,7 @@ static const struct {
     {"    loop L 2 3 reverse {", "    loop L 3 3 reverse {", "there is no state 'layers.5.cache'"},
     {"    loop L 2 3 {", "    loop L 2 5000 {", "a loop has 1 to 4096 iterations"},
     {"move grad layers.{L}.w:8x6", "move grad layers.{L}.base:8x6", "'layers.{L}.base' is frozen and has no gradient"},
-    {"<- fwd_out+96:8x6", "<- fwd_out+60:8x6", "a view lies in one of them"},
+    {"<- fwd_out@16:8x6", "<- fwd_out@10:8x6", "a view lies in one of them"},
     /* operations */
     {"add x:8x6 <- x:8x6, param layers.{L}.w:8x6", "add x:8x6 <- x:8x6, keep[L]:8x6", "'keep' is f16; operations work in fp32"},
     {"add x:8x6 <- x:8x6, param layers.{L}.w:8x6", "add x:8x6 <- x:8x6, param layers.{L}.w:6x8", "operands are 8x6 and 6x8"},
