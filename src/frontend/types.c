@@ -305,7 +305,7 @@ static const char *declared_text(Elab *e, Declared d)
     return d.kind == V_TENSOR ? type_text(e->a, d.type) : name[d.kind];
 }
 
-Value convert(Elab *e, Value v, Declared want, Span at, const char *what)
+Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what)
 {
     if (is_poison(v))
         return v;
