@@ -1,8 +1,8 @@
-/* anerun.c: the command line of the runtime: a table of sub-commands. A first word that is none of them is a plan: the main
- * job, `anerun PLAN --train`. */
+/* anerun.c: the command line of the runtime: a table of sub-commands, and plans, which need none. */
 #include "anerun.h"
+#include "base/file.h"
+#include "base/suggest.h"
 
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,11 +16,23 @@ static const struct {
 
 static void usage(FILE *f)
 {
-    fputs("usage: anerun PLAN --train|--eval FILE|--generate PROMPT [OPTIONS]\n"
-          "       anerun COMMAND [ARGUMENTS]\n\n", f);
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+    fputs("usage: anerun PLAN --train | --eval FILE | --generate PROMPT [options]\n"
+          "       anerun COMMAND [arguments]\n\n"
+          "  PLAN     a directory made by anec: train its model, measure it, let it write\n", f);
+    for (size_t i = 0; i < COUNT(commands); i++)
         fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].help);
     fputs("\n'anerun PLAN --help' and 'anerun COMMAND --help' tell more.\n", f);
+}
+
+static int unknown(const char *word)
+{
+    Suggest s = {.word = word};
+    for (size_t i = 0; i < COUNT(commands); i++)
+        suggest(&s, commands[i].name);
+    fprintf(stderr, "anerun: '%s' is neither a plan nor a command", word);
+    fprintf(stderr, s.best ? "; did you mean '%s'?\n" : "\n", s.best);
+    usage(stderr);
+    return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -29,12 +41,15 @@ int main(int argc, char **argv)
         usage(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         usage(stdout);
         return EXIT_OK;
     }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+    for (size_t i = 0; i < COUNT(commands); i++)
         if (strcmp(commands[i].name, argv[1]) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    return cmd_plan(argc, argv);
+    /* `anerun nothing.plan --train`: the plan may be missing, the intention is clear */
+    if (path_is_dir(argv[1]) || argv[1][0] == '-' || (argc > 2 && argv[2][0] == '-'))
+        return cmd_plan(argc, argv);
+    return unknown(argv[1]);
 }

@@ -112,8 +112,8 @@ static bool train(Job *j)
     TrainOptions t = {.stop_at = j->o.stop_at, .log = j->o.log, .out = j->o.quiet ? NULL : stdout};
     if (!prepare_run(j, &t) || !apply_overrides(j))
         return false;
-    if (j->o.eval)
-        j->session.settings.eval = j->o.eval;
+    if (j->o.eval && !settings_set(&j->session.settings, j->arena, "eval", j->o.eval, &j->err))
+        return false;
     if (t.run && !t.resume && j->o.overwrite && !checkpoint_clear(t.run, &j->err))
         return false;
     return train_run(&j->session, &t, &j->err);

@@ -88,7 +88,7 @@ uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts);
 uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts);
 
 /* ---- entries ---- */
-enum { EXEC_NO_ENTRY = UINT32_MAX };
+#define EXEC_NO_ENTRY UINT32_MAX
 uint32_t exec_entry(const Exec *e, const char *name); /* index into Plan.entry, or EXEC_NO_ENTRY */
 /* Where input k goes: dense, int32_t for IN_TOKENS and IN_INT, float for IN_REAL and IN_LOSS_SCALE (one number, the
  * gradient of the result). Values stay until they are overwritten. */

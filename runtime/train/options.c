@@ -242,8 +242,8 @@ void options_help(Buf *out)
             buf_putc(out, ' ');
         buf_printf(out, " %s\n", p->help);
     }
-    buf_puts(out, "\nSettings (--set optimizer=lion --set optimizer.lr=1e-4), with their defaults. A plan has values for some of them, "
-                  "a\nresumed checkpoint overrides these, and the command line both:\n");
+    buf_puts(out, "\nSettings, with their defaults, changed like --set optimizer=lion --set optimizer.lr=1e-4. A plan has values for\n"
+                  "some of them, a checkpoint that is resumed overrides these, and the command line both:\n");
     settings_help(out);
     buf_puts(out, "\nFirst steps:\n"
                   "  anerun gpt.plan --train --data shakespeare.txt --steps 500 --holdout 0.1 --log run.jsonl\n"

@@ -134,6 +134,8 @@ char *arena_vprintf(Arena *a, const char *fmt, va_list ap)
 {
     if (!fmt) /* tells the compiler, which cannot know under -fsanitize */
         bug("no format");
+    if (!fmt) /* gcc with sanitizers wants to see that it is not */
+        bug("no format");
     va_list again;
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, again);

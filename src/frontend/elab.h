@@ -323,7 +323,7 @@ bool eval_type(Elab *e, const TypeExpr *t, Declared *out);
 bool dtype_by_name(const char *name, DType *out, bool *token);
 /* Convert `v` to what was declared: int to float, number to rank 0, real from f16 and f32. Poison after a message,
  * which begins with `what` ("the result of 'f'"). */
-Value convert(Elab *e, Value v, Declared want, Span at, const char *what);
+Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what);
 bool bind_generics(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at, const Expr *arg);
 bool check_dims(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at, const Expr *arg);
 bool list_shape(Elab *e, const Expr *x, Shape *s);

@@ -12,13 +12,14 @@
  *
  * The others are divided by a minimum cut: a value costs what its device takes for it, and once more for each direction in
  * which it crosses. A graph's inputs are on the CPU; those of regions, and results, are wherever it suits. At last, what
- * would run on the engine without a weight's product beside it goes back: a dispatch costs more than it saves.
+ * would run on the engine without a weight's product or a large softmax beside it goes back: a dispatch costs more than it
+ * saves.
  *
  * Regions are placed on their own. Forward and backward nodes never share a program. */
 #include "passes/maxflow.h"
 #include "passes/taps.h"
 
-enum { AXIS_MAX = 16384, ROW_MIN = 16 };
+enum { AXIS_MAX = 16384, ROW_MIN = 16, SOFTMAX_MIN = 1 << 20 };
 
 typedef struct {
     PassCtx     *cx;
@@ -50,6 +51,8 @@ static const char *shape_problem(Type t)
     for (uint32_t i = 0; i < t.shape.rank; i++)
         if (t.shape.dim[i] > AXIS_MAX)
             return "an axis is longer than 16384";
+    if (t.shape.rank == 4 && (int64_t)t.shape.dim[0] * t.shape.dim[1] > AXIS_MAX)
+        return "two leading axes are longer than 16384 together";
     return t.shape.rank > 4 ? "more than four axes" : NULL;
 }
 
@@ -214,15 +217,18 @@ static ValueId root(ValueId *parent, ValueId v)
     return v;
 }
 
-static bool has_weight(const Graph *g, const Node *n)
+/* A product with a weight, or a softmax so large that the CPU would take longer than a dispatch. */
+static bool is_worth_a_dispatch(const Graph *g, const Node *n)
 {
+    if (n->op == OP_softmax)
+        return shape_numel(n->type.shape) >= SOFTMAX_MIN;
     for (uint32_t i = 0; i < n->in_count && n->op == OP_matmul; i++)
         if (g->node[node_in(g, n)[i]].op == OP_param)
             return true;
     return false;
 }
 
-/* Send back to the CPU what has no product with a weight in its connected part of the engine's work. */
+/* Send back to the CPU what has nothing worth a dispatch in its connected part of the engine's work. */
 static void drop_idle_parts(const Placing *p, Place *at)
 {
     const Graph *g = p->g;
@@ -237,7 +243,7 @@ static void drop_idle_parts(const Placing *p, Place *at)
                 parent[root(parent, v)] = root(parent, u);
         }
     for (ValueId v = 1; v < g->count; v++)
-        if (at[v] == DEV_ANE && (has_weight(g, &g->node[v]) || p->fixed[v] == DEV_ANE))
+        if (at[v] == DEV_ANE && (is_worth_a_dispatch(g, &g->node[v]) || p->fixed[v] == DEV_ANE))
             worth[root(parent, v)] = true;
     for (ValueId v = 1; v < g->count; v++)
         if (at[v] == DEV_ANE && !worth[root(parent, v)])

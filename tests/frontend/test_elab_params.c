@@ -226,7 +226,7 @@ Test(elab_params, train_sections_become_settings)
     elab_bad(TRAIN("loss", "optimizer = adamw(rl: 0.1);"), "E0602", "did you mean 'lr'?");
     elab_bad(TRAIN("loss", "optimizer = adam(lr: 1e-3, lr: 1e-3);"), "E0602", "given twice");
     elab_bad(TRAIN("loss", "optimizer = 3;"), "E0602", "one of sgd, adam");
-    elab_bad(TRAIN("loss", "schedule = step(factor: 0.5);"), "E0602", "lacks its field 'every'");
+    elab_bad(TRAIN("loss", "loss_scale = fixed();"), "E0602", "lacks its field 'value'");
     elab_bad(TRAIN("loss", "data = bytes(3);"), "E0602", "field 'path' is a str");
     elab_bad(TRAIN("loss", "loss_scale = fixed(1.0, 2.0);"), "E0602", "too many fields");
 }

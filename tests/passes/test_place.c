@@ -100,6 +100,22 @@ Test(place, short_rows_stay_on_the_cpu)
     rig_free(&r);
 }
 
+Test(place, a_small_softmax_is_not_worth_a_dispatch)
+{
+    for (int32_t rows = 12; rows <= 12 * 512; rows *= 512) {
+        Rig    r = rig_new();
+        Graph *g = new_graph(&r, "main");
+        graph_add_out(r.m, g, g_softmax(r.m, g, NULL, input(&r, g, "x", REAL(rows, 256)), 1), 0);
+        GROW(r.m->arena, r.m->entry, r.m->entries, r.m->entries_cap);
+        r.m->entry[r.m->entries++] = (Entry){str(&r, "main"), g->id, {0}};
+        PassOptions opt = {.diags = r.ds};
+        cr_assert(passes_run(r.m, &opt));
+        g = r.m->graph[r.m->entry[0].graph];
+        cr_expect(g->node[g->out[0]].device == (rows == 12 ? DEV_CPU : DEV_ANE));
+        rig_free(&r);
+    }
+}
+
 /* y = tanh(W x) on [64, 32], with `hint` on both, as a graph without training. */
 static const Graph *two_nodes(Rig *r, Hint h, Type x_type, bool with_product)
 {
@@ -139,6 +155,7 @@ Test(place, pins_and_limits)
         {{.place = PLACE_FREE}, {DT_REAL, {2, {64, 8}}}, true, DEV_CPU},
         {{.place = PLACE_FREE}, {DT_REAL, {2, {64, 16385}}}, true, DEV_CPU},
         {{.place = PLACE_ANE}, {DT_REAL, {4, {1, 2, 3, 32}}}, false, DEV_ANE},
+        {{.place = PLACE_ANE}, {DT_REAL, {4, {2, 2, 3, 32}}}, false, DEV_ANE},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         Rig   r = rig_new();
@@ -155,7 +172,9 @@ Test(place, impossible_pins_say_why)
         const char *text;
     } cases[] = {
         {{DT_REAL, {1, {64}}}, "'tanh' cannot run on the ANE (fewer than two axes, or a single element)"},
-        {{DT_REAL, {5, {2, 2, 3, 2, 32}}}, "'tanh' cannot run on the ANE (more than four axes)"},
+        {{DT_REAL, {5, {2, 2, 2, 3, 32}}}, "'tanh' cannot run on the ANE (more than four axes)"},
+        {{DT_REAL, {4, {200, 200, 3, 32}}},
+         "'tanh' cannot run on the ANE (two leading axes are longer than 16384 together)"},
         {{DT_REAL, {2, {20000, 32}}}, "'tanh' cannot run on the ANE (an axis is longer than 16384)"},
         {{DT_F32, {2, {64, 32}}}, "'tanh' cannot run on the ANE (no 32-bit arithmetic)"},
     };

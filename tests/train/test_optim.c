@@ -162,6 +162,7 @@ Test(scaler, none_and_fixed_never_move_but_skip_too)
     Settings s;
     Scaler   c;
     settings_default(&s);
+    s.loss_scale = SCALE_NONE;
     scaler_init(&c, &s);
     cr_assert(c.scale == 1 && !scaler_step(&c, true) && c.scale == 1 && scaler_step(&c, false));
     s.loss_scale = SCALE_FIXED;

@@ -95,8 +95,7 @@ Test(settings, a_choice_gets_what_it_needs_and_nothing_of_others)
     Arena   *a = arena_new();
     Buf      err = {0};
     settings_default(&s);
-    s.data_path = "x";
-    cr_assert(settings_set(&s, a, "loss_scale", "fixed", &err));
+    cr_assert(settings_set(&s, a, "data.path", "x", &err) && settings_set(&s, a, "loss_scale", "fixed", &err));
     cr_assert(!settings_check(&s, &err));
     cr_assert_str_eq(err.data, "loss_scale=fixed needs a value: --set loss_scale.value=...");
     buf_clear(&err);
