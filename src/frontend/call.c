@@ -158,7 +158,7 @@ static bool bind_args(Elab *e, ArgValue *arg)
         return false;
     k = 0;
     for (const FnParam *p = f->params; p && ok; p = p->next, k++)
-        if (is_tensor(arg[k].v) && !check_dims(e, p, p->type, tensor_type(e, arg[k].v), arg[k].at, arg[k].x))
+        if (is_tensor(arg[k].v) && !check_dims(e, p, p->type, tensor_type(e, arg[k].v), arg[k].at))
             ok = false;
     for (const Generic *g = f->generics; g && ok; g = g->next)
         if (!find_var(e, g->name)) {

@@ -209,7 +209,6 @@ typedef struct {
     const File *file;
     const char *real;
     bool library, open;
-    Item **used;
 } Loaded;
 
 struct Elab {
@@ -325,7 +324,7 @@ bool dtype_by_name(const char *name, DType *out, bool *token);
  * which begins with `what` ("the result of 'f'"). */
 Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what);
 bool bind_generics(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at, const Expr *arg);
-bool check_dims(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at, const Expr *arg);
+bool check_dims(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at);
 bool list_shape(Elab *e, const Expr *x, Shape *s);
 
 /* ---- tensor.c ---- */
@@ -360,7 +359,6 @@ Value eval_builtin(Elab *e, const Expr *x);
 /* ---- expr.c, stmt.c ---- */
 Value eval(Elab *e, const Expr *x);
 void run_body(Elab *e, const Stmt *s);
-Hint hint_of(Elab *e, const Attribute *attrs, bool *share, uint32_t *old_hint);
 void bad_attribute(Elab *e, const Attribute *at, const char *const *allowed, const char *where);
 bool is_attr(const Elab *e, const Attribute *at, const char *name);
 

@@ -69,6 +69,8 @@ static void build_entry(Elab *e, const Item *item, StrId name, StrId bucket, int
         if (!is_poison(v)) {
             add_results(e, &f, v);
             seal(e, e->b, NULL, 0);
+        } else if (e->ds->errors == 0) {
+            bug("entry '%s' failed without a message", str(e, name));
         }
     }
     Module *m = e->m;

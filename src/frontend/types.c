@@ -277,10 +277,9 @@ bool bind_generics(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Sp
     return true;
 }
 
-bool check_dims(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at, const Expr *arg)
+bool check_dims(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at)
 {
     uint32_t first, count, k = 0;
-    (void)arg;
     layout(t, actual.shape.rank, &first, &count);
     for (const Dim *d = t->dims; d; d = d->next) {
         if (!d->extent) {
