@@ -8,6 +8,7 @@
 #include "runtime/train/generate.h"
 #include "runtime/train/options.h"
 #include "runtime/train/train.h"
+#include "runtime/train/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,7 +110,7 @@ static bool prepare_run(Job *j, TrainOptions *t)
 
 static bool train(Job *j)
 {
-    TrainOptions t = {.stop_at = j->o.stop_at, .log = j->o.log, .out = j->o.quiet ? NULL : stdout};
+    TrainOptions t = {.weights = j->o.weights, .stop_at = j->o.stop_at, .log = j->o.log, .out = j->o.quiet ? NULL : stdout};
     if (!prepare_run(j, &t) || !apply_overrides(j))
         return false;
     if (j->o.eval && !settings_set(&j->session.settings, j->arena, "eval", j->o.eval, &j->err))
@@ -131,6 +132,8 @@ static bool load_weights(Job *j)
         exec_init_params(j->exec, j->session.settings.seed);
         return true;
     }
+    if (j->o.weights)
+        return weights_load(&j->session, j->o.weights, &j->err);
     dir = checkpoint_find(j->arena, from ? from : default_run(j->arena, j->o.plan), &j->err);
     ok = dir && checkpoint_load(dir, &j->session.layout, NULL, &note, &j->err);
     if (!dir && !from)

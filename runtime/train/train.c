@@ -8,6 +8,7 @@
 #include "runtime/train/optim.h"
 #include "runtime/train/scaler.h"
 #include "runtime/train/schedule.h"
+#include "runtime/train/weights.h"
 
 #include <math.h>
 #include <signal.h>
@@ -254,6 +255,8 @@ static bool start(Run *t, Buf *err)
     scaler_init(&t->scaler, &t->s->settings);
     if (!t->o->resume) {
         exec_init_params(t->s->exec, t->s->settings.seed);
+        if (t->o->weights && !weights_load(t->s, t->o->weights, err))
+            return false;
     } else {
         if (!checkpoint_load(t->o->resume, &t->s->layout, &t->r, &note, err))
             return false;
@@ -287,6 +290,8 @@ static void announce(Run *t)
         report_note(&t->report, "data: '%s', %llu tokens", set->data_path, (unsigned long long)data_size(t->data));
     if (t->o->resume)
         report_note(&t->report, "resumed from '%s' at step %llu", t->o->resume, (unsigned long long)t->r.step);
+    if (t->o->weights && !t->o->resume)
+        report_note(&t->report, "initial weights from '%s'", t->o->weights);
     report_log_start(&t->report, s->plan->model, t->r.step, t->end, s->parameters, set->seed);
 }
 

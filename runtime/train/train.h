@@ -8,6 +8,7 @@
 typedef struct {
     const char *run;     /* directory for checkpoints; NULL: save nothing */
     const char *resume;  /* checkpoint directory to continue from; NULL: initial values */
+    const char *weights; /* file of initial weights (weights.h); NULL: the model's own initial values */
     uint64_t    stop_at; /* end after this step although the settings say more; 0: no */
     const char *log;     /* file; NULL: none */
     FILE       *out;     /* progress; NULL: silent */
