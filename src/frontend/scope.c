@@ -23,7 +23,7 @@ bool declare(Elab *e, SymKind kind, Name name, const Item *item, const Item *mod
     const Symbol *old = find_symbol(e, name.id);
     if (old) {
         Diag *d = elab_error(e, "E0203", name.at, "'%s' is declared twice", str(e, name.id));
-        diag_note(d, old->at, "the %s '%s' stands", sym_kind[old->kind], str(e, name.id));
+        diag_note(d, old->at, "the %s '%s' is declared", sym_kind[old->kind], str(e, name.id));
         return false;
     }
     if (name.id >= e->sym_of_cap) {
@@ -112,7 +112,7 @@ Value symbol_value(Elab *e, Symbol *s)
         if (!eval_type(e, decl->type, &want))
             v = v_poison;
         else if (v.kind != V_TABLE || want.kind != V_TENSOR)
-            v = convert(e, v, want, decl->init->at, arena_printf(e->a, "const '%s'", str(e, s->name)));
+            v = convert_value(e, v, want, decl->init->at, arena_printf(e->a, "const '%s'", str(e, s->name)));
         else if (!shape_equal(want.type.shape, v.table->shape)) {
             elab_error(e, "E0411", decl->init->at, "const '%s' is declared %s, but the table is %s", str(e, s->name),
                        type_text(e->a, want.type), kind_text(e, v));
@@ -240,7 +240,7 @@ static Value config_value(Elab *e, Symbol *s, const Override *o)
     if (decl->type) {
         if (!eval_type(e, decl->type, &want))
             return v_poison;
-        v = convert(e, v, want, decl->init->at, what);
+        v = convert_value(e, v, want, decl->init->at, what);
     }
     if (!o || is_poison(v))
         return v;
@@ -259,7 +259,7 @@ static Value config_value(Elab *e, Symbol *s, const Override *o)
             diag_help(d, "write a string in quotes: -D '%s=\"...\"'", o->name);
         return v_poison;
     }
-    return convert(e, over, want, x->at, what);
+    return convert_value(e, over, want, x->at, what);
 }
 
 bool bind_configs(Elab *e)

@@ -268,7 +268,7 @@ ValueId graph_add_input(Module *m, Graph *g, StrId name, Type type, bool is_toke
 void    graph_add_out(Module *m, Graph *g, ValueId v, StrId name);
 static inline const ValueId *node_in(const Graph *g, const Node *n)
 {
-    return g->operand + n->in_first;
+    return g->operand ? g->operand + n->in_first : NULL; /* NULL + 0 is undefined */
 }
 static inline ValueId node_arg(const Graph *g, ValueId v, uint32_t k)
 {

@@ -33,7 +33,7 @@ Node adjoint_like(Adjoint *ad, const Node *n);
 /* Fill needs[] for `g`: a value needs a gradient if a trained parameter, or an input with input_needs[], reaches it by
  * differentiable operations. */
 bool *needs_of(Module *m, Arena *scratch, const Graph *g, const bool *input_needs);
-/* The same for the carried values of a repeat, which is a fixed point: input_needs[] of its region, from the operands. */
+/* The same for the carried values of a repeat, a fixed point: input_needs[] of its region, from the operands. */
 bool *needs_of_region(Module *m, Arena *scratch, const Graph *g, const Node *repeat, const bool *needs);
 /* Mark values from which a cotangent arrives at a marked value's operands; `from` is marked by the caller. */
 void adjoint_reach(const Module *m, const Graph *g, const bool *needs, bool *from);

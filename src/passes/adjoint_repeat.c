@@ -5,9 +5,9 @@
  *     xs          the cotangents of R's stacked results, then the stacks of what B reads of R
  *     invariants  those of R that B reads
  *     results     the carries, then the cotangents of R's stacked operands
- * What B reads of R: constants and parameters are made again, invariants and stacked operands are passed again, and every
- * other value becomes one more stacked result of R. (Which of those are really worth their memory is decided later, by
- * the taps pass.) A cotangent is carried only where one can arrive; the set is a fixed point over iterations. */
+ * What B reads of R: constants and parameters are made again, invariants and stacked operands are passed again, and
+ * every other value becomes one more stacked result of R. (Which of those are really worth their memory is decided
+ * later, by the taps pass.) A cotangent is carried only where one can arrive; that set is a fixed point. */
 #include "passes/adjoint.h"
 #include "passes/loop.h"
 
@@ -114,7 +114,8 @@ void vjp_of_repeat(Adjoint *outer, ValueId v, const ValueId *cot)
         Type t = r->node[r->out[i]].type;
         bool stacked = i >= carries;
         if (stacked ? cot[i] != 0 : arrives[i])
-            seed[i] = new_input(&l, stacked ? LOOP_XS : LOOP_CARRY, r->out_name[i], t, cot[i] ? cot[i] : zero(m, outer->dst, t));
+            seed[i] = new_input(&l, stacked ? LOOP_XS : LOOP_CARRY, r->out_name[i], t,
+                                cot[i] ? cot[i] : zero(m, outer->dst, t));
     }
     for (uint32_t i = carries + xs; i < r->inputs; i++)
         if (arrives[i]) {

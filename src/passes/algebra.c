@@ -7,7 +7,7 @@
  *   R5   x*1, x+0, x-0, x/1 -> x; x*0 -> 0; x*-1 -> -x      R12  slice of slice, broadcast of broadcast -> one
  *   R6   -(-x) -> x; x-(-y) -> x+y; x+(-y) -> x-y;          R13  select with a constant or with equal choices
  *        (-x)*(-y) -> x*y; (-x)*a -> x*(-a)                 R14  stop_grad x -> x, after differentiation
- *   R7   x/2^k -> x*2^-k; x/a*b -> x*(b/a);                 R15  cast to the same type -> none; cast of cast that widened
+ *   R7   x/2^k -> x*2^-k; x/a*b -> x*(b/a);                 R15  cast to the same type, cast back -> none
  *        -(x*a) -> x*(-a)                                   R16  x+x -> x*2; (a+b)+b -> a+b*2
  *                                                           R17  concat of one part, of neighbouring slices
  *
@@ -319,7 +319,8 @@ static ValueId rule_cast(Simp *s, const Node *n, ValueId x)
     if (type_equal(n->type, node_of(s, x)->type))
         return x;
     /* real and f16 values fit f32: going there and back changes nothing. */
-    if (plain(s, x, OP_cast) && node_of(s, x)->type.dtype == DT_F32 && type_equal(node_of(s, arg(s, x, 0))->type, n->type))
+    if (plain(s, x, OP_cast) && node_of(s, x)->type.dtype == DT_F32 &&
+        type_equal(node_of(s, arg(s, x, 0))->type, n->type))
         return arg(s, x, 0);
     return 0;
 }

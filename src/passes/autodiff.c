@@ -1,9 +1,9 @@
 /* autodiff.c: reverse-mode differentiation, graph to graph.
  *
  * The new graph starts with a copy of the old one. Then the old nodes are visited from last to first; each hands the
- * cotangent of its result on to its operands by its rule (vjp.c; repeat has a file of its own), and cotangents that meet
- * are added two at a time. Arriving at a parameter, the cotangent ends in a `grad` sink. Values through which no gradient
- * flows get no cotangent, and a cotangent that is zero everywhere is never built.
+ * cotangent of its result on to its operands by its rule (vjp.c; repeat has a file of its own), and cotangents that
+ * meet are added two at a time. Arriving at a parameter, the cotangent ends in a `grad` sink. Values through which no
+ * gradient flows get no cotangent, and a cotangent that is zero everywhere is never built.
  *
  * Interface: autodiff() for a loss, adjoint_graph() for any graph with one result (passes.h); pass_autodiff(). */
 #include "passes/adjoint.h"
@@ -106,7 +106,8 @@ Node adjoint_like(Adjoint *ad, const Node *n)
     Hint h = ad->m->hint[n->hint];
     Node like = {.role = ROLE_BWD, .name = n->name, .scope = n->scope, .tag = n->tag, .at = n->at};
     if (n->hint && (h.f32 || h.place == PLACE_CPU))
-        like.hint = module_add_hint(ad->m, (Hint){.f32 = h.f32, .place = h.place == PLACE_CPU ? h.place : PLACE_FREE, .at = h.at});
+        like.hint = module_add_hint(
+            ad->m, (Hint){.f32 = h.f32, .place = h.place == PLACE_CPU ? h.place : PLACE_FREE, .at = h.at});
     return like;
 }
 
@@ -238,10 +239,16 @@ static bool differentiable(Module *m, Arena *scratch, const Graph *g, const char
         const Node *n = &g->node[v];
         if (!on[v] || n->op == OP_stop_grad)
             continue;
-        if (n->op == OP_state) {
-            diag_error(ds, "E0604", n->at, "'%s' depends on state '%s', which has no gradient", entry, state_name(m, n));
+        const Node *source = n; /* an updated state is the state */
+        while (source->op == OP_splice)
+            source = &g->node[node_in(g, source)[0]];
+        if (source->op == OP_state) {
+            Diag *d = diag_error(ds, "E0604", n->at, "'%s' depends on state '%s', which has no gradient", entry,
+                                 state_name(m, source));
+            diag_help(d, "an entry that is trained must not read states: take the branch without them");
             ok = false;
-        } else if (dtype_is_real(n->type.dtype) && (n->op == OP_splice || n->op == OP_scatter_add || n->op == OP_xent_grad)) {
+        } else if (dtype_is_real(n->type.dtype) &&
+                   (n->op == OP_splice || n->op == OP_scatter_add || n->op == OP_xent_grad)) {
             diag_error(ds, "E0604", n->at, "'%s' depends on a '%s', which has no gradient", entry, op_info[n->op].name);
             ok = false;
         } else if (node_region(n)) {

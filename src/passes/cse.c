@@ -1,7 +1,7 @@
 /* cse.c: value numbering: nodes with equal keys and equal operands are one value.
  *
- * The table is open addressing over hashes of (key, operands). Forward nodes come first in a graph, so what merges keeps
- * the forward node; a forward node is never replaced by a backward one. */
+ * The table is open addressing over hashes of (key, operands). Forward nodes come first in a graph, so what merges
+ * keeps the forward node; a forward node is never replaced by a backward one. */
 #include "passes/simplify.h"
 
 #include "base/hash.h"

@@ -4,13 +4,13 @@
  *           T[k][0] = (f(x + h_k) - f(x - h_k)) / 2h_k,  h_k = h / 2^k
  *           T[k][j] = (4^j T[k][j-1] - T[k-1][j-1]) / (4^j - 1)
  *       is filled until neighbouring entries agree; its best entry is the estimate
- *   (b) the dot-product test: for a random direction v in one parameter, the tangent of the loss J v, computed forward by
- *       the evaluator, must equal <gradient, v>
+ *   (b) the dot-product test: for a random direction v in one parameter, the tangent of the loss J v, computed
+ *       forward by the evaluator, must equal <gradient, v>
  *
- * An error is relative to the larger of the two numbers, but at least to a thousandth of the tensor's largest gradient and
- * to 1e-4 of the model's: below that the oracles themselves are rounding noise (the gradient of a key bias is zero, say),
- * while a wrong rule is still wrong by far more than any tolerance in use. In (b) the sum of |gradient_i v_i| takes the
- * place of the tensor's largest gradient.
+ * An error is relative to the larger of the two numbers, but at least to a thousandth of the tensor's largest gradient
+ * and to 1e-4 of the model's: below that the oracles themselves are rounding noise (the gradient of a key bias is zero,
+ * say), while a wrong rule is still wrong by far more than any tolerance in use. In (b) the sum of |gradient_i v_i|
+ * takes the place of the tensor's largest gradient.
  *
  * Parameters start from their initialisers, spread out so that no gradient is small for want of scale. */
 #include "ir/eval.h"
@@ -75,7 +75,8 @@ static Tensor *draw_inputs(Arena *a, const Module *m, const Graph *g, uint64_t s
         double   top = t.dtype == DT_BOOL || isinf(limit[i]) ? 2 : limit[i];
         in[i] = (Tensor){t, NEW_N(a, double, (size_t)n), NULL};
         for (int64_t k = 0; k < n; k++)
-            in[i].v[k] = dtype_is_real(t.dtype) ? rng_normal(key, (uint64_t)k) : floor(top * rng_uniform(key, (uint64_t)k));
+            in[i].v[k] =
+                dtype_is_real(t.dtype) ? rng_normal(key, (uint64_t)k) : floor(top * rng_uniform(key, (uint64_t)k));
     }
     return in;
 }
@@ -187,7 +188,8 @@ static bool check_differences(Check *c, uint32_t p, const double *grad, double f
     return true;
 }
 
-static bool check_direction(Check *c, uint32_t p, const double *grad, double model_floor, uint64_t seed, GradcheckRow *row)
+static bool check_direction(Check *c, uint32_t p, const double *grad, double model_floor, uint64_t seed,
+                            GradcheckRow *row)
 {
     int64_t n = shape_numel(c->m->param[p].type.shape);
     arena_reset(c->run);
@@ -199,7 +201,8 @@ static bool check_direction(Check *c, uint32_t p, const double *grad, double mod
         size += fabs(grad[i] * v[i]);
     }
     dparam[p] = v;
-    EvalEnv env = {.m = c->m, .arena = c->run, .param = c->param, .state = c->state, .dparam = dparam, .tangents = true};
+    EvalEnv env = {
+        .m = c->m, .arena = c->run, .param = c->param, .state = c->state, .dparam = dparam, .tangents = true};
     Tensor  out;
     if (!graph_eval(&env, c->loss, c->in, &out, c->err))
         return false;

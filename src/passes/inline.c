@@ -40,7 +40,8 @@ static void expand(Inline *x, Graph *to, const Graph *g, ValueId *map, const Val
             map[v] = result[node_arg(g, v, 0)][n->a.proj.index];
         } else if (wanted(x, n)) {
             const Graph *body = x->m->graph[n->a.call.graph];
-            ValueId     *in = NEW_N(x->scratch, ValueId, n->in_count + 1u), *inner = NEW_N(x->scratch, ValueId, body->count);
+            ValueId *in = NEW_N(x->scratch, ValueId, n->in_count + 1u),
+                    *inner = NEW_N(x->scratch, ValueId, body->count);
             for (uint32_t i = 0; i < n->in_count; i++)
                 in[i] = map[node_arg(g, v, i)];
             Node as = *n;

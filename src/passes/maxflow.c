@@ -1,5 +1,5 @@
-/* maxflow.c: Dinic's algorithm: breadth-first levels, then blocking flows along them. Edges are stored in pairs, edge e's
- * reverse is e ^ 1. Graphs have some hundred nodes, and the order of edges fixes the result. See maxflow.h. */
+/* maxflow.c: Dinic's algorithm: breadth-first levels, then blocking flows along them. Edges are stored in pairs, edge
+ * e's reverse is e ^ 1. Graphs have some hundred nodes, and the order of edges fixes the result. See maxflow.h. */
 #include "passes/maxflow.h"
 
 typedef struct {

@@ -1,7 +1,7 @@
 /* pass.h: what passes share: their signature and the helpers for building a graph from an old one.
  *
  * A pass reads a graph and builds its successor through a table from old ids to new ones, then graph_replace() puts the
- * successor in the old one's place in the module. Graphs that nothing refers to any more are dropped by the pipeline. */
+ * successor in the old one's place in the module. Graphs that nothing refers to any more are dropped. */
 #ifndef ANEL_PASSES_PASS_H
 #define ANEL_PASSES_PASS_H
 

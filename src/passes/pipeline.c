@@ -1,7 +1,7 @@
 /* pipeline.c: run the passes of passes.def, top to bottom.
  *
- * After every pass the module is verified, so a pass that breaks the graph is named on the spot, and printed if asked for.
- * What a pass needs and leaves is data in the table and checked here. */
+ * After every pass the module is verified, so a pass that breaks the graph is named on the spot, and printed if asked
+ * for. What a pass needs and leaves is data in the table and checked here. */
 #include "ir/text.h"
 #include "passes/pass.h"
 

@@ -1,6 +1,6 @@
-/* simplify.h: what the clean-up's files share. A graph is rebuilt node by node through emit(), which first asks the rules
- * (algebra.c, fold.c), then looks for an equal value (cse.c), and only then appends a node. Rules build their results
- * through emit() too, so chains collapse in one go. */
+/* simplify.h: what the clean-up's files share. A graph is rebuilt node by node through emit(), which first asks the
+ * rules (algebra.c, fold.c), then looks for an equal value (cse.c), and only then appends a node. Rules build their
+ * results through emit() too, so chains collapse in one go. */
 #ifndef ANEL_PASSES_SIMPLIFY_H
 #define ANEL_PASSES_SIMPLIFY_H
 

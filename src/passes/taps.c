@@ -1,16 +1,16 @@
 /* taps.c: save or recompute, by a minimum cut.
  *
  * Each forward value v has two binary variables: a_v (the backward direction has it) and c_v (because it computed it
- * again). The cost is  save_v [a_v and not c_v] + recompute_v c_v,  with c_v -> a_v, c_v -> a_u for every operand u of v,
- * and a_v = 1 where v is read. Every term is submodular, so one minimum cut is exact:
+ * again). The cost is  save_v [a_v and not c_v] + recompute_v c_v,  with c_v -> a_v, c_v -> a_u for every operand u of
+ * v, and a_v = 1 where v is read. Every term is submodular, so one minimum cut is exact:
  *
  *     S -> a_v  infinite      v is read           a_v -> c_v  save_v
  *     c_v -> a_u  infinite    u operand of v      c_v -> T    recompute_v
  *
  * Saved: a_v on the source's side, c_v not. Of equally cheap choices the one that recomputes least is taken.
  *
- * Costs stand for time on an engine with 8 Tflop/s and 60 GB/s: a value costs its fp16 bytes twice to save (written by the
- * forward direction, read by the backward one), or only once where the CPU needs it for a weight gradient anyway. */
+ * Costs stand for time on an engine with 8 Tflop/s and 60 GB/s: a value costs its fp16 bytes twice to save (written by
+ * the forward direction, read by the backward one), or once where the CPU needs it for a weight gradient anyway. */
 #include "passes/taps.h"
 #include "passes/maxflow.h"
 

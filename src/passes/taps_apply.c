@@ -1,12 +1,12 @@
 /* taps_apply.c: the taps pass: find what the backward direction reads of the forward one, decide (taps.c), rewrite.
  *
- * There are two borders. Between the region F of a forward repeat and the region B of its backward one, saved values are
- * stacked results of F and stacked operands of B. Within a graph, backward nodes simply read forward nodes. What is to be
- * recomputed is cloned with ROLE_BWD: in B, or behind the forward nodes of the graph.
+ * There are two borders. Between the region F of a forward repeat and the region B of its backward one, saved values
+ * are stacked results of F and stacked operands of B. Within a graph, backward nodes simply read forward nodes. What is
+ * to be recomputed is cloned with ROLE_BWD: in B, or behind the forward nodes of the graph.
  *
- * At the first border, B often computes values that F has computed too: a hand-written adjoint starts from the function's
- * operands. Every node of B gets a twin in F where there is one: the same operation on twins. Nodes with a twin are dropped
- * from B; whether B then reads the value or computes it (again) is for the cut to say. */
+ * At the first border, B often computes values that F has computed too: a hand-written adjoint starts from the
+ * function's operands. Every node of B gets a twin in F where there is one: the same operation on twins. Nodes with a
+ * twin are dropped from B; whether B then reads the value or computes it (again) is for the cut to say. */
 #include "passes/loop.h"
 #include "passes/simplify.h"
 #include "passes/taps.h"

@@ -1,8 +1,8 @@
 /* vjp.c: the adjoint of every operation: the vjp column of ops.def.
  *
  * A rule is asked with the cotangent `g` of the result y and gives a cotangent to each operand. Rules are written with
- * graph nodes, so they are shape-checked and simplified like everything else; they create no transposes, and the sum that
- * undoes a broadcast stands in the rule of `broadcast` and nowhere else. */
+ * graph nodes, so they are shape-checked and simplified like everything else; they create no transposes, and the sum
+ * that undoes a broadcast stands in the rule of `broadcast` and nowhere else. */
 #include "passes/adjoint.h"
 
 /* Operand k, and the result, as values of the backward graph. */
@@ -218,11 +218,13 @@ static void vjp_matmul(Vjp *r)
     ValueId g = r->dy;
     if (wants(r, 0)) {
         ValueId b = arg(r, 1);
-        give(r, 0, ta ? g_matmul(r->m, r->g, &r->like, b, g, tb, true) : g_matmul(r->m, r->g, &r->like, g, b, false, !tb));
+        give(r, 0,
+             ta ? g_matmul(r->m, r->g, &r->like, b, g, tb, true) : g_matmul(r->m, r->g, &r->like, g, b, false, !tb));
     }
     if (wants(r, 1)) {
         ValueId a = arg(r, 0);
-        give(r, 1, tb ? g_matmul(r->m, r->g, &r->like, g, a, true, ta) : g_matmul(r->m, r->g, &r->like, a, g, !ta, false));
+        give(r, 1,
+             tb ? g_matmul(r->m, r->g, &r->like, g, a, true, ta) : g_matmul(r->m, r->g, &r->like, a, g, !ta, false));
     }
 }
 

@@ -1,8 +1,9 @@
 /* vjp_check.c: hand-written adjoints are believed only after they agree with the generated ones.
  *
- * For every entry of Module.vjp_check both adjoints of the function, the one from autodiff and the one the user wrote, run
- * in fp64 on the same normally distributed inputs, three times. They must agree in every element to 1e-9, relative to the
- * largest element of that result. Elements that are not finite in both (a logarithm of a negative draw) say nothing. */
+ * For every entry of Module.vjp_check both adjoints of the function, the one from autodiff and the one the user wrote,
+ * run in fp64 on the same normally distributed inputs, three times. They must agree in every element to 1e-9, relative
+ * to the largest element of that result. Elements that are not finite in both (a logarithm of a negative draw) say
+ * nothing. */
 #include "ir/eval.h"
 #include "passes/pass.h"
 
@@ -31,8 +32,8 @@ static bool signature_ok(PassCtx *cx, const VjpCheck *c, const Graph *f, const G
 {
     if (by_hand->inputs != g->inputs || by_hand->outs != g->outs) {
         diag_error(cx->diags, "E0602", c->at,
-                   "'%s' is no adjoint of '%s': it takes %u and returns %u values; %u and %u are needed", text(cx, c->vjp_fn),
-                   text(cx, c->fn), by_hand->inputs, by_hand->outs, g->inputs, g->outs);
+                   "'%s' is no adjoint of '%s': it takes %u and returns %u values; %u and %u are needed",
+                   text(cx, c->vjp_fn), text(cx, c->fn), by_hand->inputs, by_hand->outs, g->inputs, g->outs);
         return false;
     }
     for (uint32_t i = 0; i < g->inputs; i++)
@@ -80,8 +81,9 @@ static bool agrees(PassCtx *cx, const VjpCheck *c, const Graph *f, uint32_t k, c
         double w = want->v[i], h = got->v[i];
         if ((!isfinite(w) && !isfinite(h)) || fabs(w - h) <= TOLERANCE * scale)
             continue;
-        Diag *d = diag_error(cx->diags, "E0602", c->at, "'%s' is not the adjoint of '%s': the cotangent of '%s' is wrong",
-                             text(cx, c->vjp_fn), text(cx, c->fn), text(cx, real_input(f, k)->name));
+        Diag *d =
+            diag_error(cx->diags, "E0602", c->at, "'%s' is not the adjoint of '%s': the cotangent of '%s' is wrong",
+                       text(cx, c->vjp_fn), text(cx, c->fn), text(cx, real_input(f, k)->name));
         diag_note(d, (Span){0}, "element %lld of %s on random inputs: expected %.12g, got %.12g", (long long)i,
                   type_text(cx->m->arena, want->type), w, h);
         return false;

@@ -1,10 +1,10 @@
-/* weights.c: the last steps of parameters' gradients: what the CPU computes between the engine's cotangents and the `grad`
- * sinks.
+/* weights.c: the last steps of parameters' gradients: what the CPU computes between the engine's cotangents and the
+ * `grad` sinks.
  *
- * "Everything that leads to sinks only" would be too much: in a graph without repeats that is the whole backward direction.
- * So the walk from a sink back takes what has the parameter's shape (sums of contributions, views, factors) up to and
- * including one contraction over positions: a product of two activations, g x^T (but not W^T g, which has a parameter as
- * operand and is the cotangent of an activation), or a sum with the product g * x under it. */
+ * "Everything that leads to sinks only" would be too much: in a graph without repeats that is the whole backward
+ * direction. So the walk from a sink back takes what has the parameter's shape (sums of contributions, views, factors)
+ * up to and including one contraction over positions: a product of two activations, g x^T (but not W^T g, which has a
+ * parameter as operand and is the cotangent of an activation), or a sum with the product g * x under it. */
 #include "passes/taps.h"
 
 typedef enum { UNREAD, STEP, SUMMED, OTHER } Stage; /* the largest of what the readers say */

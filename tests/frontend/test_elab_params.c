@@ -64,7 +64,7 @@ Test(elab_params, entries_agree_on_a_path)
     cr_assert_eq(t.m->params, 1);
     elab_free(&t);
     elab_bad(STD "model M {\n  entry e(x: real[4, 2]) -> real[4, 2] = linear(x, 4) as a;\n"
-                 "  entry f(x: real[5, 9]) -> real[4, 9] = linear(x, 4) as a;\n}\n", "E0503", "real[4, 5], and elsewhere real[4, 4]");
+                 "  entry f(x: real[5, 9]) -> real[4, 9] = linear(x, 4) as a;\n}\n", "E0503", "is real[4, 5] here and real[4, 4] elsewhere");
 }
 
 Test(elab_params, a_param_of_the_model_is_one_value)

@@ -270,7 +270,8 @@ static Tensor *draw(Rig *r, const Graph *g, uint64_t seed, int32_t vocab)
         uint64_t key = rng_key(seed, interned(r->m->strings, g->input[i].name));
         in[i] = (Tensor){t, NEW_N(r->a, double, (size_t)n), NULL};
         for (int64_t k = 0; k < n; k++)
-            in[i].v[k] = dtype_is_real(t.dtype) ? rng_normal(key, (uint64_t)k) : floor(vocab * rng_uniform(key, (uint64_t)k));
+            in[i].v[k] =
+                dtype_is_real(t.dtype) ? rng_normal(key, (uint64_t)k) : floor(vocab * rng_uniform(key, (uint64_t)k));
     }
     return in;
 }

@@ -1,4 +1,5 @@
-/* rig.h: what the tests of the passes share: a module to build in, small models, evaluation of a graph with random data. */
+/* rig.h: what the tests of the passes share: a module to build in, small models, evaluation of a graph with random
+ * data. */
 #ifndef ANEL_TESTS_PASSES_RIG_H
 #define ANEL_TESTS_PASSES_RIG_H
 
@@ -44,8 +45,8 @@ Graph *llama(Rig *r, LlamaShape s);
 /* One layer without a repeat on real inputs, mean of squares as the loss. */
 Graph *llama_layer(Rig *r, LlamaShape s);
 
-/* Loss and gradients of a differentiated graph (its last input is loss_scale) on data drawn from `seed`. Token inputs stay
- * below `vocab`. Result: loss, then every parameter's gradient in a row; *n elements. */
+/* Loss and gradients of a differentiated graph (its last input is loss_scale) on data drawn from `seed`. Token inputs
+ * stay below `vocab`. Result: loss, then every parameter's gradient in a row; *n elements. */
 double *loss_and_gradients(Rig *r, const Graph *joint, uint64_t seed, int32_t vocab, double loss_scale, size_t *n);
 /* Results of any graph on data drawn from `seed`, in a row. */
 double *results_of(Rig *r, const Graph *g, uint64_t seed, int32_t vocab, size_t *n);

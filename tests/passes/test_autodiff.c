@@ -1,5 +1,5 @@
-/* test_autodiff.c: differentiation of whole graphs: repeats, shared parameters, invariants, calls, what has no gradient;
- * the check of hand-written adjoints; the gradient check itself. */
+/* test_autodiff.c: differentiation of whole graphs: repeats, shared parameters, invariants, calls, what has no
+ * gradient; the check of hand-written adjoints; the gradient check itself. */
 #include "rig.h"
 
 #include <criterion/criterion.h>
@@ -18,8 +18,10 @@ static void passes_gradcheck(Rig *r, uint32_t entries)
     cr_assert(n > 0);
     for (uint32_t i = 0; i < n; i++) {
         cr_expect(row[i].entries > 0);
-        cr_expect(row[i].worst_diff <= 1e-6, "%s: differences %g", interned(r->m->strings, row[i].path), row[i].worst_diff);
-        cr_expect(row[i].worst_dot <= 1e-10, "%s: direction %g", interned(r->m->strings, row[i].path), row[i].worst_dot);
+        cr_expect(row[i].worst_diff <= 1e-6, "%s: differences %g", interned(r->m->strings, row[i].path),
+                  row[i].worst_diff);
+        cr_expect(row[i].worst_dot <= 1e-10, "%s: direction %g", interned(r->m->strings, row[i].path),
+                  row[i].worst_dot);
     }
 }
 
@@ -48,7 +50,14 @@ Test(autodiff, llama_with_repeat_and_tied_head)
 Test(autodiff, calls_and_invariants_with_gradients)
 {
     Rig r = rig_new();
-    llama(&r, (LlamaShape){.dim = 6, .hidden = 8, .heads = 2, .seq = 5, .vocab = 7, .layers = 3, .calls = true, .residual_values = true});
+    llama(&r, (LlamaShape){.dim = 6,
+                           .hidden = 8,
+                           .heads = 2,
+                           .seq = 5,
+                           .vocab = 7,
+                           .layers = 3,
+                           .calls = true,
+                           .residual_values = true});
     passes_gradcheck(&r, 8);
     rig_free(&r);
 }
@@ -281,7 +290,8 @@ Test(vjp_check, names_a_wrong_adjoint)
     PassOptions opt = {.diags = r.ds};
     cr_expect(!passes_run(r.m, &opt));
     cr_expect_str_eq(only_error(&r)->code, "E0602");
-    cr_expect_str_eq(only_error(&r)->text, "'rmsnorm_bwd' is not the adjoint of 'rmsnorm': the cotangent of 'x' is wrong");
+    cr_expect_str_eq(only_error(&r)->text,
+                     "'rmsnorm_bwd' is not the adjoint of 'rmsnorm': the cotangent of 'x' is wrong");
     cr_expect(only_error(&r)->notes == 1);
     rig_free(&r);
 }

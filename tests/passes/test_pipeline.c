@@ -1,5 +1,5 @@
-/* test_pipeline.c: whole models through the pipeline: the graph stays well-formed and computes the same loss and the same
- * gradients after every pass. */
+/* test_pipeline.c: whole models through the pipeline: the graph stays well-formed and computes the same loss and the
+ * same gradients after every pass. */
 #include "rig.h"
 
 #include <criterion/criterion.h>

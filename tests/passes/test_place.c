@@ -173,7 +173,8 @@ Test(place, impossible_pins_say_why)
     } cases[] = {
         {{DT_REAL, {1, {64}}}, "'tanh' cannot run on the ANE (fewer than two axes, or a single element)"},
         {{DT_REAL, {5, {2, 2, 2, 3, 32}}}, "'tanh' cannot run on the ANE (more than four axes)"},
-        {{DT_REAL, {4, {200, 200, 3, 32}}}, "'tanh' cannot run on the ANE (two leading axes are longer than 16384 together)"},
+        {{DT_REAL, {4, {200, 200, 3, 32}}},
+         "'tanh' cannot run on the ANE (two leading axes are longer than 16384 together)"},
         {{DT_REAL, {2, {20000, 32}}}, "'tanh' cannot run on the ANE (an axis is longer than 16384)"},
         {{DT_F32, {2, {64, 32}}}, "'tanh' cannot run on the ANE (no 32-bit arithmetic)"},
     };

@@ -248,12 +248,15 @@ Test(simplify, rules_of_movement)
     leaves(&o, g_slice(o.m, o.g, NULL, o.x, DIMS(0, 0), DIMS(4, 4)), 0, OP_input, "R11");
     leaves(&o, g_pad(o.m, o.g, NULL, o.x, DIMS(0, 0), DIMS(0, 0)), 0, OP_input, "R11");
     leaves(&o, g_sum(o.m, o.g, NULL, o.x, 0), 0, OP_input, "R11");
-    leaves(&o, g_slice(o.m, o.g, NULL, g_slice(o.m, o.g, NULL, o.x, DIMS(1, 0), DIMS(4, 4)), DIMS(1, 2), DIMS(2, 3)), 1, OP_slice, "R12");
+    leaves(&o, g_slice(o.m, o.g, NULL, g_slice(o.m, o.g, NULL, o.x, DIMS(1, 0), DIMS(4, 4)), DIMS(1, 2), DIMS(2, 3)), 1,
+           OP_slice, "R12");
     ValueId c = g_concat(o.m, o.g, NULL, (ValueId[]){o.x, o.y}, 2, 0);
     leaves(&o, g_slice(o.m, o.g, NULL, c, DIMS(4, 0), DIMS(8, 4)), 0, OP_input, "R8");
-    ValueId top = g_slice(o.m, o.g, NULL, o.x, DIMS(0, 0), DIMS(1, 4)), rest = g_slice(o.m, o.g, NULL, o.x, DIMS(1, 0), DIMS(4, 4));
+    ValueId top = g_slice(o.m, o.g, NULL, o.x, DIMS(0, 0), DIMS(1, 4)),
+            rest = g_slice(o.m, o.g, NULL, o.x, DIMS(1, 0), DIMS(4, 4));
     leaves(&o, g_concat(o.m, o.g, NULL, (ValueId[]){top, rest}, 2, 0), 0, OP_input, "R17");
-    leaves(&o, g_select(o.m, o.g, NULL, g_cmp(o.m, o.g, NULL, CMP_LT, num(&o, 1), num(&o, 2)), o.x, o.y), 0, OP_input, "R13");
+    leaves(&o, g_select(o.m, o.g, NULL, g_cmp(o.m, o.g, NULL, CMP_LT, num(&o, 1), num(&o, 2)), o.x, o.y), 0, OP_input,
+           "R13");
     leaves(&o, g_cast(o.m, o.g, NULL, g_cast(o.m, o.g, NULL, o.x, DT_F32), DT_REAL), 0, OP_input, "R15");
     leaves(&o, un(&o, OP_stop_grad, o.x), 0, OP_input, "R14");
     graph_add_out(o.m, o.g, un(&o, OP_stop_grad, o.x), 0);
@@ -291,7 +294,8 @@ Test(simplify, trims_the_interface_of_a_region)
     Type    t = REAL(4);
     Graph  *b = new_graph(&r, "body");
     ValueId h = input(&r, b, "h", t), dead = input(&r, b, "dead", t), same = input(&r, b, "same", t);
-    ValueId xs = input(&r, b, "xs", t), unused = input(&r, b, "unused", t), k = input(&r, b, "k", t), k2 = input(&r, b, "k2", t);
+    ValueId xs = input(&r, b, "xs", t), unused = input(&r, b, "unused", t), k = input(&r, b, "k", t),
+            k2 = input(&r, b, "k2", t);
     (void)unused;
     ValueId y = g_binary(m, b, NULL, OP_add, g_binary(m, b, NULL, OP_mul, h, k), g_binary(m, b, NULL, OP_mul, xs, k2));
     graph_add_out(m, b, g_binary(m, b, NULL, OP_add, y, same), 0);

@@ -110,7 +110,8 @@ Test(taps, saves_what_people_save)
             cr_assert(passes_run(r.m, &opt));
             const Graph *g = r.m->graph[module_entry(r.m, "loss")->graph];
             const Graph *b = r.m->graph[find_repeat(g, ROLE_BWD)->a.repeat.graph];
-            cr_expect(has(&r, b, "q", OP_input, ROLE_BWD) && has(&r, b, "k", OP_input, ROLE_BWD) && has(&r, b, "v", OP_input, ROLE_BWD));
+            cr_expect(has(&r, b, "q", OP_input, ROLE_BWD) && has(&r, b, "k", OP_input, ROLE_BWD) &&
+                      has(&r, b, "v", OP_input, ROLE_BWD));
             cr_expect(has(&r, b, "h1", OP_input, ROLE_BWD) && has(&r, b, "h3", OP_input, ROLE_BWD));
             cr_expect(has(&r, b, "p", OP_softmax, ROLE_BWD) && has(&r, b, "scores", OP_add, ROLE_BWD));
             cr_expect(has(&r, b, "sigmoid", OP_sigmoid, ROLE_BWD));

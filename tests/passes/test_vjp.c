@@ -1,8 +1,8 @@
 /* test_vjp.c: the adjoint rule of every operation against forward tangents and against central differences.
  *
- * A case builds a graph of one operation on real (and integer) inputs. For a random cotangent u of the result and a random
- * direction v in each real input, <u, J v> from forward tangents and from differences must equal <J^T u, v>. A test walks
- * the operation table: a row with an adjoint but without a case fails. */
+ * A case builds a graph of one operation on real (and integer) inputs. For a random cotangent u of the result and a
+ * random direction v in each real input, <u, J v> from forward tangents and from differences must equal <J^T u, v>. A
+ * test walks the operation table: a row with an adjoint but without a case fails. */
 #include "rig.h"
 
 #include "base/rng.h"
@@ -71,8 +71,8 @@ static double along(Bench *b, Tensor *in, uint32_t k, const Tensor *v, const Ten
 
 static void near(const Bench *b, uint32_t k, const char *how, double want, double got, double size, double tolerance)
 {
-    cr_expect(fabs(want - got) <= tolerance * fmax(1, size), "%s %s, operand %u, %s: %.12g, rule gives %.12g", op_info[b->op].name,
-              b->what, k, how, want, got);
+    cr_expect(fabs(want - got) <= tolerance * fmax(1, size), "%s %s, operand %u, %s: %.12g, rule gives %.12g",
+              op_info[b->op].name, b->what, k, how, want, got);
 }
 
 /* Check b->g and start a new one. */
@@ -228,7 +228,8 @@ static void movements(Bench *b)
     check(b, g_reshape(m, b->g, NULL, in(b, REAL(1, 1)), (Shape){0}), "1x1 to a scalar");
     b->op = OP_transpose;
     for (size_t i = 0; i < COUNT(perms); i++)
-        check(b, g_transpose(m, b->g, NULL, in(b, REAL(2, 1, 3)), perms[i]), arena_printf(b->r.a, "permutation %zu", i));
+        check(b, g_transpose(m, b->g, NULL, in(b, REAL(2, 1, 3)), perms[i]),
+              arena_printf(b->r.a, "permutation %zu", i));
     b->op = OP_broadcast;
     check(b, g_broadcast(m, b->g, NULL, in(b, REAL(3, 1)), SHAPE(3, 4)), "one axis");
     check(b, g_broadcast(m, b->g, NULL, in(b, REAL(1, 2, 1)), SHAPE(3, 2, 4)), "two axes");
