@@ -245,7 +245,8 @@ void options_help(Buf *out)
             buf_putc(out, ' ');
         buf_printf(out, " %s\n", p->help);
     }
-    buf_puts(out, "\nSettings, with their defaults, changed like --set optimizer=lion --set optimizer.lr=1e-4. A plan has values for\n"
+    buf_puts(out, "\nSettings, with their defaults, changed like --set optimizer=lion --set optimizer.lr=1e-4. A plan "
+                  "has values for\n"
                   "some of them, a checkpoint that is resumed overrides these, and the command line both:\n");
     settings_help(out);
     buf_puts(out, "\nFirst steps:\n"

@@ -14,8 +14,9 @@ typedef struct {
     FILE       *out;     /* progress; NULL: silent */
 } TrainOptions;
 
-/* Train as s->settings say, from initial parameters or a checkpoint, until the steps are done, SIGINT or SIGTERM arrives
- * (then the step is finished and saved), or something fails. After the first signal a second one kills as usual. */
+/* Train as s->settings say, from initial parameters or a checkpoint, until the steps are done, SIGINT or SIGTERM
+ * arrives (then the step is finished and saved), or something fails. After the first signal a second one kills as
+ * usual. */
 bool train_run(Session *s, const TrainOptions *o, Buf *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* weights.c: parameters from foreign files; see weights.h.
  *
- * Whatever the file, it becomes a list of named tensors whose bytes lie in a mapped file; from there on there is one way into
- * the parameters: find by name, compare shapes, convert to fp32. */
+ * Whatever the file, it becomes a list of named tensors whose bytes lie in a mapped file; from there on there is one
+ * way into the parameters: find by name, compare shapes, convert to fp32. */
 #include "runtime/train/weights.h"
 
 #include "base/f16.h"
@@ -40,7 +40,8 @@ static void take(Weights *w, Cursor *c, const char *name, int64_t rows, int64_t 
 {
     uint64_t n = (uint64_t)rows * (uint64_t)cols;
     if (c->at + n <= c->size) {
-        StTensor t = {.name = name, .dtype = "F32", .rank = 2, .dim = {rows, cols}, .data = c->data + 4 * c->at, .bytes = 4 * n};
+        StTensor t = {
+            .name = name, .dtype = "F32", .rank = 2, .dim = {rows, cols}, .data = c->data + 4 * c->at, .bytes = 4 * n};
         if (rows == 1) {
             t.rank = 1;
             t.dim[0] = cols;
@@ -75,8 +76,9 @@ static bool open_llama2c(Weights *w, Buf *err)
     int64_t dim = head[0], hidden = head[1], heads = head[3], kv = head[4], seq = head[6];
     int64_t vocab = tied ? head[5] : -(int64_t)head[5];
     int32_t layers = head[2];
-    bool    sane = layers > 0 && layers <= 10000 && heads > 0 && kv > 0 && heads % kv == 0 && dim > 0 && dim % heads == 0 &&
-                hidden > 0 && seq > 0 && vocab > 0 && dim <= 1 << 20 && hidden <= 1 << 20 && vocab <= 1 << 24 && seq <= 1 << 24;
+    bool sane = layers > 0 && layers <= 10000 && heads > 0 && kv > 0 && heads % kv == 0 && dim > 0 &&
+                dim % heads == 0 && hidden > 0 && seq > 0 && vocab > 0 && dim <= 1 << 20 && hidden <= 1 << 20 &&
+                vocab <= 1 << 24 && seq <= 1 << 24;
     if (!sane) {
         buf_printf(err, "'%s' is no llama2.c file: its header makes no sense", w->path);
         return false;
@@ -98,8 +100,8 @@ static bool open_llama2c(Weights *w, Buf *err)
         take(w, &c, "output.weight", vocab, dim);
     if (c.at == c.size)
         return true;
-    buf_printf(err, "'%s' is no llama2.c file or cut off: its header asks for %" PRIu64 " numbers, it has %" PRIu64, w->path, c.at,
-               c.size);
+    buf_printf(err, "'%s' is no llama2.c file or cut off: its header asks for %" PRIu64 " numbers, it has %" PRIu64,
+               w->path, c.at, c.size);
     return false;
 }
 
@@ -183,7 +185,8 @@ static bool load_param(const Weights *w, const ExecParam *p, Buf *err)
     for (uint64_t i = 0; i < p->numel; i++) {
         uint64_t rows = turn ? (uint64_t)own[0] : 1, cols = turn ? (uint64_t)own[1] : 1;
         if (!convert(&part, turn ? i % cols * rows + i / cols : i, &p->value[i])) {
-            buf_printf(err, "'%s': tensor '%s' is of type %s; F32, F16, BF16 and F64 can be read", w->path, t->name, t->dtype);
+            buf_printf(err, "'%s': tensor '%s' is of type %s; F32, F16, BF16 and F64 can be read", w->path, t->name,
+                       t->dtype);
             return false;
         }
     }

@@ -46,13 +46,20 @@ TestSuite(weights, .init = begin, .fini = end);
 
 static StTensor matrix(const char *name, int64_t rows, int64_t cols)
 {
-    return (StTensor){.name = name, .dtype = "F32", .rank = 2, .dim = {rows, cols}, .data = table, .bytes = (uint64_t)(rows * cols) * 4};
+    return (StTensor){.name = name,
+                      .dtype = "F32",
+                      .rank = 2,
+                      .dim = {rows, cols},
+                      .data = table,
+                      .bytes = (uint64_t)(rows * cols) * 4};
 }
 
 static bool load(StTensor first)
 {
-    const StTensor t[] = {first, {.name = "bias", .dtype = "F32", .rank = 2, .dim = {1, V}, .data = bias, .bytes = sizeof bias},
-                          {.name = "frozen", .dtype = "F32", .rank = 1, .dim = {3}, .data = frozen, .bytes = 12}};
+    const StTensor t[] = {
+        first,
+        {.name = "bias", .dtype = "F32", .rank = 2, .dim = {1, V}, .data = bias, .bytes = sizeof bias},
+        {.name = "frozen", .dtype = "F32", .rank = 1, .dim = {3}, .data = frozen, .bytes = 12}};
     buf_clear(&said);
     path[strlen(path) - 4] = 0; /* no .bin */
     cr_assert(safetensors_write(path, t, 3, NULL, 0, NULL, &said), "%s", said.data);
@@ -87,7 +94,8 @@ Test(weights, rows_are_selected_and_tensors_transposed)
     cr_assert(load(matrix("table", WIDE, V)), "%s", said.data);
     cr_assert(s.tensor[0].value[3 * V + 7] == (3 + 4) * V + 7);
     cr_assert(!load(matrix("table", V, V)));
-    cr_assert(strstr(said.data, "tensor 'table' is [256, 256], parameter 'table' needs [256, 256] from its rows 4 to 260") != NULL,
+    cr_assert(strstr(said.data,
+                     "tensor 'table' is [256, 256], parameter 'table' needs [256, 256] from its rows 4 to 260") != NULL,
               "%s", said.data);
 }
 
@@ -130,7 +138,8 @@ Test(weights, llama2c_files_are_cut_into_named_arrays)
         ((ExecParam *)(uintptr_t)exec_param(exec, i))->numel = (size_t)plan_numel(plan->param[i].shape) - (i == 2);
     cr_assert(file_write(path, &f, sizeof f, why));
     cr_assert(weights_load(&s, path, &said), "%s", said.data);
-    cr_assert(s.tensor[0].value[0] == 34 && s.tensor[0].value[5] == 39 && s.tensor[1].value[0] == 46 && s.tensor[2].value[0] == 18);
+    cr_assert(s.tensor[0].value[0] == 34 && s.tensor[0].value[5] == 39 && s.tensor[1].value[0] == 46 &&
+              s.tensor[2].value[0] == 18);
 
     for (size_t n = 0; n < sizeof f; n++) {
         buf_clear(&said);
