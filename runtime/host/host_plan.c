@@ -31,7 +31,7 @@ typedef struct {
 
 static size_t bytes_of(const HostDevice *d, const Value *v)
 {
-    size_t n = (size_t)type_elems(&v->type) * d->real;
+    size_t n = (size_t)type_elems(&v->type) * d->build.real;
     return (n + PLACE_ALIGN - 1) / PLACE_ALIGN * PLACE_ALIGN;
 }
 
@@ -85,17 +85,9 @@ static bool convert_constants(Arena *keep, const HostDevice *d, const Func *fn, 
         const Value *v = fn->value[i];
         out->fixed[i] = at;
         at += bytes_of(d, v);
-        if (d->options.numerics == NUMERICS_EXACT)
-            kernel_constant_exact(v, out->fixed[i]);
-        else
-            kernel_constant_ane(v, out->fixed[i]);
+        d->build.constant(v, out->fixed[i]);
     }
     return true;
-}
-
-static KernelFn *kernel_of(const HostDevice *d, const Call *c)
-{
-    return d->options.numerics == NUMERICS_EXACT ? c->op->exact : c->op->ane;
 }
 
 /* Run a call now if everything it reads is known. */
@@ -116,7 +108,7 @@ static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFu
     for (uint32_t k = 0; k < c->results; k++)
         bytes += bytes_of(d, c->result[k]);
     memory[0] = own(owned, keep, bytes, &none);
-    memory[1] = malloc((size_t)c->scratch * d->real + 1);
+    memory[1] = malloc((size_t)c->scratch * d->build.real + 1);
     bool ok = memory[0] && memory[1];
     if (ok) {
         char *at = memory[0];
@@ -125,7 +117,7 @@ static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFu
             at += bytes_of(d, c->result[k]);
         }
         Run run = {out->fixed, memory[1], d->options.reduce, &none, false};
-        kernel_of(d, c)(&run, c);
+        c->op->kernel[d->kernels](&run, c);
         ok = !run.failed; /* a bad index is told when the program runs */
         for (uint32_t k = 0; !ok && k < c->results; k++)
             out->fixed[c->result[k]->id] = NULL;
@@ -187,7 +179,7 @@ static bool lay_out(Arena *scratch, const HostDevice *d, const Func *fn, HostFun
     }
     out->scratch = out->slab;
     if (out->slab <= memory_max)
-        out->slab += (size_t)most * d->real;
+        out->slab += (size_t)most * d->build.real;
     if (out->slab <= memory_max)
         return true;
     buf_printf(err, "function '%s' needs more than %zu GiB for its tensors", fn->name, memory_max >> 30);
