@@ -3,6 +3,7 @@
  * Compiling parses and checks the text, plans memory and keeps the list of kernel calls. A request holds pointers for
  * every value; evaluating it reads the input surfaces, runs the calls in order and writes the output surfaces.
  * Evaluation allocates nothing, unless the device's slab has grown since, which changes the pointers. */
+#include "cpu.h"
 #include "host/host.h"
 #include "host/kernel.h"
 
@@ -46,7 +47,7 @@ static KernelBuild choose(const DeviceOptions *options)
     if (options->numerics == NUMERICS_EXACT)
         return KERNELS_EXACT;
 #ifdef HOST_HAS_AVX2
-    if (!options->plain && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c"))
+    if (!options->plain && cpu_avx2())
         return KERNELS_AVX2;
 #endif
     return KERNELS_PLAIN;
