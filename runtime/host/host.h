@@ -25,9 +25,10 @@ typedef struct {
 /* Memory of one function. Values live in the device's slab at `offset`, or are constants at `fixed`. */
 typedef struct {
     const Func *fn;
-    Call      **call; /* those left after constants were folded */
+    Call      **call; /* those left after constants were folded and aliases found */
     uint32_t    calls;
     size_t     *offset; /* by value id, in bytes */
+    uint32_t   *whole;  /* by value id: the value it is a part of, or itself */
     void      **fixed;  /* by value id; NULL: in the slab, or not used by a kernel */
     size_t      slab;   /* bytes, scratch included */
     size_t      scratch; /* offset of the scratch memory */
