@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The emitted MIL obeys the engine's rules, as far as anybody has published them.
 
-    mil_rules.py ANEC MODEL.anel...
+    mil_rules.py ANEC MODEL...
 
-Every model is compiled at its full size and each statement of each program is held against the rules below. They are
+MODEL is a model file, or a text with a model in it (README.md). Every model is compiled at its full size and each statement of each program is held against the rules below. They are
 written from the published measurements, not from the back end: it keeps them by construction, this looks at the result.
 The checker itself is tried first, on texts with one rule broken each.
 """
@@ -199,6 +199,9 @@ class Program:
             y[2:] = y[:1:-1]
         need(x[3] == y[2] and x[1] == y[1] and self.shape[name] == [1, x[1], x[2], y[3]], f"{name}: shapes {x}, {y}")
         need(x[3] <= MAX_WIDTH, f"{name}: contracts {x[3]}")
+        weights = {v for v in self.const if str(self.const[v]).startswith("weights/")}
+        need(arg["x"] not in weights, f"{name}: a weight on the left, where a conv would do")
+        need(arg["y"] not in weights or self.const[arg["transpose_y"]], f"{name}: a weight that is not [N, K]")
 
     def op_softmax(self, name, arg):
         need(self.fixed(name, arg, "axis") in (-1, 3), f"{name}: softmax over an axis that is not the last")
@@ -350,6 +353,10 @@ def main():
     for model in models:
         with tempfile.TemporaryDirectory(prefix="anel-rules-") as name:
             plan = Path(name) / "plan"
+            if model.endswith(".md"):
+                block = re.search(r"^```anel\n(.*?)^```", Path(model).read_text(), re.S | re.M)
+                model = name + "/bigram.anel"
+                Path(model).write_text(block[1])
             subprocess.run([anec, model, "-o", plan], check=True)
             try:
                 print(f"{Path(model).name}: {check_plan(plan)}")
