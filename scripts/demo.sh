@@ -19,7 +19,7 @@ echo "== anec models/tiny.anel -o build/demo/plan"
 build/anec models/tiny.anel -o build/demo/plan
 echo "== anerun build/demo/plan --train --data $text"
 rm -rf build/demo/run
-build/runtime/anerun build/demo/plan --train --data "$text" --holdout 0.05 --out build/demo/run
+build/anerun build/demo/plan --train --data "$text" --holdout 0.05 --out build/demo/run
 echo "== anerun build/demo/plan --generate"
-build/runtime/anerun build/demo/plan --resume build/demo/run --generate "The " --tokens 300 --temperature 0.8 --top-k 40 --seed 1
+build/anerun build/demo/plan --resume build/demo/run --generate "The " --tokens 300 --temperature 0.8 --top-k 40 --seed 1
 echo

@@ -106,18 +106,36 @@ static void progress(Report *r, const StepReport *s, double now)
     r->last = now;
 }
 
+static void wipe(Report *r)
+{
+    if (r->out && r->dirty)
+        fputs("\r\033[K", r->out);
+    if (r->out)
+        fflush(r->out);
+    r->dirty = false;
+}
+
 void report_note(Report *r, const char *fmt, ...)
 {
-    if (!r->out)
-        return;
     va_list ap;
     va_start(ap, fmt);
-    if (r->dirty)
-        fputs("\r\033[K", r->out);
-    r->dirty = false;
-    vfprintf(r->out, fmt, ap);
-    fputc('\n', r->out);
-    fflush(r->out);
+    wipe(r);
+    if (r->out) {
+        vfprintf(r->out, fmt, ap);
+        fputc('\n', r->out);
+        fflush(r->out);
+    }
+    va_end(ap);
+}
+
+void report_warning(Report *r, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    wipe(r);
+    fputs("anerun: warning: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
     va_end(ap);
 }
 
@@ -135,7 +153,7 @@ static void log_line(Report *r, json_t *o)
         bool ok = json_dumpf(o, r->log, JSON_COMPACT) == 0 && fputc('\n', r->log) != EOF && fflush(r->log) == 0;
         if (!ok) {
             r->log_failed = true;
-            report_note(r, "warning: cannot write the log '%s': %s; it ends here", r->log_path, strerror(errno));
+            report_warning(r, "cannot write the log '%s': %s; it ends here", r->log_path, strerror(errno));
         }
     }
     json_decref(o);

@@ -51,6 +51,8 @@ void report_close(Report *r);
 void report_step(Report *r, const StepReport *s);
 /* A line for people that does not disturb the progress line; a newline is added. */
 void report_note(Report *r, const char *fmt, ...) ANEL_PRINTF(2, 3);
+/* The same on standard error, even when progress is silent. */
+void report_warning(Report *r, const char *fmt, ...) ANEL_PRINTF(2, 3);
 
 void report_log_start(Report *r, const char *model, uint64_t step, uint64_t steps, uint64_t parameters, uint64_t seed);
 void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double seconds);

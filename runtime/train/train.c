@@ -198,8 +198,8 @@ static bool save(Run *t, bool final, Buf *err)
 {
     Buf    why = {0};
     double started = clock_seconds();
-    char   path[32];
-    snprintf(path, sizeof path, "ckpt-%llu", (unsigned long long)t->r.step);
+    Buf    path = {0};
+    buf_printf(&path, "%s/ckpt-%llu", t->o->run, (unsigned long long)t->r.step);
     t->r.loss_scale = t->scaler.scale;
     t->r.scale_clean = t->scaler.clean;
     t->r.skipped = t->scaler.skipped;
@@ -207,14 +207,15 @@ static bool save(Run *t, bool final, Buf *err)
     bool ok = checkpoint_save(t->o->run, &t->s->layout, &t->r, &t->s->settings, t->s->settings.keep, &why);
     if (ok) {
         t->saved = t->r.step;
-        report_log_save(&t->report, t->r.step, path, clock_seconds() - started);
+        report_log_save(&t->report, t->r.step, path.data, clock_seconds() - started);
     } else if (final) {
         buf_printf(err, "the checkpoint of step %llu was not saved: %s", (unsigned long long)t->r.step, why.data);
     } else {
-        report_note(&t->report, "warning: the checkpoint of step %llu was not saved: %s", (unsigned long long)t->r.step,
+        report_warning(&t->report, "the checkpoint of step %llu was not saved: %s", (unsigned long long)t->r.step,
                     why.data);
         ok = true;
     }
+    buf_free(&path);
     buf_free(&why);
     return ok;
 }
@@ -320,8 +321,8 @@ static void conclude(Run *t)
         report_note(r, "nothing to do: step %llu of %llu is reached; --steps N goes on", (unsigned long long)t->r.step,
                     (unsigned long long)t->s->settings.steps);
     else
-        report_note(r, "%s at step %llu: loss %.4f; %llu steps in %s%s; %llu skipped", why, (unsigned long long)t->r.step,
-                    t->r.loss, (unsigned long long)steps, time, rate, (unsigned long long)t->scaler.skipped);
+        report_note(r, "%s at step %llu: loss %.4f; %llu step%s in %s%s; %llu skipped", why, (unsigned long long)t->r.step,
+                    t->r.loss, (unsigned long long)steps, steps == 1 ? "" : "s", time, rate, (unsigned long long)t->scaler.skipped);
     if (t->o->run && t->saved == t->r.step && steps)
         report_note(r, "saved in '%s/ckpt-%llu'%s", t->o->run, (unsigned long long)t->r.step,
                     t->r.step < t->s->settings.steps ? "; --resume continues" : "");

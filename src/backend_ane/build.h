@@ -28,12 +28,15 @@ typedef struct {
     uint32_t   ins, outs;
 } BuiltProgram;
 
-/* program.c: write program `number` of `part` as MIL text, with `output` the values that leave it. `name` is unique in
- * the plan; instances run over first .. first + n - 1. False after diagnostics. */
+/* program.c: write program `number` of `part` as MIL text, with `output` the values that leave it. `label` is
+ * what people call each value of the graph; `name` is unique in the plan; instances run over first .. first + n - 1. False after diagnostics. */
 bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t number, const ValueId *output,
-                   uint32_t outputs, const char *name, int32_t first, int32_t n, BuiltProgram *built);
+                   uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n, BuiltProgram *built);
 
-/* lower.c: the steps of one entry. */
+/* groups.c: tell the user where a #[group] cannot be one program. */
+void check_groups(Builder *b, const Graph *g, const Partition *part);
+
+/* lower_entry.c: the steps of one entry. */
 bool lower_entry(Builder *b, const Entry *entry);
 
 /* describe.c: parameters, states, configuration, settings; tables. */

@@ -208,17 +208,6 @@ Val emit_full(Emit *e, ValueId v)
     return x;
 }
 
-/* Base of the MIL name of value `v`: scope, source variable or operation, "d_" for adjoints. */
-static const char *base_name(Emit *e, ValueId v, const char *suffix)
-{
-    const Node *n = &e->g->node[v];
-    const char *scope = interned(e->b->m->strings, n->scope), *name = interned(e->b->m->strings, n->name);
-    const char *dot = strchr(scope, '.'); /* the repeat's own label is in the program's name already */
-    scope = dot ? dot + 1 : "";
-    return arena_printf(e->b->a, "%s%s%s%s%s", n->role == ROLE_BWD ? "d_" : "", scope, *scope ? "_" : "",
-                        *name ? name : op_info[n->op].name, suffix);
-}
-
 const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *op, const MilArg *arg,
                     uint32_t args)
 {
@@ -228,7 +217,7 @@ const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, cons
                        i == 1 ? ANE_MAX_CHANNELS : ANE_MAX_WIDTH);
             break;
         }
-    const char *name = mil_name(e->t, base_name(e, v, suffix));
+    const char *name = mil_name(e->t, arena_printf(e->b->a, "%s%s", e->label[v], suffix));
     mil_statement(e->t, e->val[v].is_bool ? "bool" : "fp16", shape, name, op, arg, args);
     return name;
 }

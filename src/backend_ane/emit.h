@@ -25,6 +25,7 @@ typedef struct {
     const Partition *part;
     uint32_t         program; /* number in `part` */
     MilText         *t;
+    const char     **label;   /* [g->count] what people call each value */
     Val             *val;     /* [g->count] */
     const uint32_t  *uses;    /* [g->count] readers over the whole graph, outputs counted */
     double          *factor;  /* [g->count] what a sum's constant multiplies by, 0 = 1 (see mil_ops.c) */

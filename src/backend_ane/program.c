@@ -56,6 +56,15 @@ static int32_t padded(int32_t channels)
     return c < ANE_IO_MIN_CHANNELS ? ANE_IO_MIN_CHANNELS : c;
 }
 
+/* One odd length shows at every border: it is told once. */
+static bool width_told(const Diags *ds)
+{
+    for (uint32_t i = 0; i < ds->count; i++)
+        if (strcmp(ds->item[i]->code, "E0803") == 0)
+            return true;
+    return false;
+}
+
 /* Names, padding, and the checks of what may cross the boundary. */
 static void ports_finish(Emit *e, Ports *p, char letter)
 {
@@ -64,12 +73,13 @@ static void ports_finish(Emit *e, Ports *p, char letter)
         port->channels = padded(port->channels);
         port->name = arena_printf(e->b->a, "%c%02u_%s", letter, i, letter == 'i' ? "in" : "out");
         if (port->width % ANE_IO_WIDTH_MULTIPLE != 0) {
-            const Node *n = &e->g->node[port->value[0]];
-            Diag       *d = diag_error(e->b->ds, "E0803", n->at,
-                                       "a value with %d positions crosses the border of an ANE program; the engine needs a multiple of %d",
-                                       port->width, ANE_IO_WIDTH_MULTIPLE);
-            diag_help(d, "choose a sequence length that is a multiple of %d (32 or more is better)", ANE_IO_WIDTH_MULTIPLE);
             e->failed = true;
+            if (width_told(e->b->ds))
+                continue;
+            Diag *d = diag_error(e->b->ds, "E0803", e->g->node[port->value[0]].at,
+                                 "a value with %d positions crosses the border of an ANE program; the engine needs a multiple of %d",
+                                 port->width, ANE_IO_WIDTH_MULTIPLE);
+            diag_help(d, "choose a sequence length that is a multiple of %d (32 or more is better)", ANE_IO_WIDTH_MULTIPLE);
         }
         if (port->channels > ANE_MAX_CHANNELS) {
             const Node *n = &e->g->node[port->value[0]];
@@ -182,9 +192,7 @@ static PlanPort *describe_ports(Emit *e, const Ports *p, PortValue **where, uint
         for (uint32_t k = 0; k < port->values; k++) {
             const Node *x = &e->g->node[port->value[k]];
             uint32_t    c = (uint32_t)channels_of(x->type.shape);
-            const char *name = interned(e->b->m->strings, x->name);
-            out[i].part[k] = (PlanPart){*name ? arena_printf(a, "%s%s", x->role == ROLE_BWD ? "d_" : "", name) : op_info[x->op].name, channel, c,
-                                        plan_shape(x->type.shape)};
+            out[i].part[k] = (PlanPart){e->label[port->value[k]], channel, c, plan_shape(x->type.shape)};
             (*where)[n++] = (PortValue){port->value[k], i, (uint64_t)channel * (uint64_t)port->width};
             channel += c;
         }
@@ -221,10 +229,10 @@ static const char *mil_file_for(Builder *b, const char *name, const char *text, 
 }
 
 bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t number, const ValueId *output,
-                   uint32_t outputs, const char *name, int32_t first, int32_t n, BuiltProgram *built)
+                   uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n, BuiltProgram *built)
 {
     Arena *a = b->a;
-    Emit   e = {.b = b, .g = g, .part = part, .program = number, .t = mil_text_new(a)};
+    Emit   e = {.b = b, .g = g, .part = part, .program = number, .label = label, .t = mil_text_new(a)};
     e.val = NEW_N(a, Val, g->count);
     e.uses = count_uses(a, g);
     e.factor = NEW_N(a, double, g->count);

@@ -16,6 +16,14 @@ static uint32_t count_params(const FnDef *f)
     return n;
 }
 
+static const char *param_name(Elab *e, const FnDef *f, uint32_t k)
+{
+    const FnParam *p = f->params;
+    for (; k > 0; k--)
+        p = p->next;
+    return str(e, p->name.id);
+}
+
 static void declared_here(Elab *e, Diag *d, const FnDef *f)
 {
     diag_note(d, f->at, "'%s' is declared", source_text(e, f->at));
@@ -48,7 +56,8 @@ static bool read_args(Elab *e, const Expr *x, const FnDef *f, ArgValue *arg)
             return false;
         }
         if (arg[k].x) {
-            elab_error(e, "E0401", a->value->at, "this argument is given twice");
+            elab_error(e, "E0401", a->value->at, "argument '%s' of '%s' is given twice", param_name(e, f, k),
+                       str(e, f->name.id));
             ok = false;
         }
         arg[k] = (ArgValue){eval(e, a->value), a->value, a->value->at};

@@ -28,7 +28,7 @@ typedef struct Value Value;
 enum {
     MAX_VALUE_RANK = 5,     /* of ordinary values; MAX_RANK leaves room for the stacks of a repeat */
     MAX_CALL_DEPTH = 100,   /* calls within calls */
-    MAX_EXPR_DEPTH = 1000,  /* nested expressions: the recursion of eval() */
+    MAX_EXPR_DEPTH = 2000,  /* nested expressions: the recursion of eval() */
     MAX_NODES = 1000000,    /* of one graph */
     MAX_ITERATIONS = 100000,
     MAX_TABLE = 1 << 28,    /* elements of one table */
@@ -169,7 +169,7 @@ typedef struct {
     Type         result;
 } CallInstance;
 
-typedef struct { const char *code, *text; Span at; } Told;
+typedef struct { const char *code; Span at, shown; } Told;
 
 typedef struct {
     const Expr *table;
@@ -282,6 +282,7 @@ typedef struct {
     ValueKind kind; /* V_INT V_FLOAT V_BOOL V_STR V_LIST, or V_TENSOR */
     Type      type;
     bool      token;
+    Span      at;   /* where it was declared */
 } Declared;
 bool  eval_type(Elab *e, const TypeExpr *t, Declared *out);
 bool  dtype_by_name(const char *name, DType *out, bool *token);

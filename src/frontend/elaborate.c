@@ -47,7 +47,7 @@ static void declare_items(Elab *e, const Item *list, const Item *model)
         case IT_MODEL:
             if (e->model) {
                 Diag *d = elab_error(e, "E0210", i->model.name.at, "a second model, '%s'", str(e, i->model.name.id));
-                diag_note(d, e->model->model.name.at, "the first, '%s', stands", str(e, e->model->model.name.id));
+                diag_note(d, e->model->model.name.at, "the first is '%s',", str(e, e->model->model.name.id));
                 break;
             }
             e->model = i;
@@ -99,7 +99,7 @@ static void build_model(Elab *e)
             continue;
         if (train) {
             Diag *d = elab_error(e, "E0603", i->at, "a second train section");
-            diag_note(d, train->at, "the first stands");
+            diag_note(d, train->at, "the first is");
         } else {
             train = i;
         }

@@ -92,7 +92,7 @@ void build_entries(Elab *e, const Item *item)
     const char *name = str(e, item->fn->name.id);
     if (module_entry(e->m, name)) {
         Diag *d = elab_error(e, "E0203", item->fn->name.at, "entry '%s' is declared twice", name);
-        diag_note(d, module_entry(e->m, name)->at, "the first stands");
+        diag_note(d, module_entry(e->m, name)->at, "the first is");
         return;
     }
     if (!bucket) {

@@ -62,16 +62,21 @@ void elab_flush(Elab *e)
     e->pendings = 0;
 }
 
-static bool told_before(Elab *e, const char *code, Span at, const char *text)
+static bool span_equal(Span a, Span b)
+{
+    return a.file == b.file && a.begin == b.begin && a.end == b.end;
+}
+
+/* The same code at the same place, reached through the same call: another layer or another entry, nothing new. */
+static bool told_before(Elab *e, const char *code, Span at, Span shown)
 {
     for (uint32_t i = 0; i < e->tolds; i++) {
         const Told *t = &e->told[i];
-        if (t->at.file == at.file && t->at.begin == at.begin && t->at.end == at.end && strcmp(t->code, code) == 0 &&
-            strcmp(t->text, text) == 0)
+        if (span_equal(t->at, at) && span_equal(t->shown, shown) && strcmp(t->code, code) == 0 && at.file)
             return true;
     }
     GROW(e->a, e->told, e->tolds, e->tolds_cap);
-    e->told[e->tolds++] = (Told){code, text, at};
+    e->told[e->tolds++] = (Told){code, at, shown};
     return false;
 }
 
@@ -94,7 +99,7 @@ Diag *elab_error(Elab *e, const char *code, Span at, const char *fmt, ...)
                 f = f->caller;
                 break;
             }
-    if (told_before(e, code, shown, text))
+    if (told_before(e, code, at, shown))
         return diag_error(e->silent, code, shown, "%s", text);
     Diag *d = diag_error(e->ds, code, shown, "%s", text);
     e->pending = d;
@@ -104,7 +109,7 @@ Diag *elab_error(Elab *e, const char *code, Span at, const char *fmt, ...)
             arena_printf(e->a, "in the library function '%s', '%s'", str(e, inside->fn->name.id), source_text(e, at));
     }
     for (uint32_t n = 0; f && f->call_at.file && n < MAX_CALL_NOTES; f = f->caller) {
-        if (f->call_at.begin == shown.begin && f->call_at.file == shown.file && f->call_at.end == shown.end)
+        if (span_equal(f->call_at, shown))
             continue;
         n++;
         e->pending_at[e->pendings] = f->call_at;

@@ -210,10 +210,11 @@ static bool reuse_param(Elab *e, const Param *p, uint32_t i, bool shared, Span s
         return false;
     }
     if (!agrees(old, p)) {
-        Diag *d = elab_error(e, "E0503", p->at, "parameter '%s' is declared in two ways", str(e, p->path));
-        if (!type_equal(old->type, p->type))
-            diag_label(d, p->at, "%s, and elsewhere %s", type_text(e->a, p->type), type_text(e->a, old->type));
-        diag_note(d, u->site, "the first declaration comes from here:");
+        Diag *d = type_equal(old->type, p->type)
+                      ? elab_error(e, "E0503", site, "parameter '%s' is declared in two ways", str(e, p->path))
+                      : elab_error(e, "E0503", site, "parameter '%s' is %s here and %s elsewhere", str(e, p->path),
+                                   type_text(e->a, p->type), type_text(e->a, old->type));
+        diag_note(d, u->site, "first created");
         diag_help(d, "shape, initialiser and attributes must be the same in every entry");
         return false;
     }
@@ -333,8 +334,8 @@ static bool add_state(Elab *e, State s, bool shared, uint32_t *index)
             return false;
         }
         if (!type_equal(old->type, s.type) || old->init.kind != s.init.kind || old->init.a < s.init.a || old->init.a > s.init.a) {
-            Diag *d = elab_error(e, "E0503", s.at, "state '%s' is declared in two ways", str(e, s.path));
-            diag_label(d, s.at, "%s, and elsewhere %s", type_text(e->a, s.type), type_text(e->a, old->type));
+            elab_error(e, "E0503", s.at, "state '%s' is %s here and %s elsewhere, or starts in another way", str(e, s.path),
+                       type_text(e->a, s.type), type_text(e->a, old->type));
             return false;
         }
         return true;

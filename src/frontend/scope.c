@@ -23,7 +23,7 @@ bool declare(Elab *e, SymKind kind, Name name, const Item *item, const Item *mod
     const Symbol *old = find_symbol(e, name.id);
     if (old) {
         Diag *d = elab_error(e, "E0203", name.at, "'%s' is declared twice", str(e, name.id));
-        diag_note(d, old->at, "the %s '%s' stands", sym_kind[old->kind], str(e, name.id));
+        diag_note(d, old->at, "the %s '%s' is declared", sym_kind[old->kind], str(e, name.id));
         return false;
     }
     if (name.id >= e->sym_of_cap) {

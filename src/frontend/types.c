@@ -93,7 +93,7 @@ static bool add_run(Elab *e, Shape *s, const Dim *d)
 
 bool eval_type(Elab *e, const TypeExpr *t, Declared *out)
 {
-    *out = (Declared){.kind = V_TENSOR};
+    *out = (Declared){.kind = V_TENSOR, .at = t->at};
     if (!t->name.id) {
         elab_error(e, "E0415", t->at, "several types stand only as the result of a function");
         return false;
@@ -190,7 +190,7 @@ static void note_generic(Elab *e, Diag *d, const Var *v)
     Buf b = {0};
     static_print(e, v->value, &b);
     if (v->from)
-        diag_note(d, v->from_at, "%s is %s, by '%s': %s, which stands", str(e, v->name), b.data, str(e, v->from),
+        diag_note(d, v->from_at, "%s is %s, by '%s': %s, bound", str(e, v->name), b.data, str(e, v->from),
                   type_text(e->a, v->from_type));
     else
         diag_note(d, v->at, "%s is %s", str(e, v->name), b.data);
@@ -305,6 +305,12 @@ static const char *declared_text(Elab *e, Declared d)
     return d.kind == V_TENSOR ? type_text(e->a, d.type) : name[d.kind];
 }
 
+static void declared_at(Diag *d, Declared want, Span at)
+{
+    if (want.at.file && (want.at.file != at.file || want.at.begin != at.begin))
+        diag_note(d, want.at, "that is declared");
+}
+
 Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what)
 {
     if (is_poison(v))
@@ -316,6 +322,7 @@ Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what)
             return v_float((double)v.i);
         Diag *d = elab_error(e, "E0402", at, "%s is declared %s, and this is %s", what, declared_text(e, want),
                              kind_text(e, v));
+        declared_at(d, want, at);
         if (v.kind == V_TENSOR)
             diag_help(d, "static values are known at compile time; tensors are not");
         return v_poison;
@@ -352,6 +359,7 @@ Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what)
         }
     }
     Diag *d = elab_error(e, "E0411", at, "%s is declared %s, and this is %s", what, declared_text(e, want), kind_text(e, v));
+    declared_at(d, want, at);
     if (is_static_number(v) && want.type.shape.rank > 0)
         diag_help(d, "broadcast(x, [..]) makes a tensor of one number");
     else if (is_tensor(v) && tensor_type(e, v).dtype == DT_I32 && want.type.dtype == DT_REAL)

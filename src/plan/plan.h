@@ -1,7 +1,7 @@
 /* plan.h: what the compiler hands to the runtime: the contents of a plan directory as one structure.
  *
  *     plan/
- *       plan.anep             the manifest: everything below, as text (plan_write.c, plan_read.c)
+ *       plan.anep             the manifest: everything below, as text (plan_print.c, plan_parse.c; docs/plan.md)
  *       mil/<program>.mil     MIL text, one file per distinct program
  *       map/<program>.map     for each MIL line: source place, role, graph value (for people and tools)
  *       const/<hash>.blob     tables, as blob files named by the hash of their contents
@@ -225,11 +225,11 @@ bool plan_resolve(Plan *p, Arena *a, Buf *err);
 
 /* Text of the manifest. */
 void plan_print(const Plan *p, Buf *out);
-/* Parse and resolve a manifest; `name` is used in messages. NULL with a message (file:line: ...). Unknown keys of the
- * same major version are ignored, unknown sections, steps and recipes are errors. */
+/* Parse and resolve a manifest; `name` is used in messages. NULL with a message (file:line: ...). In a manifest of a later
+ * minor version keys we do not know are skipped; unknown blocks, steps and recipes are always errors. */
 Plan *plan_parse(Arena *a, const char *name, const char *text, size_t len, Buf *err);
-/* Read plan.anep from a plan directory. The hash of the manifest text (without comments) goes to `hash`, HASH_HEX bytes,
- * when it is not NULL. */
+/* Read plan.anep from a plan directory. The hash of the manifest's canonical text, in which comments and spacing do not
+ * count, goes to `hash`, HASH_HEX bytes, when it is not NULL. */
 Plan *plan_open(Arena *a, const char *dir, char *hash, Buf *err);
 
 /* A file of the plan directory besides the manifest: path relative to the plan, and contents. */

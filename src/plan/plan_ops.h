@@ -54,6 +54,8 @@ extern const char *const plan_type_name[3]; /* "f32", "f16", "i32" */
 /* "128x256"; "scalar" for rank 0. */
 void plan_shape_print(PlanShape s, Buf *out);
 bool plan_shape_equal(PlanShape a, PlanShape b);
+/* Elements of one channel of a surface; 0 for other buffers. */
+uint64_t plan_channel_width(const Plan *p, uint32_t buffer);
 /* One step as a line of the manifest, without indentation and newline; of a loop only its head. */
 void plan_step_print(const Plan *p, const Step *s, Buf *out);
 /* A name, quoted where it must be. */

@@ -370,7 +370,7 @@ static bool program(Parser *ps)
 static bool ref(Parser *ps, Ref *r)
 {
     Text       *t = &ps->t;
-    const char *name;
+    const char *name = NULL;
     int64_t     offset = 0;
     bool        ok;
     *r = (Ref){0};
@@ -388,9 +388,14 @@ static bool ref(Parser *ps, Ref *r)
         r->kind = REF_BUFFER;
         ok = text_name(t, &name, NULL) && find_buffer(ps, name, &r->index);
         r->stacked = ok && text_take(t, "[L]");
-        if (ok && text_take(t, "+"))
+        uint64_t unit = 1;
+        if (ok && text_take(t, "@")) { /* channels */
+            unit = plan_channel_width(ps->plan, r->index);
+            ok = (unit || text_fail(t, "'%s' is no surface of shape 1xCx1xS and has no channels", name)) &&
+                 text_integer(t, 0, INT32_MAX, &offset);
+        } else if (ok && text_take(t, "+"))
             ok = text_integer(t, 0, (int64_t)1 << 40, &offset);
-        r->offset = (uint64_t)offset;
+        r->offset = (uint64_t)offset * unit;
     }
     return ok && text_need(t, ":") && text_shape(t, &r->shape);
 }

@@ -96,7 +96,7 @@ static void group_print(const char *what, const char *pattern, int32_t first, in
     buf_add(&t, pattern, hole ? (size_t)(hole - pattern) : strlen(pattern));
     if (hole)
         buf_printf(&t, "{%" PRId32 "..%" PRId32 "}%s", first, first + (n - 1), hole + 3);
-    buf_printf(out, "%s ", what);
+    buf_printf(out, "\n%s ", what);
     plan_name_print(t.data ? t.data : "", out);
     buf_puts(out, " {\n");
     buf_free(&t);
@@ -197,7 +197,7 @@ static void port_print(const char *what, const PlanPort *port, Buf *out)
 
 static void program_print(const Plan *p, const PlanProgram *g, Buf *out)
 {
-    buf_puts(out, "program ");
+    buf_puts(out, "\nprogram ");
     plan_name_print(g->name, out);
     buf_puts(out, " {\n  mil ");
     plan_name_print(g->mil, out);
@@ -223,6 +223,12 @@ static void program_print(const Plan *p, const PlanProgram *g, Buf *out)
 
 /* ---- steps ---- */
 
+uint64_t plan_channel_width(const Plan *p, uint32_t buffer)
+{
+    const PlanBuffer *b = buffer < p->buffers ? &p->buffer[buffer] : NULL;
+    return b && b->kind == BUF_SURFACE && b->shape.rank == 4 && b->shape.dim[3] > 0 ? (uint64_t)b->shape.dim[3] : 0;
+}
+
 static void ref_print(const Plan *p, const Ref *r, Buf *out)
 {
     switch (r->kind) {
@@ -238,8 +244,13 @@ static void ref_print(const Plan *p, const Ref *r, Buf *out)
     }
     if (r->kind == REF_BUFFER && r->stacked)
         buf_puts(out, "[L]");
-    if (r->offset)
-        buf_printf(out, "+%" PRIu64, r->offset);
+    if (r->kind == REF_BUFFER && r->offset) { /* in a surface people think of channels */
+        uint64_t width = plan_channel_width(p, r->index);
+        if (width && r->offset % width == 0)
+            buf_printf(out, "@%" PRIu64, r->offset / width);
+        else
+            buf_printf(out, "+%" PRIu64, r->offset);
+    }
     buf_putc(out, ':');
     plan_shape_print(r->shape, out);
 }
@@ -326,7 +337,7 @@ static void steps_print(const Plan *p, const Step *s, uint32_t n, int indent, Bu
 static void entry_print(const Plan *p, const PlanEntry *e, Buf *out)
 {
     static const char *const kind[] = {"token", "real", "int", "loss_scale"};
-    buf_puts(out, "entry ");
+    buf_puts(out, "\nentry ");
     plan_name_print(e->name, out);
     buf_puts(out, " {\n");
     for (uint32_t i = 0; i < e->inputs; i++) {
@@ -375,6 +386,13 @@ static void header_print(const char *key, const char *value, Buf *out)
     buf_putc(out, '\n');
 }
 
+/* An empty line before a list, if there is one. */
+static void blank(uint32_t count, Buf *out)
+{
+    if (count)
+        buf_putc(out, '\n');
+}
+
 void plan_print(const Plan *p, Buf *out)
 {
     buf_printf(out, "anep %d.%d\n", PLAN_MAJOR, PLAN_MINOR);
@@ -382,12 +400,14 @@ void plan_print(const Plan *p, Buf *out)
     header_print("model", p->model, out);
     header_print("target", p->target, out);
     header_print("sources", p->sources_hash, out);
+    blank(p->configs, out);
     for (uint32_t i = 0; i < p->configs; i++)
         setting_print("config ", &p->config[i], out);
     for (uint32_t i = 0; i < p->params; i++)
         param_print(&p->param[i], out);
     for (uint32_t i = 0; i < p->states; i++)
         state_print(&p->state[i], out);
+    blank(p->tables, out);
     for (uint32_t i = 0; i < p->tables; i++) {
         buf_puts(out, "table ");
         value_print(p->table[i].hash, out);
@@ -399,6 +419,7 @@ void plan_print(const Plan *p, Buf *out)
     }
     for (uint32_t i = 0; i < p->programs; i++)
         program_print(p, &p->program[i], out);
+    blank(p->buffers, out);
     for (uint32_t i = 0; i < p->buffers; i++) {
         const PlanBuffer *b = &p->buffer[i];
         buf_puts(out, b->kind == BUF_SURFACE ? "surface " : "buffer ");
@@ -413,7 +434,7 @@ void plan_print(const Plan *p, Buf *out)
     for (uint32_t i = 0; i < p->entries; i++)
         entry_print(p, &p->entry[i], out);
     if (p->train_entry) {
-        buf_puts(out, "train ");
+        buf_puts(out, "\ntrain ");
         plan_name_print(p->train_entry, out);
         buf_puts(out, " {\n");
         for (uint32_t i = 0; i < p->trains; i++)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run the examples of the documentation.
 
-    run.py --anec build/src/anec FILE.md...
+    run.py --anec build/anec FILE.md...
 
 Every fence whose info string begins with `anel` is an example:
 

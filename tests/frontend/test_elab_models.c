@@ -110,6 +110,22 @@ Test(elab_models, decoding_tiny_agrees_with_the_full_pass)
         "dim=24 hidden=32 layers=3 heads=4 kv_heads=4 vocab=24 seq=8"));
 }
 
+Test(elab_models, decoding_gpt2_agrees_with_the_full_pass)
+{
+    decoding_agrees(with_logits(MODEL("gpt2"),
+        "entry logits(tokens: tok[seq]) -> real[vocab, seq] = wte @ trunk(gather(wte, tokens)' + wpe[0..seq, :]', "
+        "causal_mask(seq), pos: 0, cached: false);\n",
+        "dim=24 layers=3 heads=4 vocab=24 ctx=16 seq=8"));
+}
+
+Test(elab_models, decoding_qwen3_agrees_with_the_full_pass)
+{
+    decoding_agrees(with_logits(MODEL("qwen3_0_6b"),
+        "entry logits(tokens: tok[seq]) -> real[vocab, seq] = embed @ trunk(tokens, rope_cos(hd, seq, theta), "
+        "rope_sin(hd, seq, theta), causal_mask(seq), pos: 0, cached: false);\n",
+        "dim=24 hidden=32 layers=3 heads=4 kv_heads=2 hd=8 vocab=24 seq=8"));
+}
+
 static void loss_is_plausible(const char *path, const char *defines, double lo, double hi)
 {
     Elabed t = elab_file(path, defines);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run golden cases: text files that hold a command, its input and the output expected from it.
 
-    run.py --tool anec=build/src/anec [--tool anerun=...] [--root DIR] [--accept] [FILTER...] PATH...
+    run.py --tool anec=build/anec [--tool anerun=...] [--root DIR] [--accept] [FILTER...] PATH...
 
 PATH is a case file (*.case) or a folder of them. A case file is a list of sections, each opened by a line `--- name`:
 

@@ -36,7 +36,7 @@ tail -c 16 "$dir/exact/y.npy" | od -An -tx1 | grep -q '00 00 00 00 00 00 08 40 0
 
 expect 0 'usage: anerun mil' "$anerun" mil --help
 expect 0 'usage: anerun' "$anerun" --help
-expect 2 "unknown command 'mill'" "$anerun" mill
+expect 2 "'mill' is neither a plan nor a command; did you mean 'mil'" "$anerun" mill
 expect 2 'which program' "$anerun" mil --out "$dir/out"
 expect 2 'where to' "$anerun" mil "$dir/scale.mil"
 expect 2 "unknown option '--weigths'" "$anerun" mil "$dir/scale.mil" --weigths x --out "$dir/out"

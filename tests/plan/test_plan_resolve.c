@@ -1,8 +1,10 @@
 /* test_plan_resolve.c: every check of plan_resolve(), by one wrong word in a good manifest. */
+#include "base/file.h"
 #include "plan/plan_ops.h"
 #include "sample.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -60,7 +62,7 @@ static const struct {
     {"    loop L 2 3 reverse {", "    loop L 3 3 reverse {", "there is no state 'layers.5.cache'"},
     {"    loop L 2 3 {", "    loop L 2 5000 {", "a loop has 1 to 4096 iterations"},
     {"move grad layers.{L}.w:8x6", "move grad layers.{L}.base:8x6", "'layers.{L}.base' is frozen and has no gradient"},
-    {"<- fwd_out+96:8x6", "<- fwd_out+60:8x6", "a view lies in one of them"},
+    {"<- fwd_out@16:8x6", "<- fwd_out@10:8x6", "a view lies in one of them"},
     /* operations */
     {"add x:8x6 <- x:8x6, param layers.{L}.w:8x6", "add x:8x6 <- x:8x6, keep[L]:8x6", "'keep' is f16; operations work in fp32"},
     {"add x:8x6 <- x:8x6, param layers.{L}.w:8x6", "add x:8x6 <- x:8x6, param layers.{L}.w:6x8", "operands are 8x6 and 6x8"},
@@ -153,5 +155,19 @@ Test(plan_resolve, paths_and_counts)
     cr_assert_eq(plan_numel((PlanShape){2, {3, 5}}), 15);
     cr_assert_lt(plan_numel((PlanShape){2, {3, 0}}), 0);
     cr_assert_lt(plan_numel((PlanShape){3, {1 << 20, 1 << 20, 2}}), 0);
+    arena_free(a);
+}
+
+/* docs/plan.md lists every operation with its attribute. */
+Test(plan_resolve, the_documentation_lists_every_operation)
+{
+    Arena *a = arena_new();
+    char  *text, why[FILE_ERR_MAX];
+    size_t len;
+    cr_assert(file_read(a, path_join(a, getenv("ANEL_DOCS"), "plan.md"), &text, &len, why), "%s", why);
+    for (uint32_t i = 0; i < plan_op_count; i++) {
+        const char *row = strstr(text, arena_printf(a, "`%s", plan_ops[i].name));
+        cr_assert(row != NULL, "docs/plan.md does not mention '%s'", plan_ops[i].name);
+    }
     arena_free(a);
 }

@@ -71,7 +71,7 @@ Test(plan_text, comments_spaces_and_later_keys_change_nothing)
     cr_assert(p != NULL, "%s", err.data);
     plan_print(p, &out);
     cr_assert_str_eq(out.data, "anep 1.0\ncompiler \"\"\nmodel Tiny\ntarget \"\"\nsources \"\"\n"
-                               "param w {\n  shape 2x3\n  init ones\n  decay no\n}\n");
+                               "\nparam w {\n  shape 2x3\n  init ones\n  decay no\n}\n");
     buf_free(&out);
     buf_free(&err);
     arena_free(a);
@@ -85,11 +85,11 @@ static const struct {
     {"anep 1.0", "anex", "plan.anep:1: not a plan: the first line must be 'anep 1.0'"},
     {"model Tiny", "modle Tiny", "plan.anep:3: unknown key 'modle' in a plan; did you mean 'model'?"},
     {"target m4-macos15", "model Tiny", "plan.anep:4: 'model' is given twice"},
-    {"  decay yes", "  decay maybe", "plan.anep:11: expected yes or no, found 'maybe'"},
-    {"  decay yes", "  deccay yes", "plan.anep:11: unknown key 'deccay' in a parameter; did you mean 'decay'?"},
-    {"  shape 50x8", "  shape 50x0", "plan.anep:9: extent 0 of a shape is not between 1 and"},
-    {"  shape 50x8", "  shape 1x1x1x1x1x1x1", "plan.anep:9: shape of rank over 6"},
-    {"  shape 50x8", "  init ones", "plan.anep:10: 'init' is given twice"},
+    {"  decay yes", "  decay maybe", "plan.anep:13: expected yes or no, found 'maybe'"},
+    {"  decay yes", "  deccay yes", "plan.anep:13: unknown key 'deccay' in a parameter; did you mean 'decay'?"},
+    {"  shape 50x8", "  shape 50x0", "plan.anep:11: extent 0 of a shape is not between 1 and"},
+    {"  shape 50x8", "  shape 1x1x1x1x1x1x1", "plan.anep:11: shape of rank over 6"},
+    {"  shape 50x8", "  init ones", "plan.anep:12: 'init' is given twice"},
     {"  init normal 0.02", "  init normal", "expected a number, found the end of the line"},
     {"  init normal 0.02", "  init gaussian", "expected zeros, ones, value, normal or uniform, found 'gaussian'"},
     {"param layers.{2..4}.w {", "param layers.{2-4}.w {", "a group of leaves is written with {FIRST..LAST}"},
@@ -117,6 +117,7 @@ static const struct {
     {"    transpose x:8x6 <- xt:6x8 perm 1 0", "    transpose x:8x6 <- xt:6x8 perm 1", "expected an integer, found the end"},
     {"  backward {", "  backwards {", "unknown key 'backwards' in an entry; did you mean 'backward'?"},
     {"  optimizer adamw", "  optimizer adamw 3", "expected the end of the line, found '3'"},
+    {"<- fwd_out@16:8x6", "<- keep@16:8x6", "'keep' is no surface of shape 1xCx1xS and has no channels"},
     {"config dim 8", "config dim \"8", "string without closing quote"},
     {"config dim 8", "config dim \"\\q\"", "unknown escape in a string"},
 };

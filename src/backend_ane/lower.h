@@ -1,0 +1,63 @@
+/* lower.h: an entry while its steps are being made. Internal to the back end.
+ *
+ * Steps are made on demand, from the graph's results and sinks back to its inputs. A value has up to two places: an fp16
+ * one (a range of a program's output surface, or a carried value of a loop that lives on the engine) and an fp32 one (a
+ * buffer); a `move` converts when a reader wants the other. Views never cost a step: a reshape is the same place with
+ * another shape. ANE programs are written when the first of their values is wanted. */
+#ifndef ANEL_BACKEND_ANE_LOWER_H
+#define ANEL_BACKEND_ANE_LOWER_H
+
+#include "backend_ane/build.h"
+
+typedef struct {
+    bool has16, has32;
+    Ref  r16, r32; /* r32 also holds integers */
+} Loc;
+
+typedef struct {
+    Step    *step;
+    uint32_t n, cap;
+} StepList;
+
+typedef struct {
+    Builder     *b;
+    const Graph *g;
+    const char  *prefix;  /* of names: "loss", "layers" */
+    const char **label;   /* [g->count] what people call the value: "attention_q", "d_x" */
+    Partition    part;
+    Loc         *loc;     /* [g->count] */
+    bool        *done;    /* [programs + 1] program written */
+    bool        *stacked; /* [g->count] the value's own storage has one element per iteration */
+    int32_t      first, n; /* of the enclosing loop; n = 0 outside */
+    StepList    *list[2]; /* by role */
+} Scope;
+
+/* steps.c: names, buffers, steps */
+const char *unique_name(Builder *b, const char *base);
+uint32_t    add_buffer(Builder *b, const char *base, PlanBufferKind kind, PlanType type, PlanShape shape, int32_t stack);
+Step       *add_step(Builder *b, StepList *l, StepKind kind);
+void        add_move(Builder *b, StepList *l, Ref to, Ref from);
+void        add_reshape(Builder *b, StepList *l, Ref to, Ref from); /* a copy; adds where `to` is a gradient */
+Ref        *copy_refs(Builder *b, const Ref *r, uint32_t n);
+Ref         buffer_ref(uint32_t index, bool stacked, PlanShape shape);
+StepAttr    step_attributes(const Node *n);
+PlanType    plan_type(DType t);
+const char *value_name(const Scope *s, ValueId v); /* prefix and label */
+PlanShape   shape_at(const Scope *s, ValueId v);
+StepList   *list_of(Scope *s, const Node *n);
+
+/* lower.c: values */
+void scope_start(Scope *s);
+/* Make the steps that compute `v`, unless they are there; where it is. */
+Loc *want(Scope *s, ValueId v);
+/* A place where `v` can be read as fp32 (or i32) by a CPU step. */
+Ref cpu_ref(Scope *s, ValueId v);
+/* The value whose storage `v` is a view of. */
+ValueId storage(const Graph *g, ValueId v);
+/* Everything a graph computes: results, gradients, states. */
+void lower_graph(Scope *s);
+
+/* lower_repeat.c */
+void lower_repeat(Scope *s, ValueId v);
+
+#endif
