@@ -29,6 +29,7 @@ typedef struct {
     Report              report;
     StepReport          step;
     uint64_t            end, saved; /* last step to do; step of the last checkpoint, 0: none */
+    bool                warned;     /* that weights are too large */
 } Run;
 
 /* ---- signals ---- */
@@ -122,6 +123,16 @@ static void update(Run *t, double lr, double factor)
     }
 }
 
+/* Programs compute with the clamped ones, so the loss says little about the parameters from here on. */
+static void warn_of_large_weights(Run *t)
+{
+    uint64_t n = exec_counters(t->s->exec)->saturated_weights;
+    if (n && !t->warned)
+        report_note(&t->report, "warning: %llu weight%s beyond fp16 after step %llu: programs have +-65504 instead; lower "
+                                "optimizer.lr", (unsigned long long)n, n == 1 ? " is" : "s are", (unsigned long long)t->r.step);
+    t->warned = n != 0;
+}
+
 static bool one_step(Run *t, Buf *err)
 {
     const Settings *set = &t->s->settings;
@@ -143,6 +154,7 @@ static bool one_step(Run *t, Buf *err)
 
     uint64_t tokens = data_tokens(t->data) * set->accum;
     t->r.step++;
+    warn_of_large_weights(t);
     t->r.tokens += tokens;
     t->r.loss = loss;
     t->step.step = t->r.step;
@@ -219,6 +231,7 @@ static bool loop(Run *t, Buf *err)
 {
     const Settings *set = &t->s->settings;
     uint64_t        first = t->r.step, evaluated = first;
+    warn_of_large_weights(t);
     while (t->r.step < t->end && !stop_signal) {
         if (!one_step(t, err))
             return false;
