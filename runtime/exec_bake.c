@@ -19,7 +19,7 @@ typedef struct {
 
 static void want(Exec *e, ExecStep *s, void *with)
 {
-    Wanted  *w = with;
+    Wanted *w = with;
     (void)e;
     for (uint32_t it = 0; it < s->iterations; it++)
         w->instance[s->step->program][s->instance[it]] = true;
@@ -167,8 +167,32 @@ static void make_requests(Exec *e, ExecStep *s, void *with)
 
 /* ---- compiling ---- */
 
-/* Append the weight file of recipe `r` for instance k to `file`. */
-static void bake_weight(Exec *e, const Recipe *r, uint32_t k, Buf *file)
+/* Memory that all compilations of one bake use again: fresh pages would cost more than filling them. */
+typedef struct {
+    Buf      *file; /* [most weights of a program] */
+    uint32_t  files;
+    uint16_t *half;
+    size_t    halves;
+} Workspace;
+
+static Workspace workspace(const Exec *e, Arena *a)
+{
+    Workspace w = {0};
+    for (uint32_t i = 0; i < e->plan->programs; i++)
+        w.files = e->plan->program[i].weights > w.files ? e->plan->program[i].weights : w.files;
+    w.file = NEW_N(a, Buf, w.files + 1u);
+    return w;
+}
+
+static void workspace_free(Workspace *w)
+{
+    for (uint32_t i = 0; i < w->files; i++)
+        buf_free(&w->file[i]);
+    free(w->half);
+}
+
+/* The weight file of recipe `r` for instance k. */
+static void bake_weight(Exec *e, Workspace *w, const Recipe *r, uint32_t k, Buf *file)
 {
     bool          transposed;
     const Recipe *base = recipe_base(r, &transposed);
@@ -177,15 +201,19 @@ static void bake_weight(Exec *e, const Recipe *r, uint32_t k, Buf *file)
     PlanShape     s = param ? e->param[base->param[k]].group->shape : e->plan->table[base->table].shape;
     size_t        n = (size_t)plan_numel(s);
     ConvertCount  count = {0};
-    uint16_t     *half = xmalloc(n * sizeof *half);
+    if (n > w->halves) {
+        free(w->half);
+        w->half = xmalloc(n * sizeof *w->half);
+        w->halves = n;
+    }
     if (transposed)
-        convert_transposed_f16(x, half, (size_t)s.dim[0], (size_t)s.dim[1], &count);
+        convert_transposed_f16(x, w->half, (size_t)s.dim[0], (size_t)s.dim[1], &count);
     else
-        convert(x, STORE_F32, half, STORE_F16, n, &count);
+        convert(x, STORE_F32, w->half, STORE_F16, n, &count);
     e->counters.saturated_weights += param ? count.clamped : 0;
+    buf_clear(file);
     blob_begin(file);
-    blob_add(file, BLOB_F16, half, n * sizeof *half);
-    free(half);
+    blob_add(file, BLOB_F16, w->half, n * sizeof *w->half);
 }
 
 /* The MIL text and the plan speak of the same ports. */
@@ -211,19 +239,18 @@ static bool check_ports(const Exec *e, const PlanProgram *g, const Program *p, B
     return true;
 }
 
-static bool compile(Exec *e, uint32_t program, uint32_t k, Buf *err)
+static bool compile(Exec *e, Workspace *w, uint32_t program, uint32_t k, Buf *err)
 {
     const PlanProgram *g = &e->plan->program[program];
     ExecProgram       *x = &e->program[program];
     Arena             *a = arena_new();
     DeviceFile        *file = NEW_N(a, DeviceFile, g->weights + 1u);
-    Buf               *data = NEW_N(a, Buf, g->weights + 1u);
     double             t0 = exec_now();
     uint64_t           hash = instance_hash(e, g, k);
     drop_program(e, program, k);
     for (uint32_t i = 0; i < g->weights; i++) {
-        bake_weight(e, g->weight[i].recipe, k, &data[i]);
-        file[i] = (DeviceFile){arena_printf(a, "@model_path/%s", g->weight[i].path), data[i].data, data[i].len};
+        bake_weight(e, w, g->weight[i].recipe, k, &w->file[i]);
+        file[i] = (DeviceFile){arena_printf(a, "@model_path/%s", g->weight[i].path), w->file[i].data, w->file[i].len};
     }
     double t1 = exec_now();
     const char *name = g->n > 1 ? arena_printf(a, "%s.mil (L = %d)", g->mil, g->first + (int32_t)k)
@@ -238,34 +265,34 @@ static bool compile(Exec *e, uint32_t program, uint32_t k, Buf *err)
     e->counters.compiles += ok;
     e->counters.seconds[EXEC_BAKE] += t1 - t0;
     e->counters.seconds[EXEC_COMPILE] += t2 - t1;
-    for (uint32_t i = 0; i < g->weights; i++)
-        buf_free(&data[i]);
     arena_free(a);
     return ok;
 }
 
 bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)
 {
-    Arena *a = arena_new();
-    Wanted w = wanted(e, a, entry, parts);
-    bool   ok = true;
-    double t0 = exec_now();
+    Arena    *a = arena_new();
+    Wanted    w = wanted(e, a, entry, parts);
+    Workspace space = workspace(e, a);
+    bool      ok = true;
+    double    t0 = exec_now();
     forget_hashes(e);
     for (uint32_t i = 0; ok && i < e->plan->programs; i++)
         for (int32_t k = 0; ok && k < e->plan->program[i].n; k++) {
             if (!w.instance[i][k])
                 continue;
-            bool     old = stale(e, i, (uint32_t)k);
-            double   t1 = exec_now();
+            bool   old = stale(e, i, (uint32_t)k);
+            double t1 = exec_now();
             e->counters.seconds[EXEC_BAKE] += t1 - t0;
             e->counters.reused += !old;
-            ok = !old || compile(e, i, (uint32_t)k, err);
+            ok = !old || compile(e, &space, i, (uint32_t)k, err);
             t0 = exec_now();
         }
     Binding b = {ok, err};
     for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
         exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
     e->counters.seconds[EXEC_COMPILE] += exec_now() - t0;
+    workspace_free(&space);
     arena_free(a);
     return b.ok;
 }

@@ -234,7 +234,7 @@ static bool resolve_tuple(Check *c, Call *call, const AstValue *v)
             return false;
         if (!kind_accepts('t', x)) {
             diag_error(c->ds, "M0304", e->at, "expected %s, found %s", kind_text('t'),
-                       type_text(c->ds->arena, &x->type));
+                       mil_type_text(c->ds->arena, &x->type));
             return false;
         }
         call->tuple[call->tuples++] = x;
@@ -311,7 +311,7 @@ static bool bind_arguments(Check *c, Call *call, const AstStmt *s)
             if (!kind_accepts(p.kind, v)) {
                 Diag *d =
                     diag_error(c->ds, "M0304", g->value->at, "'%s' of '%s' is %s, expected %s", name_of(c, g->name),
-                               call->op->name, type_text(c->ds->arena, &v->type), kind_text(p.kind));
+                               call->op->name, mil_type_text(c->ds->arena, &v->type), kind_text(p.kind));
                 if (!v->konst && p.kind != 't')
                     diag_label(d, g->value->at, "known at run time only");
                 ok = false;
@@ -375,7 +375,7 @@ static void check_const(Check *c, const AstStmt *s)
 
 static const OpInfo *find_op(const char *name)
 {
-    for (const OpInfo *op = op_info; op->name; op++)
+    for (const OpInfo *op = mil_op_info; op->name; op++)
         if (op->name[0] == name[0] && strcmp(op->name, name) == 0)
             return op;
     return NULL;
@@ -389,7 +389,7 @@ static const OpInfo *need_op(Check *c, const AstStmt *s)
         return op;
     Diag   *d = diag_error(c->ds, "M0203", s->op_at, "unknown operation '%s'", name);
     Suggest near = {name, NULL, 0};
-    for (const OpInfo *o = op_info; o->name; o++)
+    for (const OpInfo *o = mil_op_info; o->name; o++)
         suggest(&near, o->name);
     if (near.best)
         diag_label(d, s->op_at, "did you mean '%s'?", near.best);
@@ -402,15 +402,16 @@ static void compare_types(Check *c, const Call *call, const AstStmt *s)
 {
     uint32_t i = 0;
     for (const AstParam *r = s->results.first; r; r = r->next, i++) {
-        if (type_equal(&call->type[i], &call->result[i]->type))
+        if (mil_type_equal(&call->type[i], &call->result[i]->type))
             continue;
         Arena *a = c->ds->arena;
         Diag *d = diag_error(c->ds, "M0405", r->type->at, "'%s' is declared %s, but '%s' gives %s", name_of(c, r->name),
-                             type_text(a, &call->result[i]->type), call->op->name, type_text(a, &call->type[i]));
-        diag_label(d, r->type->at, "expected %s", type_text(a, &call->type[i]));
+                             mil_type_text(a, &call->result[i]->type), call->op->name,
+                             mil_type_text(a, &call->type[i]));
+        diag_label(d, r->type->at, "expected %s", mil_type_text(a, &call->type[i]));
         for (uint32_t k = 0; k < CALL_ARGS; k++)
             if (call->arg[k] && call->arg[k]->name[0] && (!call->arg[k]->konst || call->arg[k]->type.rank > 1))
-                diag_note(d, call->arg[k]->at, "'%s' is %s", call->arg[k]->name, type_text(a, &call->arg[k]->type));
+                diag_note(d, call->arg[k]->at, "'%s' is %s", call->arg[k]->name, mil_type_text(a, &call->arg[k]->type));
         return;
     }
 }

@@ -94,7 +94,7 @@ typedef struct {
 } OpInfo;
 
 /* The table, ended by a row without a name. */
-extern const OpInfo op_info[];
+extern const OpInfo mil_op_info[];
 
 struct Call {
     const OpInfo *op;

@@ -134,7 +134,7 @@ static bool fill_list(Fill *f, const AstValue *v, int axis)
     if ((int64_t)v->u.list.count != want) {
         Diag *d = diag_error(f->c->ds, "M0403", v->at, "the list has %u elements, its type wants %" PRId64,
                              v->u.list.count, want);
-        diag_label(d, v->at, "for %s", type_text(f->c->ds->arena, f->type));
+        diag_label(d, v->at, "for %s", mil_type_text(f->c->ds->arena, f->type));
         return false;
     }
     bool inner = axis >= 0 && axis + 1 < (int)f->type->rank;
@@ -204,7 +204,7 @@ static bool blob_eval(Check *c, const AstValue *v, const MilType *type, Const *o
     uint64_t want = ((uint64_t)out->count * info->bits + 7) / 8;
     if (blob.bytes != want) {
         diag_error(c->ds, "M0504", v->at, "the blob has %" PRIu64 " bytes, %s needs %" PRIu64, blob.bytes,
-                   type_text(c->ds->arena, type), want);
+                   mil_type_text(c->ds->arena, type), want);
         return false;
     }
     out->raw = blob.data;
@@ -217,9 +217,9 @@ Const *const_eval(Check *c, const AstValue *v, const MilType *type)
         MilType written;
         if (!type_resolve(c, v->u.typed.type, &written))
             return NULL;
-        if (!type_equal(&written, type)) {
+        if (!mil_type_equal(&written, type)) {
             Diag *d = diag_error(c->ds, "M0404", v->at, "the value is %s, declared is %s",
-                                 type_text(c->ds->arena, &written), type_text(c->ds->arena, type));
+                                 mil_type_text(c->ds->arena, &written), mil_type_text(c->ds->arena, type));
             diag_help(d, "make both types the same");
             return NULL;
         }
@@ -249,7 +249,7 @@ Const *const_eval(Check *c, const AstValue *v, const MilType *type)
     if (type->rank != 0 && !nested && (v->kind != AST_LIST || v->u.list.count != k->count))
         return fill_list(&f, v, -1), NULL;
     if (nested && k->count > v->at.end - v->at.begin) {
-        diag_error(c->ds, "M0403", v->at, "the list has fewer elements than %s", type_text(c->ds->arena, type));
+        diag_error(c->ds, "M0403", v->at, "the list has fewer elements than %s", mil_type_text(c->ds->arena, type));
         return NULL;
     }
     f.num = NEW_N(c->keep, double, k->count);

@@ -4,7 +4,7 @@
 #define OP(name, args, type, kernel) KernelFn kernel_##kernel##_ane, kernel_##kernel##_exact;
 #include "host/mil_ops.def"
 
-const OpInfo op_info[] = {
+const OpInfo mil_op_info[] = {
 #define OP(name, args, type, kernel) {#name, args, rule_##type, kernel_##kernel##_ane, kernel_##kernel##_exact},
 #include "host/mil_ops.def"
     {0},

@@ -117,9 +117,9 @@ bool need_vector(Check *c, const Call *call, const char *name, int64_t n, DType 
 {
     const Value *v = arg(call, name);
     MilType      want = {dtype, 1, {n}};
-    return !v || type_equal(&v->type, &want) ||
-           wrong(c, call, name, "'%s' is %s, expected %s", name, type_text(c->ds->arena, &v->type),
-                 type_text(c->ds->arena, &want));
+    return !v || mil_type_equal(&v->type, &want) ||
+           wrong(c, call, name, "'%s' is %s, expected %s", name, mil_type_text(c->ds->arena, &v->type),
+                 mil_type_text(c->ds->arena, &want));
 }
 
 int64_t product(const int64_t *x, uint32_t n)
@@ -151,7 +151,7 @@ static bool broadcast_shape(Check *c, const Call *call, Value *const *in, uint32
             int64_t *d = &out->dim[out->rank - in[k]->type.rank + i], e = in[k]->type.dim[i];
             if (*d != 1 && e != 1 && *d != e)
                 return wrong(c, call, NULL, "the operands %s and %s do not broadcast: extents are equal or 1",
-                             type_text(c->ds->arena, &in[0]->type), type_text(c->ds->arena, &in[k]->type));
+                             mil_type_text(c->ds->arena, &in[0]->type), mil_type_text(c->ds->arena, &in[k]->type));
             *d = e != 1 ? e : *d;
         }
     return type_valid(out) || wrong(c, call, NULL, "the result has more than %d elements", MIL_ELEMS_MAX);

@@ -60,12 +60,12 @@ bool type_same_shape(const MilType *a, const MilType *b)
     return true;
 }
 
-bool type_equal(const MilType *a, const MilType *b)
+bool mil_type_equal(const MilType *a, const MilType *b)
 {
     return a->dtype == b->dtype && type_same_shape(a, b);
 }
 
-const char *type_text(Arena *a, const MilType *t)
+const char *mil_type_text(Arena *a, const MilType *t)
 {
     if (t->rank == 0)
         return dtype_info[t->dtype].name;

@@ -57,10 +57,10 @@ DType dtype_find(const char *text, size_t len);
 /* Extents are positive and their product is at most MIL_ELEMS_MAX. */
 bool    type_valid(const MilType *t);
 int64_t type_elems(const MilType *t); /* product of the extents of a valid type */
-bool    type_equal(const MilType *a, const MilType *b);
+bool    mil_type_equal(const MilType *a, const MilType *b);
 bool    type_same_shape(const MilType *a, const MilType *b);
 /* "tensor<fp16, [1, 256, 1, 128]>", "bool". */
-const char *type_text(Arena *a, const MilType *t);
+const char *mil_type_text(Arena *a, const MilType *t);
 
 static inline bool dtype_is_float(DType t)
 {

@@ -65,9 +65,9 @@ bool rule_conv(Check *c, Call *call)
     if (!need_float(c, call, "x") || !need_same_dtype(c, call, "x", "weight"))
         return false;
     if (x->rank < 3)
-        return wrong(c, call, "x", "'x' is %s, expected [batch, channels, spatial...]", type_text(c->ds->arena, x));
+        return wrong(c, call, "x", "'x' is %s, expected [batch, channels, spatial...]", mil_type_text(c->ds->arena, x));
     if (k->rank != x->rank)
-        return wrong(c, call, "weight", "'weight' is %s, expected rank %u", type_text(c->ds->arena, k), x->rank);
+        return wrong(c, call, "weight", "'weight' is %s, expected rank %u", mil_type_text(c->ds->arena, k), x->rank);
     if (groups < 1 || x->dim[1] % groups != 0 || k->dim[0] % groups != 0)
         return wrong(c, call, "groups",
                      "%" PRId64 " groups do not divide %" PRId64 " input and %" PRId64 " output channels", groups,
@@ -76,7 +76,7 @@ bool rule_conv(Check *c, Call *call)
         return wrong(c, call, "weight",
                      "'weight' is %s, but 'x' has %" PRId64 " channels in %" PRId64 " groups: expected %" PRId64
                      " input channels",
-                     type_text(c->ds->arena, k), x->dim[1], groups, x->dim[1] / groups);
+                     mil_type_text(c->ds->arena, k), x->dim[1], groups, x->dim[1] / groups);
     if (!need_vector(c, call, "bias", k->dim[0], x->dtype) ||
         !arg_list(c, call, "dilations", x->rank - 2, 3, dilation, NULL))
         return false;
@@ -99,7 +99,7 @@ bool rule_pool(Check *c, Call *call)
     if (!need_float(c, call, "x"))
         return false;
     if (x->rank < 3)
-        return wrong(c, call, "x", "'x' is %s, expected [batch, channels, spatial...]", type_text(c->ds->arena, x));
+        return wrong(c, call, "x", "'x' is %s, expected [batch, channels, spatial...]", mil_type_text(c->ds->arena, x));
     if (arg_bool(call, "ceil_mode"))
         return wrong(c, call, "ceil_mode", "ceil_mode = true is not supported; pad the input instead");
     if (!arg_list(c, call, "kernel_sizes", x->rank - 2, 3, kernel, NULL))
@@ -129,7 +129,7 @@ bool rule_matmul(Check *c, Call *call)
         return wrong(c, call, "y",
                      "left has %" PRId64 " columns, right has %" PRId64
                      " rows (%s x %s); check transpose_x and transpose_y",
-                     p->k, k2, type_text(c->ds->arena, x), type_text(c->ds->arena, y));
+                     p->k, k2, mil_type_text(c->ds->arena, x), mil_type_text(c->ds->arena, y));
     MilType *t = &call->type[0];
     t->dtype = x->dtype;
     t->rank = x->rank > y->rank ? x->rank : y->rank;
@@ -139,8 +139,8 @@ bool rule_matmul(Check *c, Call *call)
         int64_t dx = i + x->rank >= t->rank ? x->dim[i + x->rank - t->rank] : 1;
         int64_t dy = i + y->rank >= t->rank ? y->dim[i + y->rank - t->rank] : 1;
         if (dx != dy && dx != 1 && dy != 1)
-            return wrong(c, call, "y", "the batch extents of %s and %s differ", type_text(c->ds->arena, x),
-                         type_text(c->ds->arena, y));
+            return wrong(c, call, "y", "the batch extents of %s and %s differ", mil_type_text(c->ds->arena, x),
+                         mil_type_text(c->ds->arena, y));
         p->batch[i] = t->dim[i] = dx > dy ? dx : dy;
         p->x_stride[i] = dx == 1 ? 0 : xs;
         p->y_stride[i] = dy == 1 ? 0 : ys;
@@ -159,7 +159,7 @@ bool rule_linear(Check *c, Call *call)
         return false;
     if (x->rank < 1 || w->rank != 2 || x->dim[x->rank - 1] != w->dim[1])
         return wrong(c, call, "weight", "'weight' is %s, expected [outputs, inputs] for 'x' = %s",
-                     type_text(c->ds->arena, w), type_text(c->ds->arena, x));
+                     mil_type_text(c->ds->arena, w), mil_type_text(c->ds->arena, x));
     if (!need_vector(c, call, "bias", w->dim[0], x->dtype))
         return false;
     MilType *t = &call->type[0];
@@ -206,7 +206,7 @@ bool rule_sdpa(Check *c, Call *call)
         for (uint32_t i = 0, skip = r - mask->type.rank; i < mask->type.rank; i++) {
             if (mask->type.dim[i] != 1 && mask->type.dim[i] != want[skip + i])
                 return wrong(c, call, "attn_mask", "'attn_mask' is %s, expected extents of [..., L, S] or 1",
-                             type_text(c->ds->arena, &mask->type));
+                             mil_type_text(c->ds->arena, &mask->type));
             *to[skip + i] = mask->type.dim[i] == 1 ? 0 : stride[i];
         }
     }
@@ -295,9 +295,9 @@ bool rule_layer_norm(Check *c, Call *call)
         if (set >> i & 1)
             want.dim[want.rank++] = x->type.dim[i];
     for (int i = 0; i < 2; i++)
-        if ((g = arg(call, i ? "beta" : "gamma")) && !type_equal(&g->type, &want))
+        if ((g = arg(call, i ? "beta" : "gamma")) && !mil_type_equal(&g->type, &want))
             return wrong(c, call, i ? "beta" : "gamma", "the argument is %s, expected the normalised axes, %s",
-                         type_text(c->ds->arena, &g->type), type_text(c->ds->arena, &want));
+                         mil_type_text(c->ds->arena, &g->type), mil_type_text(c->ds->arena, &want));
     call->type[0] = x->type;
     axis_plan(&x->type, set, &call->plan.axis);
     call->scratch = call->plan.axis.permute ? type_elems(&x->type) : 0;
@@ -311,7 +311,7 @@ static bool per_channel(Check *c, Call *call)
     if (!need_float(c, call, "x"))
         return false;
     if (x->rank < 3)
-        return wrong(c, call, "x", "'x' is %s, expected [batch, channels, spatial...]", type_text(c->ds->arena, x));
+        return wrong(c, call, "x", "'x' is %s, expected [batch, channels, spatial...]", mil_type_text(c->ds->arena, x));
     call->type[0] = *x;
     call->plan.axis = (AxisPlan){.outer = x->dim[0], .n = x->dim[1], .inner = product(x->dim + 2, x->rank - 2)};
     return need_vector(c, call, "gamma", x->dim[1], x->dtype) && need_vector(c, call, "beta", x->dim[1], x->dtype);
@@ -336,7 +336,7 @@ bool rule_l2_norm(Check *c, Call *call)
         return false;
     if (x->rank < 3)
         return wrong(c, call, "x", "'x' is %s, expected at least rank 3: the last three axes are normalised",
-                     type_text(c->ds->arena, x));
+                     mil_type_text(c->ds->arena, x));
     call->type[0] = *x;
     call->plan.axis =
         (AxisPlan){.outer = product(x->dim, x->rank - 3), .n = product(x->dim + x->rank - 3, 3), .inner = 1};

@@ -159,11 +159,11 @@ static bool quantization(Check *c, Call *call, const Value *x, DType quantized)
     int64_t      axis = 0;
     if (scale->type.rank > 1 || !dtype_is_float(scale->type.dtype))
         return wrong(c, call, "scale", "'scale' is %s, expected a number or a vector of fp16 or fp32",
-                     type_text(c->ds->arena, &scale->type));
+                     mil_type_text(c->ds->arena, &scale->type));
     if (zero && (zero->type.rank > 1 || (zero->type.rank == 1 && !type_same_shape(&zero->type, &scale->type)) ||
                  zero->type.dtype != quantized))
         return wrong(c, call, "zero_point", "'zero_point' is %s, expected %s of the shape of 'scale'",
-                     type_text(c->ds->arena, &zero->type), dtype_info[quantized].name);
+                     mil_type_text(c->ds->arena, &zero->type), dtype_info[quantized].name);
     call->plan.scalar = (ScalarPlan){.i = {1, 1, zero && zero->type.rank == 1}};
     if (!per_axis)
         return true;
@@ -224,7 +224,7 @@ bool rule_blockwise(Check *c, Call *call)
                          (long long)x->type.dim[i], (long long)scale->type.dim[i]);
     if (offset && (offset->type.dtype != x->type.dtype || !type_same_shape(&offset->type, &scale->type)))
         return wrong(c, call, "offset", "'offset' is %s, expected %s in the shape of 'scale'",
-                     type_text(c->ds->arena, &offset->type), dtype_info[x->type.dtype].name);
+                     mil_type_text(c->ds->arena, &offset->type), dtype_info[x->type.dtype].name);
     call->type[0] = x->type;
     call->type[0].dtype = scale->type.dtype;
     return true;

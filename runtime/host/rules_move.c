@@ -22,14 +22,14 @@ bool rule_reshape(Check *c, Call *call)
         }
         if (t->dim[i] < 1 || t->dim[i] > all / known)
             return wrong(c, call, "shape", "%s has %" PRId64 " elements, the shape does not; write every extent out",
-                         type_text(c->ds->arena, x), all);
+                         mil_type_text(c->ds->arena, x), all);
         known *= t->dim[i];
     }
     if (open >= 0 && all % known == 0)
         t->dim[open] = all / known;
     else if (known != all)
-        return wrong(c, call, "shape", "%s has %" PRId64 " elements, the shape %" PRId64, type_text(c->ds->arena, x),
-                     all, known);
+        return wrong(c, call, "shape", "%s has %" PRId64 " elements, the shape %" PRId64,
+                     mil_type_text(c->ds->arena, x), all, known);
     return true;
 }
 
@@ -64,7 +64,7 @@ bool rule_squeeze(Check *c, Call *call)
             t->dim[t->rank++] = x->dim[i];
         else if (x->dim[i] != 1)
             return wrong(c, call, "axes", "axis %u of %s has extent %" PRId64 ", only extents of 1 can go", i,
-                         type_text(c->ds->arena, x), x->dim[i]);
+                         mil_type_text(c->ds->arena, x), x->dim[i]);
     }
     return true;
 }
@@ -243,10 +243,10 @@ bool rule_concat(Check *c, Call *call)
         int64_t extent = axis < x.rank ? x.dim[axis] : 0;
         if (axis < x.rank && !j->interleave)
             x.dim[axis] = first->dim[axis];
-        if (!type_equal(&x, first))
+        if (!mil_type_equal(&x, first))
             return wrong(c, call, "values", "operand %u is %s, the first is %s: only axis %" PRId64 " may differ%s",
-                         i + 1, type_text(c->ds->arena, &call->tuple[i]->type), type_text(c->ds->arena, first), axis,
-                         j->interleave ? ", and not when interleaving" : "");
+                         i + 1, mil_type_text(c->ds->arena, &call->tuple[i]->type), mil_type_text(c->ds->arena, first),
+                         axis, j->interleave ? ", and not when interleaving" : "");
         j->part[i] = extent * j->inner;
         sum += extent;
     }
@@ -270,9 +270,9 @@ bool rule_stack(Check *c, Call *call)
                     .inner = product(first->dim + axis, first->rank - (uint32_t)axis)};
     j->part = NEW_N(c->keep, int64_t, call->tuples);
     for (uint32_t i = 0; i < call->tuples; i++) {
-        if (!type_equal(&call->tuple[i]->type, first))
+        if (!mil_type_equal(&call->tuple[i]->type, first))
             return wrong(c, call, "values", "operand %u is %s, the first is %s: all must be the same", i + 1,
-                         type_text(c->ds->arena, &call->tuple[i]->type), type_text(c->ds->arena, first));
+                         mil_type_text(c->ds->arena, &call->tuple[i]->type), mil_type_text(c->ds->arena, first));
         j->part[i] = j->inner;
     }
     j->total = j->inner * call->tuples;

@@ -335,7 +335,7 @@ bool settings_check(const Settings *s, Buf *err)
     if (*s->eval && synthetic)
         return complain(err, "an evaluation file needs training data of the same kind: set data=bytes, tokens_u16 or tokens_u32");
     if (*s->eval && s->data_holdout > 0)
-        return complain(err, "two held-out sets: give an evaluation file or data.holdout, not both");
+        return complain(err, "two held-out sets: an evaluation file and data.holdout; --holdout 0 trains on the whole file");
     if (s->total && s->schedule != LR_CONSTANT && s->schedule != LR_STEP && s->warmup > s->total)
         return complain(err, "schedule.warmup is longer than schedule.total");
     return true;

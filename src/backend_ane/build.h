@@ -33,7 +33,10 @@ typedef struct {
 bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t number, const ValueId *output,
                    uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n, BuiltProgram *built);
 
-/* lower.c: the steps of one entry. */
+/* groups.c: tell the user where a #[group] cannot be one program. */
+void check_groups(Builder *b, const Graph *g, const Partition *part);
+
+/* lower_entry.c: the steps of one entry. */
 bool lower_entry(Builder *b, const Entry *entry);
 
 /* describe.c: parameters, states, configuration, settings; tables. */

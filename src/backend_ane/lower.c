@@ -192,7 +192,8 @@ void scope_start(Scope *s)
     s->label = NEW_N(a, const char *, s->g->count);
     for (ValueId v = 1; v < s->g->count; v++)
         s->label[v] = label_of(s, v);
-    s->part = partition(a, s->g);
+    s->part = partition(a, s->b->m, s->g);
+    check_groups(s->b, s->g, &s->part);
     s->loc = NEW_N(a, Loc, s->g->count);
     s->done = NEW_N(a, bool, s->part.programs + 1);
     s->stacked = NEW_N(a, bool, s->g->count);

@@ -12,7 +12,7 @@ typedef struct {
     uint32_t  programs;
 } Partition;
 
-Partition partition(Arena *a, const Graph *g);
+Partition partition(Arena *a, const Module *m, const Graph *g);
 
 /* A value that a program makes for itself instead of receiving it: parameters, tables, splats, and views of them
  * (reshape, broadcast, transpose of a matrix). Whoever reads one gets his own, on either device. */

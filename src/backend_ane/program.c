@@ -56,6 +56,15 @@ static int32_t padded(int32_t channels)
     return c < ANE_IO_MIN_CHANNELS ? ANE_IO_MIN_CHANNELS : c;
 }
 
+/* One odd length shows at every border: it is told once. */
+static bool width_told(const Diags *ds)
+{
+    for (uint32_t i = 0; i < ds->count; i++)
+        if (strcmp(ds->item[i]->code, "E0803") == 0)
+            return true;
+    return false;
+}
+
 /* Names, padding, and the checks of what may cross the boundary. */
 static void ports_finish(Emit *e, Ports *p, char letter)
 {
@@ -64,12 +73,13 @@ static void ports_finish(Emit *e, Ports *p, char letter)
         port->channels = padded(port->channels);
         port->name = arena_printf(e->b->a, "%c%02u_%s", letter, i, letter == 'i' ? "in" : "out");
         if (port->width % ANE_IO_WIDTH_MULTIPLE != 0) {
-            const Node *n = &e->g->node[port->value[0]];
-            Diag       *d = diag_error(e->b->ds, "E0803", n->at,
-                                       "a value with %d positions crosses the border of an ANE program; the engine needs a multiple of %d",
-                                       port->width, ANE_IO_WIDTH_MULTIPLE);
-            diag_help(d, "choose a sequence length that is a multiple of %d (32 or more is better)", ANE_IO_WIDTH_MULTIPLE);
             e->failed = true;
+            if (width_told(e->b->ds))
+                continue;
+            Diag *d = diag_error(e->b->ds, "E0803", e->g->node[port->value[0]].at,
+                                 "a value with %d positions crosses the border of an ANE program; the engine needs a multiple of %d",
+                                 port->width, ANE_IO_WIDTH_MULTIPLE);
+            diag_help(d, "choose a sequence length that is a multiple of %d (32 or more is better)", ANE_IO_WIDTH_MULTIPLE);
         }
         if (port->channels > ANE_MAX_CHANNELS) {
             const Node *n = &e->g->node[port->value[0]];

@@ -161,7 +161,8 @@ static bool prepare(Elab *e, const Symbol *s, ArgValue *arg, const Expr *x)
             arg[i] = (ArgValue){eval(e, p->init), x, p->init->at};
         if (is_static_number(arg[i].v) && p->type->shaped && !p->type->dims) {
             Declared want;
-            arg[i].v = eval_type(e, p->type, &want) ? convert(e, arg[i].v, want, arg[i].at, "an argument") : v_poison;
+            arg[i].v = !eval_type(e, p->type, &want) ? v_poison
+                                                     : convert_value(e, arg[i].v, want, arg[i].at, "an argument");
         } else if (is_tensor(arg[i].v)) {
             DType d = DT_REAL;
             dtype_by_name(str(e, p->type->name.id), &d, NULL);

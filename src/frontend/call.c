@@ -100,7 +100,7 @@ static bool bind_tensor(Elab *e, const FnParam *p, ArgValue *a)
             diag_help(d, "broadcast(x, [..]) makes a tensor of one number");
             return false;
         }
-        a->v = convert(e, a->v, want, a->at, argument_text(e, f, p));
+        a->v = convert_value(e, a->v, want, a->at, argument_text(e, f, p));
         return !is_poison(a->v);
     }
     if (!is_tensor(a->v)) {
@@ -109,7 +109,7 @@ static bool bind_tensor(Elab *e, const FnParam *p, ArgValue *a)
         return false;
     }
     want.type.shape = tensor_type(e, a->v).shape;
-    a->v = convert(e, a->v, want, a->at, argument_text(e, f, p)); /* the element type; the shape is its own */
+    a->v = convert_value(e, a->v, want, a->at, argument_text(e, f, p)); /* the element type; the shape is its own */
     return !is_poison(a->v) && bind_generics(e, p, p->type, tensor_type(e, a->v), a->at, a->x);
 }
 
@@ -143,7 +143,7 @@ static bool bind_args(Elab *e, ArgValue *arg)
             Declared want;
             if (!eval_type(e, p->type, &want))
                 return false;
-            a->v = convert(e, a->v, want, a->at, argument_text(e, f, p));
+            a->v = convert_value(e, a->v, want, a->at, argument_text(e, f, p));
             if (is_poison(a->v)) {
                 ok = false;
                 continue;
@@ -173,7 +173,7 @@ static Value check_result(Elab *e, Frame *f, const TypeExpr *t, Value v)
     if (is_poison(v))
         return v;
     if (t->name.id)
-        return eval_type(e, t, &want) ? convert(e, v, want, f->result_at, what) : v_poison;
+        return eval_type(e, t, &want) ? convert_value(e, v, want, f->result_at, what) : v_poison;
     uint32_t n = 0;
     for (const TypeExpr *p = t->parts; p; p = p->next)
         n++;
@@ -184,7 +184,7 @@ static Value check_result(Elab *e, Frame *f, const TypeExpr *t, Value v)
     n = 0;
     Value y = {.kind = V_TUPLE, .seq = {NEW_N(e->a, Value, v.seq.n), v.seq.n}};
     for (const TypeExpr *p = t->parts; p; p = p->next, n++) {
-        y.seq.item[n] = eval_type(e, p, &want) ? convert(e, v.seq.item[n], want, f->result_at, what) : v_poison;
+        y.seq.item[n] = eval_type(e, p, &want) ? convert_value(e, v.seq.item[n], want, f->result_at, what) : v_poison;
         if (is_poison(y.seq.item[n]))
             return v_poison;
     }

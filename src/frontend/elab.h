@@ -28,7 +28,7 @@ typedef struct Value Value;
 enum {
     MAX_VALUE_RANK = 5,     /* of ordinary values; MAX_RANK leaves room for the stacks of a repeat */
     MAX_CALL_DEPTH = 100,   /* calls within calls */
-    MAX_EXPR_DEPTH = 1000,  /* nested expressions: the recursion of eval() */
+    MAX_EXPR_DEPTH = 2000,  /* nested expressions: the recursion of eval() */
     MAX_NODES = 1000000,    /* of one graph */
     MAX_ITERATIONS = 100000,
     MAX_TABLE = 1 << 28,    /* elements of one table */
@@ -288,7 +288,7 @@ bool  eval_type(Elab *e, const TypeExpr *t, Declared *out);
 bool  dtype_by_name(const char *name, DType *out, bool *token);
 /* Convert `v` to what was declared: int to float, number to rank 0, real from f16 and f32. Poison after a message, which
  * begins with `what` ("the result of 'f'"). */
-Value convert(Elab *e, Value v, Declared want, Span at, const char *what);
+Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what);
 bool  bind_generics(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at, const Expr *arg);
 bool  check_dims(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at, const Expr *arg);
 bool  list_shape(Elab *e, const Expr *x, Shape *s);

@@ -401,7 +401,7 @@ void run_update(Elab *e, const Stmt *s)
     Declared want = {.kind = V_TENSOR, .type = e->m->states ? e->m->state[state].type : (Type){DT_NONE, {0}}};
     Value    v = eval(e, s->update.value);
     if (!poisoned)
-        v = convert(e, v, want, s->update.value->at, arena_printf(e->a, "state '%s'", str(e, s->update.name.id)));
+        v = convert_value(e, v, want, s->update.value->at, arena_printf(e->a, "state '%s'", str(e, s->update.name.id)));
     if (is_tensor(v) || is_static_number(v))
         v = to_tensor(e, v, want.type.dtype, s->at);
     if (v.kind == V_TENSOR && v.t.id >= first && !e->b->g->node[v.t.id].name)

@@ -112,7 +112,7 @@ Value symbol_value(Elab *e, Symbol *s)
         if (!eval_type(e, decl->type, &want))
             v = v_poison;
         else if (v.kind != V_TABLE || want.kind != V_TENSOR)
-            v = convert(e, v, want, decl->init->at, arena_printf(e->a, "const '%s'", str(e, s->name)));
+            v = convert_value(e, v, want, decl->init->at, arena_printf(e->a, "const '%s'", str(e, s->name)));
         else if (!shape_equal(want.type.shape, v.table->shape)) {
             elab_error(e, "E0411", decl->init->at, "const '%s' is declared %s, but the table is %s", str(e, s->name),
                        type_text(e->a, want.type), kind_text(e, v));
@@ -240,7 +240,7 @@ static Value config_value(Elab *e, Symbol *s, const Override *o)
     if (decl->type) {
         if (!eval_type(e, decl->type, &want))
             return v_poison;
-        v = convert(e, v, want, decl->init->at, what);
+        v = convert_value(e, v, want, decl->init->at, what);
     }
     if (!o || is_poison(v))
         return v;
@@ -259,7 +259,7 @@ static Value config_value(Elab *e, Symbol *s, const Override *o)
             diag_help(d, "write a string in quotes: -D '%s=\"...\"'", o->name);
         return v_poison;
     }
-    return convert(e, over, want, x->at, what);
+    return convert_value(e, over, want, x->at, what);
 }
 
 bool bind_configs(Elab *e)

@@ -186,7 +186,7 @@ static void run_const(Elab *e, const Stmt *s)
     }
     if (decl->type && !is_poison(v))
         v = eval_type(e, decl->type, &want)
-                ? convert(e, v, want, decl->init->at, arena_printf(e->a, "const '%s'", str(e, decl->name.id)))
+                ? convert_value(e, v, want, decl->init->at, arena_printf(e->a, "const '%s'", str(e, decl->name.id)))
                 : v_poison;
     new_var(e, VAR_CONST, decl->name.id, v, decl->name.at);
 }

@@ -311,7 +311,7 @@ static void declared_at(Diag *d, Declared want, Span at)
         diag_note(d, want.at, "that is declared");
 }
 
-Value convert(Elab *e, Value v, Declared want, Span at, const char *what)
+Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what)
 {
     if (is_poison(v))
         return v;

@@ -239,9 +239,13 @@ static bool differentiable(Module *m, Arena *scratch, const Graph *g, const char
         const Node *n = &g->node[v];
         if (!on[v] || n->op == OP_stop_grad)
             continue;
-        if (n->op == OP_state) {
-            diag_error(ds, "E0604", n->at, "'%s' depends on state '%s', which has no gradient", entry,
-                       state_name(m, n));
+        const Node *source = n; /* an updated state is the state */
+        while (source->op == OP_splice)
+            source = &g->node[node_in(g, source)[0]];
+        if (source->op == OP_state) {
+            Diag *d = diag_error(ds, "E0604", n->at, "'%s' depends on state '%s', which has no gradient", entry,
+                                 state_name(m, source));
+            diag_help(d, "an entry that is trained must not read states: take the branch without them");
             ok = false;
         } else if (dtype_is_real(n->type.dtype) &&
                    (n->op == OP_splice || n->op == OP_scatter_add || n->op == OP_xent_grad)) {

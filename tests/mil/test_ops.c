@@ -30,7 +30,7 @@ static bool covered(const OpCases *t, const char *op)
 
 Test(mil_ops, every_operation_of_the_table_has_a_case)
 {
-    for (const OpInfo *op = op_info; op->name; op++)
+    for (const OpInfo *op = mil_op_info; op->name; op++)
         cr_expect(covered(&axis_cases, op->name) || covered(&move_cases, op->name) || elem_covers(op->name),
                   "no numeric case for '%s'", op->name);
 }

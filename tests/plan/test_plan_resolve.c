@@ -1,8 +1,10 @@
 /* test_plan_resolve.c: every check of plan_resolve(), by one wrong word in a good manifest. */
+#include "base/file.h"
 #include "plan/plan_ops.h"
 #include "sample.h"
 
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -153,5 +155,19 @@ Test(plan_resolve, paths_and_counts)
     cr_assert_eq(plan_numel((PlanShape){2, {3, 5}}), 15);
     cr_assert_lt(plan_numel((PlanShape){2, {3, 0}}), 0);
     cr_assert_lt(plan_numel((PlanShape){3, {1 << 20, 1 << 20, 2}}), 0);
+    arena_free(a);
+}
+
+/* docs/plan.md lists every operation with its attribute. */
+Test(plan_resolve, the_documentation_lists_every_operation)
+{
+    Arena *a = arena_new();
+    char  *text, why[FILE_ERR_MAX];
+    size_t len;
+    cr_assert(file_read(a, path_join(a, getenv("ANEL_DOCS"), "plan.md"), &text, &len, why), "%s", why);
+    for (uint32_t i = 0; i < plan_op_count; i++) {
+        const char *row = strstr(text, arena_printf(a, "`%s", plan_ops[i].name));
+        cr_assert(row != NULL, "docs/plan.md does not mention '%s'", plan_ops[i].name);
+    }
     arena_free(a);
 }

@@ -1,0 +1,207 @@
+/* test_plan_numerics.c: what a plan computes is what the model says.
+ *
+ * Every model, shrunk, goes through the whole compiler and is run by the executor on the host device. Loss and gradients
+ * of all parameters are compared with fp64 evaluation of the differentiated graph as it was before any pass: in exact
+ * numerics, where only the CPU's fp32 steps round, and in the engine's, with both widths of sums. */
+#include "rig.h"
+
+#include "passes/passes.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *model, *defines;
+    int32_t     vocab;
+    bool        decodes;
+    double      constants; /* error of constants that are rounded after folding and not before, as the reference's are */
+} cases[] = {
+    {"tiny", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
+    {"layer768", "dim=64 hidden=96 heads=4 seq=32", 0, false, 0},
+    {"stories110m", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
+    {"gpt2", "dim=64 layers=2 heads=4 vocab=80 ctx=48 seq=32", 80, false, 1e-4},
+    {"qwen3_0_6b", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 hd=32 vocab=80 seq=32", 80, false, 0},
+};
+
+static const struct {
+    const char *name;
+    Numerics    numerics;
+    ReduceMode  reduce;
+    /* Exact: CPU steps round to fp32 (6e-8) and add up to 2560 numbers. Engine: weights, activations and cotangents round
+     * to fp16 (5e-4 each) at some dozens of places on the way, mostly independently. */
+    double      loss, peak, norm, cosine;
+} modes[] = {
+    {"exact", NUMERICS_EXACT, REDUCE_STRICT, 1e-6, 2e-6, 2e-6, 1 - 1e-9},
+    {"strict", NUMERICS_ANE, REDUCE_STRICT, 1e-3, HUGE_VAL, 1e-2, 0.9999},
+    {"lenient", NUMERICS_ANE, REDUCE_LENIENT, 1e-3, HUGE_VAL, 1e-2, 0.9999},
+};
+
+enum { LOSS_SCALE = 1024 }; /* a power of two: costs no precision, keeps fp16 cotangents normal */
+
+/* The truth: loss and, per parameter of the module, its gradient. */
+static double reference(Rig *r, const Graph **loss, Tensor **in, int32_t vocab, double **grad)
+{
+    Diags *ds = diags_new(r->a, r->m->sources, "test");
+    *loss = r->m->graph[module_entry(r->m, interned(r->m->strings, r->m->train_entry))->graph];
+    Graph *joint = autodiff(r->m, *loss, ds);
+    cr_assert(joint != NULL);
+    *in = rig_inputs(r, joint, vocab); /* the last one is loss_scale */
+    (*in)[joint->inputs - 1].v[0] = 1;
+    for (uint32_t i = 0; i < r->m->params; i++)
+        grad[i] = NEW_N(r->a, double, (size_t)shape_numel(r->m->param[i].type.shape));
+    EvalEnv env = {.m = r->m, .arena = r->a, .param = r->param, .grad = grad};
+    Tensor  out;
+    Buf     err = {0};
+    cr_assert(graph_eval(&env, joint, *in, &out, &err), "%s", err.data);
+    return out.v[0];
+}
+
+static Distance worst_of(Distance a, Distance b)
+{
+    return (Distance){fmax(a.peak, b.peak), fmax(a.norm, b.norm), fmin(a.cosine, b.cosine)};
+}
+
+static void train_case(Rig *r, int i)
+{
+    const Graph *g;
+    Tensor      *in;
+    double     **want = NEW_N(r->a, double *, r->m->params + 1u);
+    rig_round_constants(r);
+    double loss = reference(r, &g, &in, cases[i].vocab, want);
+    for (size_t k = 0; k < COUNT(modes); k++) {
+        Run run = run_open(r, interned(r->m->strings, r->m->train_entry), modes[k].numerics, modes[k].reduce);
+        Buf err = {0};
+        exec_zero_grads(run.exec);
+        run_feed(r, &run, g, in, LOSS_SCALE);
+        cr_assert(exec_forward(run.exec, run.entry, &err), "%s", err.data);
+        double got = *(const float *)exec_result(run.exec, run.entry, 0);
+        cr_assert(exec_backward(run.exec, run.entry, &err), "%s", err.data);
+        cr_assert_not(exec_overflowed(run.exec));
+        Distance worst = {0, 0, 1};
+        double   peak = modes[k].peak + cases[i].constants, norm = modes[k].norm + cases[i].constants;
+        for (uint32_t id = 0; id < exec_params(run.exec); id++) {
+            const ExecParam *p = exec_param(run.exec, id);
+            Distance d = distance(p->grad, want[rig_param(r, p->path)], p->numel, LOSS_SCALE);
+            cr_expect(d.peak <= peak && d.norm <= norm && d.cosine >= modes[k].cosine,
+                      "%s, %s: gradient of %s: off by %.2e of the maximum, %.2e of the norm, cosine %.6f", cases[i].model,
+                      modes[k].name, p->path, d.peak, d.norm, d.cosine);
+            worst = worst_of(worst, d);
+        }
+        cr_expect(fabs(got - loss) <= modes[k].loss * fabs(loss), "%s, %s: loss %.9g instead of %.9g", cases[i].model,
+                  modes[k].name, got, loss);
+        fprintf(stderr, "%-12s %-8s loss %.1e  gradients: maximum %.1e, norm %.1e, 1 - cosine %.1e\n", cases[i].model,
+                modes[k].name, fabs(got / loss - 1), worst.peak, worst.norm, 1 - worst.cosine);
+        run_close(&run);
+    }
+}
+
+static void train_model(const char *model)
+{
+    int i = 0;
+    while (strcmp(cases[i].model, model) != 0)
+        i++;
+    Rig      r = rig_open(model, cases[i].defines);
+    uint32_t forward = 0, backward = 0;
+    for (uint32_t k = 0; k < r.plan->programs; k++) { /* otherwise nothing is tested */
+        forward += strstr(r.plan->program[k].name, "_fwd") != NULL;
+        backward += strstr(r.plan->program[k].name, "_bwd") != NULL;
+    }
+    cr_assert(forward > 0 && backward > 0, "%u forward, %u backward programs", forward, backward);
+    train_case(&r, i);
+    rig_close(&r);
+}
+
+Test(plan_numerics, gradients_of_tiny)
+{
+    train_model("tiny");
+}
+
+Test(plan_numerics, gradients_of_layer768)
+{
+    train_model("layer768");
+}
+
+Test(plan_numerics, gradients_of_stories110m)
+{
+    train_model("stories110m");
+}
+
+Test(plan_numerics, gradients_of_gpt2)
+{
+    train_model("gpt2");
+}
+
+Test(plan_numerics, gradients_of_qwen3)
+{
+    train_model("qwen3_0_6b");
+}
+
+/* ---- decoding ---- */
+
+/* Logits [vocab, S] of the loss entry: what its cross-entropy reads. */
+static const double *teacher(Rig *r, const Graph **loss, Tensor **in, int32_t vocab)
+{
+    Graph  *g = r->m->graph[module_entry(r->m, "loss")->graph];
+    ValueId x = 0;
+    for (ValueId v = 1; v < g->count; v++)
+        if (g->node[v].op == OP_xent)
+            x = v;
+    cr_assert_neq(x, 0);
+    graph_add_out(r->m, g, node_arg(g, x, 0), 0);
+    *loss = g;
+    *in = rig_inputs(r, g, vocab);
+    Tensor *out = NEW_N(r->a, Tensor, g->outs);
+    EvalEnv env = {.m = r->m, .arena = r->a, .param = r->param};
+    Buf     err = {0};
+    cr_assert(graph_eval(&env, g, *in, out, &err), "%s", err.data);
+    return out[g->outs - 1].v;
+}
+
+static void decode_case(Rig *r, int i, const double *want, const double *tokens, int32_t seq, size_t mode, double bound)
+{
+    int32_t vocab = cases[i].vocab;
+    Graph  *g = r->m->graph[module_entry(r->m, "decode")->graph];
+    double *column = NEW_N(r->a, double, (size_t)vocab), at[2];
+    Tensor  in[2];
+    Run     run = run_open(r, "decode", modes[mode].numerics, modes[mode].reduce);
+    double  worst = 0;
+    cr_assert_eq(g->inputs, 2);
+    for (int32_t t = 0; t < seq; t++) {
+        Buf err = {0};
+        for (uint32_t k = 0; k < 2; k++) {
+            bool is_token = g->input[k].is_token;
+            at[k] = is_token ? tokens[t] : t;
+            in[k] = (Tensor){g->input[k].type, &at[k], NULL};
+        }
+        run_feed(r, &run, g, in, 0);
+        cr_assert(exec_forward(run.exec, run.entry, &err), "%s", err.data);
+        for (int32_t v = 0; v < vocab; v++)
+            column[v] = want[v * seq + t];
+        Distance d = distance(exec_result(run.exec, run.entry, 0), column, (size_t)vocab, 1);
+        cr_expect_leq(d.peak, bound, "%s, %s, position %d: off by %.2e", cases[i].model, modes[mode].name, t, d.peak);
+        worst = fmax(worst, d.peak);
+    }
+    fprintf(stderr, "%-12s %-8s decode: logits off by %.1e\n", cases[i].model, modes[mode].name, worst);
+    run_close(&run);
+}
+
+Test(plan_numerics, decoding_gives_the_logits_of_the_whole_sequence)
+{
+    for (int i = 0; i < (int)COUNT(cases); i++) {
+        if (!cases[i].decodes)
+            continue;
+        Rig           r = rig_open(cases[i].model, cases[i].defines);
+        const Graph  *g;
+        Tensor       *in;
+        const double *want = teacher(&r, &g, &in, cases[i].vocab);
+        uint32_t      tokens = 0;
+        while (strcmp(interned(r.m->strings, g->input[tokens].name), "tokens") != 0)
+            tokens++;
+        int32_t seq = g->input[tokens].type.shape.dim[0];
+        decode_case(&r, i, want, in[tokens].v, seq, 0, 1e-5);
+        decode_case(&r, i, want, in[tokens].v, seq, 1, 2e-2);
+        rig_close(&r);
+    }
+}
