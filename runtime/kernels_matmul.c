@@ -2,7 +2,7 @@
 #include "blas.h"
 #include "kernels.h"
 
-bool kernel_matmul(const KernelArgs *k)
+bool KERNEL(matmul)(const KernelArgs *k)
 {
     PlanShape    x = k->in_shape[0], y = k->in_shape[1];
     uint32_t     r = x.rank;

@@ -245,12 +245,28 @@ void KERNEL(cumsum)(Run *run, const Call *call)
     finish(call, out, p->outer * p->n * p->inner);
 }
 
+/* The largest element, in lanes, as one chain of comparisons would wait for itself. A NaN counts if it comes first. */
+static Real max_row(const Real *x, int64_t n)
+{
+    enum { WIDE = 2 * LANES };
+    Real    lane[WIDE];
+    int64_t i = 0;
+    for (int l = 0; l < WIDE; l++)
+        lane[l] = x[0];
+    for (; i + WIDE <= n; i += WIDE)
+        for (int l = 0; l < WIDE; l++)
+            lane[l] = larger(lane[l], x[i + l]);
+    for (; i < n; i++)
+        lane[0] = larger(lane[0], x[i]);
+    for (int l = 1; l < WIDE; l++)
+        lane[0] = larger(lane[0], lane[l]);
+    return lane[0];
+}
+
 /* Neighbouring elements: loops the compiler can vectorise. */
 static void softmax_row(const Real *x, int64_t n, Real *y)
 {
-    Real max = x[0];
-    for (int64_t i = 1; i < n; i++)
-        max = larger(max, x[i]);
+    Real max = max_row(x, n);
     for (int64_t i = 0; i < n; i++)
         y[i] = real_exp(x[i] - max);
     Real sum = sum_row(TERM_X, y, n, 0);

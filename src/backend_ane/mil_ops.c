@@ -296,14 +296,30 @@ static bool is_tensor_leaf(const Emit *e, ValueId v)
     return n->op == OP_param || (n->op == OP_const && n->a.constant.table != 0);
 }
 
-/* Weights times activations: y[O, S] = W[O, I] x[I, S]. */
+/* The transpose of a runtime matrix: the one the graph made before, if it did. */
+static const char *transposed(Emit *e, ValueId v, ValueId u)
+{
+    for (ValueId t = u + 1; t < v; t++) {
+        const Node *n = &e->g->node[t];
+        if (n->op == OP_transpose && node_arg(e->g, t, 0) == u && n->a.transpose.perm[0] == 1 && e->val[t].name)
+            return e->val[t].name;
+    }
+    const int32_t perm[] = {0, 3, 2, 1};
+    Shape         s = e->g->node[u].type.shape;
+    MilArg        a[] = {{"x", emit_full(e, u).name}, {"perm", mil_ints(e->t, perm, 4)}};
+    return emit_op(e, v, "_t", (MilShape){4, {1, s.dim[1], 1, s.dim[0]}}, "transpose", a, COUNT(a));
+}
+
+/* Weights times activations: y[O, S] = W[O, I] x[I, S]. Activations that come as [S, I] are turned round first: a weight
+ * as an operand of matmul is slower, and refused in some forms on the older families. */
 static void matmul_conv(Emit *e, const Node *n, ValueId v, ValueId w)
 {
     MilShape    s = emit_shape(n->type.shape);
-    Val         x = emit_full(e, arg(e, n, 1));
-    MilShape    ws = {4, {s.dim[1], x.shape.dim[1], 1, 1}};
+    ValueId     u = arg(e, n, 1);
+    const char *x = n->a.matmul.tb ? transposed(e, v, u) : emit_full(e, u).name;
+    MilShape    ws = {4, {s.dim[1], e->g->node[u].type.shape.dim[n->a.matmul.tb], 1, 1}};
     const char *weight = emit_leaf(e, w, ws, n->a.matmul.ta);
-    set(e, v, emit_conv(e, v, "", s, x.name, weight), s);
+    set(e, v, emit_conv(e, v, "", s, x, weight), s);
 }
 
 /* An operand of a general product with its matrix in the last two axes. */
@@ -323,8 +339,8 @@ static void mil_matmul(Emit *e, const Node *n, ValueId v)
 {
     ValueId a = arg(e, n, 0), b = arg(e, n, 1);
     Shape   out = n->type.shape;
-    if (out.rank == 2 && is_tensor_leaf(e, a) && !n->a.matmul.tb && !is_tensor_leaf(e, b) &&
-        emit_shape(e->g->node[b].type.shape).dim[1] <= ANE_MAX_CONV_IN) {
+    if (out.rank == 2 && is_tensor_leaf(e, a) && !is_tensor_leaf(e, b) &&
+        e->g->node[b].type.shape.dim[n->a.matmul.tb] <= ANE_MAX_CONV_IN) {
         matmul_conv(e, n, v, a);
         return;
     }
