@@ -35,7 +35,8 @@ bool parse_unknown(Parser *ps, const char *where, const char *const *known)
 bool parse_block_line(Parser *ps, uint32_t open, bool *done)
 {
     if (!text_line(&ps->t))
-        return text_fail(&ps->t, "the block opened on line %" PRIu32 " is never closed; the file may be cut short", open);
+        return text_fail(&ps->t, "the block opened on line %" PRIu32 " is never closed; the file may be cut short",
+                         open);
     *done = text_take(&ps->t, "}");
     return !*done || text_end(&ps->t);
 }

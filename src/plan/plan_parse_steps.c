@@ -170,7 +170,8 @@ static bool input(Parser *ps, PlanInput *in)
     static const char *const kind[] = {"token", "real", "int", "loss_scale"};
     const char              *name;
     uint32_t                 k = 0;
-    if (!text_name(&ps->t, &in->name, NULL) || !parse_one_of(ps, kind, COUNT(kind), "token, real, int or loss_scale", &k) ||
+    if (!text_name(&ps->t, &in->name, NULL) ||
+        !parse_one_of(ps, kind, COUNT(kind), "token, real, int or loss_scale", &k) ||
         !text_name(&ps->t, &name, NULL) || !parse_find_buffer(ps, name, &in->buffer))
         return false;
     in->kind = (PlanInputKind)k;
@@ -180,7 +181,8 @@ static bool input(Parser *ps, PlanInput *in)
 static bool result(Parser *ps, PlanResult *r)
 {
     const char *name;
-    return text_name(&ps->t, &r->name, NULL) && text_name(&ps->t, &name, NULL) && parse_find_buffer(ps, name, &r->buffer);
+    return text_name(&ps->t, &r->name, NULL) && text_name(&ps->t, &name, NULL) &&
+           parse_find_buffer(ps, name, &r->buffer);
 }
 
 bool parse_entry(Parser *ps)

@@ -74,8 +74,8 @@ static bool shape_ok(Check *c, const char *what, const char *name, PlanShape s)
     if (s.rank > PLAN_MAX_RANK)
         return check_fail(c, "%s '%s' has rank %" PRIu32 ", the limit is %d", what, name, s.rank, PLAN_MAX_RANK);
     if (plan_numel(s) < 0)
-        return check_fail(c, "%s '%s' has the shape %s: extents must be at least 1 and their product below 2^40", what, name,
-                    check_shape_text(c, s));
+        return check_fail(c, "%s '%s' has the shape %s: extents must be at least 1 and their product below 2^40",
+                          what, name, check_shape_text(c, s));
     return true;
 }
 
@@ -242,8 +242,8 @@ static bool check_port(Check *c, const PlanProgram *g, const char *what, const P
             return q->name ? false : check_fail(c, "program '%s', %s '%s': a part has no name", g->name, what, t->name);
         if (q->channels < 1 || q->channel > (uint32_t)t->shape.dim[1] ||
             q->channels > (uint32_t)t->shape.dim[1] - q->channel)
-            return check_fail(c, "program '%s', %s '%s': part '%s' does not lie within its %" PRId32 " channels", g->name, what,
-                        t->name, q->name, t->shape.dim[1]);
+            return check_fail(c, "program '%s', %s '%s': part '%s' does not lie within its %" PRId32 " channels",
+                              g->name, what, t->name, q->name, t->shape.dim[1]);
         if (plan_numel(q->shape) != (int64_t)q->channels * t->shape.dim[3])
             return check_fail(c, "program '%s', %s '%s': part '%s' of shape %s does not fill %" PRIu32 " channels of %" PRId32,
                         g->name, what, t->name, q->name, check_shape_text(c, q->shape), q->channels, t->shape.dim[3]);
@@ -280,7 +280,8 @@ static bool check_program(Check *c, PlanProgram *g)
         if (!w->recipe || !check_recipe(c, where, g, w->recipe, 0, &made))
             return w->recipe ? false : check_fail(c, "%s has no recipe", where);
         if (plan_numel(made) != plan_numel(w->shape))
-            return check_fail(c, "%s: the shape is %s, its recipe makes %s", where, check_shape_text(c, w->shape), check_shape_text(c, made));
+            return check_fail(c, "%s: the shape is %s, its recipe makes %s", where, check_shape_text(c, w->shape),
+                              check_shape_text(c, made));
     }
     return true;
 }
@@ -296,10 +297,12 @@ static bool check_buffers(Check *c)
         if ((unsigned)b->kind > BUF_SURFACE || (unsigned)b->type > PLAN_I32)
             return check_fail(c, "buffer '%s' has an unknown kind or type", b->name);
         if (b->stack < 0 || b->stack > CHECK_MAX_ITERATIONS)
-            return check_fail(c, "%s '%s': stack %" PRId32 " is not between 0 and %d", what, b->name, b->stack, CHECK_MAX_ITERATIONS);
+            return check_fail(c, "%s '%s': stack %" PRId32 " is not between 0 and %d", what, b->name, b->stack,
+                              CHECK_MAX_ITERATIONS);
         PlanShape s = b->shape;
         if (b->kind == BUF_SURFACE && (b->type != PLAN_F16 || s.rank != 4 || s.dim[0] != 1 || s.dim[2] != 1))
-            return check_fail(c, "surface '%s' has the shape %s; surfaces are f16 1xCx1xS", b->name, check_shape_text(c, s));
+            return check_fail(c, "surface '%s' has the shape %s; surfaces are f16 1xCx1xS", b->name,
+                              check_shape_text(c, s));
     }
     return true;
 }
@@ -309,11 +312,12 @@ static bool check_buffers(Check *c)
 static bool check_port_buffer(Check *c, const char *what, const char *name, uint32_t index)
 {
     if (index >= c->p->buffers)
-        return check_fail(c, "entry '%s', %s '%s': there is no buffer number %" PRIu32, c->entry->name, what, name, index);
+        return check_fail(c, "entry '%s', %s '%s': there is no buffer number %" PRIu32, c->entry->name, what, name,
+                          index);
     const PlanBuffer *b = &c->p->buffer[index];
     if (b->kind != BUF_PLAIN || b->type == PLAN_F16 || b->stack)
-        return check_fail(c, "entry '%s', %s '%s': '%s' must be a plain f32 or i32 buffer, not a stack", c->entry->name, what,
-                    name, b->name);
+        return check_fail(c, "entry '%s', %s '%s': '%s' must be a plain f32 or i32 buffer, not a stack",
+                          c->entry->name, what, name, b->name);
     return true;
 }
 

@@ -30,7 +30,8 @@ static PlanType ref_type(const Check *c, const Ref *r)
     switch (r->kind) {
     case REF_BUFFER: return c->p->buffer[r->index].type;
     case REF_STATE: return c->p->state[c->state.group[r->leaf[0]]].type;
-    case REF_TABLE: return c->p->table[r->index].type == PLAN_I32 ? PLAN_I32 : PLAN_F32; /* f16 ones are widened on reading */
+    case REF_TABLE: /* f16 ones are widened on reading */
+        return c->p->table[r->index].type == PLAN_I32 ? PLAN_I32 : PLAN_F32;
     default: return PLAN_F32;
     }
 }
@@ -42,7 +43,8 @@ static bool check_buffer_ref(Check *c, const Step *s, const Ref *r)
     const PlanBuffer *b = &c->p->buffer[r->index];
     uint64_t          element = (uint64_t)plan_numel(b->shape), room = element;
     if (r->stacked && (!c->loop || b->stack != c->loop->n))
-        return step_failf(c, s, "'%s' is a stack of %" PRId32 "; [L] needs a loop of as many iterations", b->name, b->stack);
+        return step_failf(c, s, "'%s' is a stack of %" PRId32 "; [L] needs a loop of as many iterations", b->name,
+                          b->stack);
     if (!r->stacked && b->stack) { /* the stack as a whole */
         if (element > ((uint64_t)1 << 40) / (uint32_t)b->stack)
             return step_failf(c, s, "'%s' is too large", b->name);
@@ -53,7 +55,8 @@ static bool check_buffer_ref(Check *c, const Step *s, const Ref *r)
         return step_failf(c, s, "%" PRIu64 " elements from %" PRIu64 " on of '%s', which has %" PRIu64, need, r->offset,
                           b->name, room);
     if (b->kind == BUF_SURFACE && r->offset / element != (r->offset + need - 1) / element)
-        return step_failf(c, s, "elements of the stack '%s' are separate surfaces; a view lies in one of them", b->name);
+        return step_failf(c, s, "elements of the stack '%s' are separate surfaces; a view lies in one of them",
+                          b->name);
     return true;
 }
 
@@ -80,7 +83,8 @@ static bool check_leaf_ref(Check *c, const Step *s, Ref *r)
             r->leaf[i] = ids[0];
     }
     if (r->offset || plan_numel(shape) != plan_numel(r->shape))
-        return step_failf(c, s, "'%s' is %s, seen as %s", r->pattern, check_shape_text(c, shape), check_shape_text(c, r->shape));
+        return step_failf(c, s, "'%s' is %s, seen as %s", r->pattern, check_shape_text(c, shape),
+                          check_shape_text(c, r->shape));
     return true;
 }
 
@@ -205,7 +209,8 @@ bool check_steps(Check *c, Step *step, uint32_t n)
             if (c->loop)
                 return check_fail(c, "entry '%s': loops do not nest", c->entry->name);
             if (s->n < 1 || s->n > CHECK_MAX_ITERATIONS || s->first < 0 || s->first > INT32_MAX - s->n)
-                return step_failf(c, s, "a loop has 1 to %d iterations, and its index is not negative", CHECK_MAX_ITERATIONS);
+                return step_failf(c, s, "a loop has 1 to %d iterations, and its index is not negative",
+                                  CHECK_MAX_ITERATIONS);
             c->loop = s;
             ok = check_steps(c, s->body, s->bodies);
             c->loop = NULL;
