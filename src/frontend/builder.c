@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* A graph that is not in the module yet: a region equal to the previous iteration's is dropped without a trace. */
-Graph *graph_detached(Elab *e, StrId name)
+static Graph *graph_detached(Elab *e, StrId name)
 {
     Graph *g = NEW(e->a, Graph);
     g->name = name;

@@ -329,7 +329,6 @@ bool list_shape(Elab *e, const Expr *x, Shape *s);
 
 /* ---- tensor.c ---- */
 Builder *builder_new(Elab *e, BuildKind kind, StrId name, Builder *outer);
-Graph *graph_detached(Elab *e, StrId name);
 GraphId graph_register(Elab *e, Graph *g);
 ValueId use_value(Elab *e, Value v); /* a tensor as a node of the graph under construction */
 ValueId leaf_node(Elab *e, bool is_state, uint32_t index, StrId pattern);
@@ -384,7 +383,6 @@ void build_entries(Elab *e, const Item *item);
 /* ---- params.c ---- */
 void path_push(Elab *e, Segment s);
 void path_set(Elab *e, uint32_t n);               /* back to n segments */
-StrId path_of(Elab *e, StrId last, bool pattern); /* the path of a parameter born here */
 void run_param(Elab *e, const Stmt *s);
 void run_state(Elab *e, const Stmt *s);
 void run_update(Elab *e, const Stmt *s);

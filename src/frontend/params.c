@@ -31,7 +31,8 @@ void path_set(Elab *e, uint32_t n)
     update_scope(e);
 }
 
-StrId path_of(Elab *e, StrId last, bool pattern)
+/* The path of a parameter born here. */
+static StrId path_of(Elab *e, StrId last, bool pattern)
 {
     Buf b = {0};
     for (uint32_t i = 0; i < e->segs; i++)
