@@ -5,13 +5,6 @@
 
 #include <stdbool.h>
 
-static inline bool cpu_avx2(void)
-{
-#ifdef HOST_HAS_AVX2
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
-#else
-    return false;
-#endif
-}
+bool cpu_avx2(void);
 
 #endif

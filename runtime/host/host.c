@@ -270,6 +270,15 @@ static bool load_input(const HostRequest *r, uint32_t i, Buf *err)
     return false;
 }
 
+static void run_group(const HostRequest *r, const HostGroup *g, Run *run)
+{
+    for (run->begin = 0; run->begin < g->n; run->begin = run->end) {
+        run->end = run->begin + g->tile;
+        for (uint32_t c = g->begin; c < g->end; c++)
+            r->fn->call[c]->op->kernel[r->device->kernels](run, r->fn->call[c]);
+    }
+}
+
 static bool host_eval(Request *base, Buf *err)
 {
     HostRequest *r = (HostRequest *)base;
@@ -278,11 +287,9 @@ static bool host_eval(Request *base, Buf *err)
     for (uint32_t i = 0; i < fn->inputs; i++)
         if (!load_input(r, i, err))
             return false;
-    Run run = {r->data, (char *)r->slab + r->fn->scratch, r->device->options.reduce, err, false};
-    for (uint32_t c = 0; c < r->fn->calls && !run.failed; c++) {
-        const Call *call = r->fn->call[c];
-        call->op->kernel[r->device->kernels](&run, call);
-    }
+    Run run = {r->data, (char *)r->slab + r->fn->scratch, r->device->options.reduce, err, false, 0, 0};
+    for (uint32_t g = 0; g < r->fn->groups && !run.failed; g++)
+        run_group(r, &r->fn->group[g], &run);
     for (uint32_t i = 0; i < fn->outputs && !run.failed; i++) {
         const Value *v = fn->output[i];
         int64_t      n = type_elems(&v->type);

@@ -22,11 +22,19 @@ typedef struct {
     ConstantFn *constant;
 } Build;
 
+/* Calls begin .. end - 1, evaluated in tiles of so many of their n elements; see host_group.c. */
+typedef struct {
+    uint32_t begin, end;
+    int64_t  n, tile;
+} HostGroup;
+
 /* Memory of one function. Values live in the device's slab at `offset`, or are constants at `fixed`. */
 typedef struct {
     const Func *fn;
     Call      **call; /* those left after constants were folded and aliases found */
     uint32_t    calls;
+    HostGroup  *group;
+    uint32_t    groups;
     size_t     *offset; /* by value id, in bytes */
     uint32_t   *whole;  /* by value id: the value it is a part of, or itself */
     void      **fixed;  /* by value id; NULL: in the slab, or not used by a kernel */
@@ -52,5 +60,9 @@ typedef struct {
     uint32_t count, cap;
 } Owned;
 bool host_plan(Arena *keep, const HostDevice *d, const Func *fn, Owned *owned, HostFunc *out, Buf *err);
+
+
+/* Divide the calls into groups, once those that remain are known. */
+void host_groups(Arena *keep, HostFunc *f);
 
 #endif

@@ -117,7 +117,7 @@ static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFu
             out->fixed[c->result[k]->id] = at;
             at += bytes_of(d, c->result[k]);
         }
-        Run run = {out->fixed, memory[1], d->options.reduce, &none, false};
+        Run run = {out->fixed, memory[1], d->options.reduce, &none, false, 0, INT64_MAX};
         c->op->kernel[d->kernels](&run, c);
         ok = !run.failed; /* a bad index is told when the program runs */
         for (uint32_t k = 0; !ok && k < c->results; k++)
@@ -191,12 +191,15 @@ static bool lay_out(Arena *scratch, const HostDevice *d, const Func *fn, HostFun
 {
     Planner p = {d, fn, out, NEW_N(scratch, uint32_t, fn->values + 1), NEW_N(scratch, Place, fn->values + 1), 0};
     int64_t most = 0;
-    for (uint32_t c = 0; c < out->calls; c++) {
-        uint32_t i = 0;
-        for (Value *v; (v = next_operand(out->call[c], &i));)
-            p.last[out->whole[v->id]] = c + 1;
-        most = out->call[c]->scratch > most ? out->call[c]->scratch : most;
-    }
+    for (uint32_t g = 0; g < out->groups; g++)
+        for (uint32_t c = out->group[g].begin; c < out->group[g].end; c++) {
+            uint32_t i = 0;
+            for (Value *v; (v = next_operand(out->call[c], &i));)
+                p.last[out->whole[v->id]] = out->group[g].end;
+            for (uint32_t k = 0; k < out->call[c]->results; k++)
+                p.last[out->call[c]->result[k]->id] = out->group[g].end;
+            most = out->call[c]->scratch > most ? out->call[c]->scratch : most;
+        }
     for (uint32_t i = 0; i < fn->outputs; i++)
         p.last[out->whole[fn->output[i]->id]] = UINT32_MAX;
     for (uint32_t i = 0; i < fn->inputs; i++) /* filled before the first call, used or not */
@@ -235,6 +238,7 @@ bool host_plan(Arena *keep, const HostDevice *d, const Func *fn, Owned *owned, H
     for (uint32_t c = 0; c < fn->calls; c++)
         if (!fold(keep, d, fn->call[c], owned, out, &budget) && !alias(d, fn->call[c], out))
             out->call[out->calls++] = fn->call[c];
+    host_groups(keep, out);
     Arena *scratch = arena_new();
     bool   ok = lay_out(scratch, d, fn, out, err);
     arena_free(scratch);

@@ -25,6 +25,7 @@ struct Run {
     ReduceMode reduce;
     Buf       *err;     /* a kernel that meets a bad run-time value (an index) appends the reason */
     bool       failed;
+    int64_t    begin, end; /* elements of the result to compute, for kernels that can do a part: see host_groups() */
 };
 
 #ifdef HOST_EXACT
@@ -66,6 +67,12 @@ static inline bool narrow(const Call *call)
 #else
     return call->result[0]->type.dtype == DT_F16;
 #endif
+}
+
+/* The part of `n` elements that is asked for. */
+static inline int64_t part_end(const Run *run, int64_t n)
+{
+    return run->end < n ? run->end : n;
 }
 
 /* Element-wise kernels work on pieces of this many elements, so that finish() finds them in the nearest cache. */

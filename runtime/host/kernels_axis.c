@@ -293,12 +293,17 @@ void KERNEL(softmax)(Run *run, const Call *call)
     const AxisPlan *p = &call->plan.axis;
     const Real     *x = operand(run, call, 0);
     Real           *y = result(run, call);
+    if (p->inner == 1) { /* rows can be asked for in parts */
+        int64_t end = part_end(run, p->outer * p->n);
+        for (int64_t at = run->begin; at < end; at += p->n) {
+            softmax_row(x + at, p->n, y + at);
+            finish(call, y + at, p->n);
+        }
+        return;
+    }
     for (int64_t o = 0; o < p->outer; o++, x += p->n * p->inner, y += p->n * p->inner) {
-        if (p->inner == 1)
-            softmax_row(x, p->n, y);
-        else
-            for (int64_t k = 0; k < p->inner; k += BLOCK)
-                softmax_columns(x + k, p->n, p->inner, block_width(p, k), y + k);
+        for (int64_t k = 0; k < p->inner; k += BLOCK)
+            softmax_columns(x + k, p->n, p->inner, block_width(p, k), y + k);
         finish(call, y, p->n * p->inner);
     }
 }

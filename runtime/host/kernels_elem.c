@@ -21,9 +21,9 @@ static Real sigmoid_of(Real x)
         const Real *in = operand(run, call, 0);                                              \
         Real       *out = result(run, call);                                                 \
         Real        a = (Real)call->plan.scalar.alpha, b = (Real)call->plan.scalar.beta;     \
-        int64_t     n = type_elems(&call->result[0]->type);                                  \
+        int64_t     n = part_end(run, type_elems(&call->result[0]->type));                   \
         (void)a, (void)b;                                                                    \
-        for (int64_t at = 0; at < n; at += PIECE) {                                          \
+        for (int64_t at = run->begin; at < n; at += PIECE) {                                 \
             int64_t end = n - at < PIECE ? n : at + PIECE;                                   \
             for (int64_t i = at; i < end; i++) {                                             \
                 Real x = in[i];                                                              \
@@ -103,6 +103,17 @@ typedef struct {
     int64_t offset[BROADCAST_INPUTS], at[MIL_RANK_MAX];
 } Walk;
 
+static Walk walk_from(const BroadcastPlan *p, int64_t row)
+{
+    Walk w = {0};
+    for (uint32_t d = p->rank - 1; row && d-- > 0; row /= p->dim[d]) {
+        w.at[d] = row % p->dim[d];
+        for (int k = 0; k < BROADCAST_INPUTS; k++)
+            w.offset[k] += p->stride[k][d] * w.at[d];
+    }
+    return w;
+}
+
 static void next_row(const BroadcastPlan *p, Walk *w)
 {
     for (uint32_t d = p->rank - 1; d-- > 0;) {
@@ -122,14 +133,16 @@ static void binary(Run *run, const Call *call, RowFn *row)
     const Real          *x = operand(run, call, 0), *y = operand(run, call, 1);
     Real                *out = result(run, call);
     int64_t              n = p->dim[p->rank - 1], sx = p->stride[0][p->rank - 1], sy = p->stride[1][p->rank - 1];
-    int64_t              rows = type_elems(&call->result[0]->type) / n;
-    Walk                 w = {0};
-    for (int64_t i = 0; i < rows; i++, next_row(p, &w))
-        for (int64_t k = 0; k < n; k += PIECE) {
+    int64_t              end = part_end(run, type_elems(&call->result[0]->type)), at = run->begin, k = at % n;
+    Walk                 w = walk_from(p, at / n);
+    for (; at < end; next_row(p, &w), k = 0)
+        while (k < n && at < end) {
             int64_t m = n - k < PIECE ? n - k : PIECE;
-            row(out, x + w.offset[0] + k * sx, sx, y + w.offset[1] + k * sy, sy, m);
-            finish(call, out, m);
-            out += m;
+            m = end - at < m ? end - at : m;
+            row(out + at, x + w.offset[0] + k * sx, sx, y + w.offset[1] + k * sy, sy, m);
+            finish(call, out + at, m);
+            at += m;
+            k += m;
         }
 }
 

@@ -170,6 +170,7 @@ void check_case(const OpCase *c)
         Numerics   numerics;
         ReduceMode reduce;
     } modes[] = {{NUMERICS_EXACT, REDUCE_STRICT}, {NUMERICS_ANE, REDUCE_STRICT}, {NUMERICS_ANE, REDUCE_LENIENT}};
+    check_same(c->text);
     for (size_t m = 0; m < COUNT(modes); m++) {
         MilRun  r;
         double *want[PORTS] = {0};
