@@ -55,13 +55,9 @@ uint32_t plan_table(Builder *b, PlanType type, PlanShape shape, const double *da
     blob_add(&file, blob_type[type], payload.data, payload.len);
     char hash[HASH_HEX];
     hash_hex(file.data, file.len, hash);
-    uint32_t k = 0; /* tables of equal contents but different shapes share a file */
-    for (; k < b->plan->tables; k++) {
-        const PlanTable *t = &b->plan->table[k];
-        if (strcmp(t->hash, hash) == 0 && t->shape.rank == shape.rank &&
-            memcmp(t->shape.dim, shape.dim, shape.rank * sizeof *shape.dim) == 0)
-            break;
-    }
+    uint32_t k = 0; /* equal contents are one table, whatever the shape: whoever reads it says how he sees it */
+    while (k < b->plan->tables && strcmp(b->plan->table[k].hash, hash) != 0)
+        k++;
     if (k == b->plan->tables) {
         GROW(b->a, b->plan->table, b->plan->tables, b->tables_cap);
         b->plan->table[b->plan->tables++] = (PlanTable){arena_strdup(b->a, hash), *name ? name : "table", type, shape};

@@ -71,6 +71,36 @@ static void add_weight(Emit *e, const char *path, MilShape shape, Recipe *recipe
     e->weight[e->weights++] = (PlanWeight){path, plan_shape_of(shape), recipe};
 }
 
+static const char *shape_suffix(Arena *a, MilShape s)
+{
+    return arena_printf(a, "_%dx%dx%d", s.dim[1], s.dim[2], s.dim[3]);
+}
+
+static bool recipe_equal(const Recipe *x, const Recipe *y)
+{
+    if (x->kind != y->kind)
+        return false;
+    switch (x->kind) {
+    case RECIPE_PARAM: return strcmp(x->pattern, y->pattern) == 0;
+    case RECIPE_TABLE: return x->table == y->table;
+    case RECIPE_TRANSPOSE: return recipe_equal(x->x, y->x);
+    }
+    return false;
+}
+
+static const PlanWeight *weight_at(const Emit *e, const char *path)
+{
+    for (uint32_t i = 0; i < e->weights; i++)
+        if (strcmp(e->weight[i].path, path) == 0)
+            return &e->weight[i];
+    return NULL;
+}
+
+static bool has_layout(const PlanWeight *w, MilShape shape)
+{
+    return memcmp(w->shape.dim, shape.dim, shape.rank * sizeof *shape.dim) == 0;
+}
+
 const char *emit_table(Emit *e, MilShape shape, const double *data, const char *name)
 {
     Builder *b = e->b;
@@ -78,8 +108,10 @@ const char *emit_table(Emit *e, MilShape shape, const double *data, const char *
     Recipe  *r = NEW(b->a, Recipe);
     *r = (Recipe){.kind = RECIPE_TABLE, .table = k};
     const char *hash = b->plan->table[k].hash, *path = arena_printf(b->a, "const/%s.blob", hash);
+    const PlanWeight *w = weight_at(e, path); /* in another layout: one file, two constants */
+    const char       *suffix = w && !has_layout(w, shape) ? shape_suffix(b->a, shape) : "";
     add_weight(e, path, shape, r);
-    return mil_file(e->t, arena_printf(b->a, "t_%s_%.8s", name, hash), path, shape);
+    return mil_file(e->t, arena_printf(b->a, "t_%s_%.8s%s", name, hash, suffix), path, shape);
 }
 
 const char *emit_filled(Emit *e, MilShape shape, double c)
@@ -101,9 +133,24 @@ static const double *transposed_data(Arena *a, const double *x, int32_t r, int32
     return y;
 }
 
-static const char *shape_suffix(Arena *a, MilShape s)
+static const char *weight_path(Arena *a, const char *name)
 {
-    return arena_printf(a, "_%dx%dx%d", s.dim[1], s.dim[2], s.dim[3]);
+    return arena_printf(a, "weights/%s.bin", name);
+}
+
+/* `base`, unless that is the name of the same parameter in another layout, or of another one: the names of `a.b` and `a_b`,
+ * or of `g` and `layers.{L}.g`, are alike. */
+static const char *weight_name(const Emit *e, const char *base, MilShape shape, const Recipe *r)
+{
+    Arena      *a = e->b->a;
+    const char *name = base;
+    for (uint32_t k = 1;; k++) {
+        const PlanWeight *w = weight_at(e, weight_path(a, name));
+        if (!w || (recipe_equal(w->recipe, r) && has_layout(w, shape)))
+            return name;
+        name = k == 1 && recipe_equal(w->recipe, r) ? arena_printf(a, "%s%s", base, shape_suffix(a, shape))
+                                                    : arena_printf(a, "%s_%u", base, k + 1);
+    }
 }
 
 const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed)
@@ -123,15 +170,8 @@ const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed)
         *t = (Recipe){.kind = RECIPE_TRANSPOSE, .x = r};
         r = t;
     }
-    const char *name = arena_printf(a, "%s_%s", transposed ? "wt" : "w", leaf_name(e, n));
-    const char *path = arena_printf(a, "weights/%s.bin", name);
-    for (uint32_t i = 0; i < e->weights; i++) /* the same parameter in two layouts: two constants */
-        if (strcmp(e->weight[i].path, path) == 0 &&
-            memcmp(e->weight[i].shape.dim, shape.dim, shape.rank * sizeof *shape.dim) != 0) {
-            name = arena_printf(a, "%s%s", name, shape_suffix(a, shape));
-            path = arena_printf(a, "weights/%s.bin", name);
-            break;
-        }
+    const char *name = weight_name(e, arena_printf(a, "%s_%s", transposed ? "wt" : "w", leaf_name(e, n)), shape, r);
+    const char *path = weight_path(a, name);
     add_weight(e, path, shape, r);
     return mil_file(e->t, name, path, shape);
 }
@@ -208,6 +248,23 @@ Val emit_full(Emit *e, ValueId v)
     return x;
 }
 
+/* Words of MIL, and beginnings of the names of ports and constants: no names for values. */
+static bool is_taken(const char *name)
+{
+    static const char *const word[] = {
+        "program", "func", "main", "const", "tensor", "state", "dict", "list", "tuple", "BLOBFILE", "true", "false", "bool",
+        "string", "fp16", "fp32", "fp64", "bf16", "int4", "int8", "int16", "int32", "int64", "uint1", "uint2", "uint3", "uint4",
+        "uint6", "uint8", "uint16", "uint32", "uint64"};
+    static const char *const prefix[] = {"c_", "t_", "w_", "wt_"};
+    for (size_t i = 0; i < COUNT(word); i++)
+        if (strcmp(name, word[i]) == 0)
+            return true;
+    for (size_t i = 0; i < COUNT(prefix); i++)
+        if (strncmp(name, prefix[i], strlen(prefix[i])) == 0)
+            return true;
+    return (*name == 'i' || *name == 'o') && name[1] >= '0' && name[1] <= '9';
+}
+
 const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *op, const MilArg *arg,
                     uint32_t args)
 {
@@ -217,7 +274,8 @@ const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, cons
                        i == 1 ? ANE_MAX_CHANNELS : ANE_MAX_WIDTH);
             break;
         }
-    const char *name = mil_name(e->t, arena_printf(e->b->a, "%s%s", e->label[v], suffix));
+    const char *label = arena_printf(e->b->a, "%s%s", e->label[v], suffix);
+    const char *name = mil_name(e->t, is_taken(label) ? arena_printf(e->b->a, "v_%s", label) : label);
     mil_statement(e->t, e->val[v].is_bool ? "bool" : "fp16", shape, name, op, arg, args);
     return name;
 }

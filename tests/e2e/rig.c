@@ -37,7 +37,10 @@ static Module *elaborate(Arena *a, const char *model, const char *defines, Diags
     }
     opt.override = o;
     *ds = diags_new(a, sources, "anec");
-    Module *m = frontend_compile(a, sources, arena_printf(a, "%s/models/%s.anel", ANEL_ROOT, model), &opt, *ds);
+    char *path = arena_printf(a, "%s/models/%s.anel", ANEL_ROOT, model);
+    if (!path_exists(path))
+        path = arena_printf(a, "%s/tests/e2e/models/%s.anel", ANEL_ROOT, model);
+    Module *m = frontend_compile(a, sources, path, &opt, *ds);
     check(m != NULL, *ds, model);
     check(module_verify(m, "elaborate", *ds), *ds, model);
     return m;

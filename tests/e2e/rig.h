@@ -16,7 +16,7 @@ typedef struct {
     double    **param; /* [m->params] random values that fp16 holds exactly */
 } Rig;
 
-/* Compile models/<model>.anel with `defines` ("dim=64 heads=4"), write the plan, read it back, draw parameters. */
+/* Compile <model>.anel of models/ or of tests/e2e/models/ with `defines` ("dim=64 heads=4"), write the plan, read it back, draw parameters. */
 Rig  rig_open(const char *model, const char *defines);
 void rig_close(Rig *r); /* removes the plan */
 

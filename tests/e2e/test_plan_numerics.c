@@ -23,6 +23,10 @@ static const struct {
     {"stories110m", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
     {"gpt2", "dim=64 layers=2 heads=4 vocab=80 ctx=48 seq=32", 80, false, 1e-4},
     {"qwen3_0_6b", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 hd=32 vocab=80 seq=32", 80, false, 0},
+    {"weave", "", 80, false, 0},
+    {"rows", "", 80, false, 0},
+    {"ops", "", 0, false, 0},
+    {"names", "", 0, false, 0},
 };
 
 static const struct {
@@ -136,6 +140,26 @@ Test(plan_numerics, gradients_of_gpt2)
 Test(plan_numerics, gradients_of_qwen3)
 {
     train_model("qwen3_0_6b");
+}
+
+Test(plan_numerics, gradients_of_unusual_attention)
+{
+    train_model("weave");
+}
+
+Test(plan_numerics, gradients_of_activations_as_rows)
+{
+    train_model("rows");
+}
+
+Test(plan_numerics, gradients_with_hostile_names)
+{
+    train_model("names");
+}
+
+Test(plan_numerics, gradients_of_rare_operations)
+{
+    train_model("ops");
 }
 
 /* ---- decoding ---- */
