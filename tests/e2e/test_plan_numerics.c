@@ -27,6 +27,7 @@ static const struct {
     {"rows", "", 80, false, 0},
     {"ops", "", 0, false, 0},
     {"names", "", 0, false, 0},
+    {"hints", "", 0, false, 0},
 };
 
 static const struct {
@@ -150,6 +151,11 @@ Test(plan_numerics, gradients_of_unusual_attention)
 Test(plan_numerics, gradients_of_activations_as_rows)
 {
     train_model("rows");
+}
+
+Test(plan_numerics, gradients_with_wishes)
+{
+    train_model("hints");
 }
 
 Test(plan_numerics, gradients_with_hostile_names)
