@@ -1,13 +1,14 @@
 /* cmd_plan.c: `anerun PLAN`: train, evaluate or generate.
  *
- * Everything of one run hangs on a Job, so that every way out frees the same things. Settings are layered here: the plan's,
- * then those of the checkpoint that is continued, then the command line's. */
+ * Everything of one run hangs on a Job, so that every way out frees the same things. Settings are layered here: the
+ * plan's, then those of the checkpoint that is continued, then the command line's. */
 #include "anerun.h"
 #include "base/file.h"
 #include "blas.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/options.h"
 #include "runtime/train/train.h"
+#include "runtime/train/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,8 +98,10 @@ static bool prepare_run(Job *j, TrainOptions *t)
         if (!j->o.out && j->o.resume_from)
             run = run_of(j->arena, t->resume);
     } else if (!j->o.no_save && checkpoint_any(run) && !j->o.overwrite) {
-        buf_printf(&j->err, "'%s' already holds checkpoints: --resume continues them, --overwrite deletes them, --out DIR "
-                            "writes elsewhere", run);
+        buf_printf(&j->err,
+                   "'%s' already holds checkpoints: --resume continues them, --overwrite deletes them, --out DIR "
+                   "writes elsewhere",
+                   run);
         return false;
     }
     if (j->o.no_save)
@@ -109,7 +112,8 @@ static bool prepare_run(Job *j, TrainOptions *t)
 
 static bool train(Job *j)
 {
-    TrainOptions t = {.stop_at = j->o.stop_at, .log = j->o.log, .out = j->o.quiet ? NULL : stdout};
+    TrainOptions t = {
+        .weights = j->o.weights, .stop_at = j->o.stop_at, .log = j->o.log, .out = j->o.quiet ? NULL : stdout};
     if (!prepare_run(j, &t) || !apply_overrides(j))
         return false;
     if (j->o.eval && !settings_set(&j->session.settings, j->arena, "eval", j->o.eval, &j->err))
@@ -131,6 +135,8 @@ static bool load_weights(Job *j)
         exec_init_params(j->exec, j->session.settings.seed);
         return true;
     }
+    if (j->o.weights)
+        return weights_load(&j->session, j->o.weights, &j->err);
     dir = checkpoint_find(j->arena, from ? from : default_run(j->arena, j->o.plan), &j->err);
     ok = dir && checkpoint_load(dir, &j->session.layout, NULL, &note, &j->err);
     if (!dir && !from)

@@ -31,6 +31,7 @@ typedef struct {
     /* With NUMERICS_EXACT on a device that has it: fp16 and fp32 ports become PORT_F64, so that nothing is rounded at
      * the boundary either. */
     bool wide_ports;
+    bool plain; /* portable code even where faster code for this machine exists; the results are the same */
 } DeviceOptions;
 
 /* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. */

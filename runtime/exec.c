@@ -66,7 +66,8 @@ static void make_params(Exec *e)
         for (int32_t k = 0; k < p->param[i].n; k++) {
             const PlanParam *g = &p->param[i];
             size_t           n = numel(g->shape);
-            e->param[g->id + (uint32_t)k] = (ExecParam){plan_path(e->arena, g->pattern, g->first + k), g, g->first + k, n,
+            e->param[g->id + (uint32_t)k] = (ExecParam){plan_path(e->arena, g->pattern, g->first + k), g,
+                                                        g->first + k, n,
                                                         e->param_slab + at, e->grad_slab + at};
             at += up(n * sizeof(float)) / sizeof(float);
         }

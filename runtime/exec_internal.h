@@ -1,4 +1,4 @@
-/* exec_internal.h: what the parts of the executor share: exec.c (memory), exec_steps.c (steps), exec_bake.c (programs). */
+/* exec_internal.h: what the parts of the executor share: exec.c has memory, exec_steps.c steps, exec_bake.c programs. */
 #ifndef ANEL_RUNTIME_EXEC_INTERNAL_H
 #define ANEL_RUNTIME_EXEC_INTERNAL_H
 

@@ -3,6 +3,7 @@
  * When a plan is opened every step is turned into what running it takes: a kernel and its operand pointers for each
  * iteration, the two ends of a move, the surfaces of a program. Running is then a walk over arrays, without names,
  * lookups or allocation. */
+#include "cpu.h"
 #include "exec_internal.h"
 
 #include <inttypes.h>
@@ -285,7 +286,7 @@ static bool run_op(Exec *e, const ExecStep *x, uint32_t it)
     bool       aside = x->add && !(x->kernel->flags & KERNEL_ADDS);
     k.in = x->in + (size_t)it * k.ins;
     k.out = aside ? (void *)e->scratch : x->out[it];
-    if (!x->kernel->run(&k))
+    if (!(cpu_avx2() ? x->kernel->wide : x->kernel->run)(&k))
         return false;
     if (aside)
         add_scratch(e, x->out[it], k.numel);

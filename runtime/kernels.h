@@ -37,7 +37,7 @@ typedef bool KernelFn(const KernelArgs *k);
 
 typedef struct {
     const char *name;
-    KernelFn   *run;
+    KernelFn   *run, *wide; /* for machines with cpu_avx2(); the same where there is no such build */
     unsigned    flags;
 } Kernel;
 
@@ -45,12 +45,14 @@ extern const Kernel kernels[];
 extern const uint32_t kernel_count;
 const Kernel *kernel_find(const char *name); /* NULL if there is none */
 
-KernelFn kernel_add, kernel_sub, kernel_mul, kernel_div, kernel_max, kernel_min;
-KernelFn kernel_neg, kernel_exp, kernel_log, kernel_sqrt, kernel_rsqrt, kernel_tanh, kernel_sigmoid, kernel_powc;
-KernelFn kernel_cmp, kernel_select, kernel_cast, kernel_iota;
-KernelFn kernel_sum, kernel_amax, kernel_softmax, kernel_matmul;
-KernelFn kernel_reshape, kernel_transpose, kernel_broadcast, kernel_slice, kernel_pad, kernel_concat, kernel_splice;
-KernelFn kernel_gather, kernel_scatter_add, kernel_xent, kernel_xent_grad;
+/* kernels_*.c are compiled twice, like those of the host device: plain and for AVX2, with the same results. */
+#ifdef KERNEL_AVX2
+#define KERNEL(name) kernel_##name##_wide
+#else
+#define KERNEL(name) kernel_##name
+#endif
+#define KERNEL_ROW(name, flags) KernelFn kernel_##name, kernel_##name##_wide;
+#include "kernels.def"
 
 /* A tensor seen along one axis: outer x n x inner. */
 typedef struct {

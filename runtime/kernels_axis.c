@@ -116,7 +116,7 @@ static void fold(const Fold *f, bool max, const float *x, float *y)
     }
 }
 
-bool kernel_sum(const KernelArgs *k)
+bool KERNEL(sum)(const KernelArgs *k)
 {
     Fold f = fold_of(k->in_shape[0], k->a->axes);
     if (!k->add)
@@ -125,7 +125,7 @@ bool kernel_sum(const KernelArgs *k)
     return true;
 }
 
-bool kernel_amax(const KernelArgs *k)
+bool KERNEL(amax)(const KernelArgs *k)
 {
     Fold   f = fold_of(k->in_shape[0], k->a->axes);
     float *y = k->out;
@@ -169,7 +169,7 @@ static void softmax_columns(const float *x, float *y, size_t n, size_t stride, s
             y[i * stride + c] *= sum[c];
 }
 
-bool kernel_softmax(const KernelArgs *k)
+bool KERNEL(softmax)(const KernelArgs *k)
 {
     KernelAxis   a = kernel_axis(k->shape, k->a->axis);
     const float *x = k->in[0];

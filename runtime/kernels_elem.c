@@ -23,7 +23,7 @@ static size_t tile(const KernelArgs *k, size_t at)
 
 /* `f` on floats, `i` on integers, which wrap around. */
 #define BINARY(name, f, i)                                                                                             \
-    bool kernel_##name(const KernelArgs *k)                                                                            \
+    bool KERNEL(name)(const KernelArgs *k)                                                                            \
     {                                                                                                                  \
         for (size_t at = 0; at < k->numel; at += KERNEL_TILE) {                                                        \
             size_t n = tile(k, at);                                                                                    \
@@ -52,7 +52,7 @@ BINARY(mul, x *y, x *y)
 BINARY(max, x >= y ? x : y, x >= y ? x : y) /* ties go to the first operand */
 BINARY(min, x <= y ? x : y, x <= y ? x : y)
 
-bool kernel_div(const KernelArgs *k)
+bool KERNEL(div)(const KernelArgs *k)
 {
     for (size_t at = 0; at < k->numel; at += KERNEL_TILE) {
         size_t n = tile(k, at);
@@ -79,7 +79,7 @@ bool kernel_div(const KernelArgs *k)
 /* ---- one operand ---- */
 
 #define UNARY(name, value)                                                                                             \
-    bool kernel_##name(const KernelArgs *k)                                                                            \
+    bool KERNEL(name)(const KernelArgs *k)                                                                            \
     {                                                                                                                  \
         for (size_t at = 0; at < k->numel; at += KERNEL_TILE) {                                                        \
             size_t       n = tile(k, at);                                                                              \
@@ -106,7 +106,7 @@ static UNARY(square, x *x)
 static UNARY(cube, x *x *x)
 static UNARY(inverse, 1.0f / x)
 
-static bool kernel_pow(const KernelArgs *k)
+static bool power(const KernelArgs *k)
 {
     float c = (float)k->a->c;
     for (size_t at = 0; at < k->numel; at += KERNEL_TILE) {
@@ -120,17 +120,17 @@ static bool kernel_pow(const KernelArgs *k)
 }
 
 /* The exponents that models have are cheaper than powf(), and often exact. */
-bool kernel_powc(const KernelArgs *k)
+bool KERNEL(powc)(const KernelArgs *k)
 {
     static const struct {
         double    c;
         KernelFn *run;
-    } cheap[] = {{1, kernel_copy},       {2, kernel_square},  {3, kernel_cube},
-                 {-1, kernel_inverse}, {0.5, kernel_sqrt}, {-0.5, kernel_rsqrt}};
+    } cheap[] = {{1, KERNEL(copy)},       {2, KERNEL(square)},  {3, KERNEL(cube)},
+                 {-1, KERNEL(inverse)}, {0.5, KERNEL(sqrt)}, {-0.5, KERNEL(rsqrt)}};
     for (size_t i = 0; i < COUNT(cheap); i++)
         if (k->a->c == cheap[i].c)
             return cheap[i].run(k);
-    return kernel_pow(k);
+    return power(k);
 }
 
 /* ---- comparison and choice ---- */
@@ -152,7 +152,7 @@ bool kernel_powc(const KernelArgs *k)
     default: COMPARE(T, x[e] >= y[e]); break;                                                                          \
     }
 
-bool kernel_cmp(const KernelArgs *k)
+bool KERNEL(cmp)(const KernelArgs *k)
 {
     bool floats = (k->splat[0] ? k->in_type[1] : k->in_type[0]) == PLAN_F32;
     for (size_t at = 0; at < k->numel; at += KERNEL_TILE) {
@@ -166,7 +166,7 @@ bool kernel_cmp(const KernelArgs *k)
     return true;
 }
 
-bool kernel_select(const KernelArgs *k)
+bool KERNEL(select)(const KernelArgs *k)
 {
     for (size_t at = 0; at < k->numel; at += KERNEL_TILE) { /* bits are bits: floats are chosen as integers */
         size_t          n = tile(k, at);
@@ -191,7 +191,7 @@ static int32_t truncated(float x)
     return x <= -2147483648.0f ? INT32_MIN : (int32_t)x;
 }
 
-bool kernel_cast(const KernelArgs *k)
+bool KERNEL(cast)(const KernelArgs *k)
 {
     for (size_t at = 0; at < k->numel; at += KERNEL_TILE) {
         size_t      n = tile(k, at);
@@ -209,7 +209,7 @@ bool kernel_cast(const KernelArgs *k)
     return true;
 }
 
-bool kernel_iota(const KernelArgs *k)
+bool KERNEL(iota)(const KernelArgs *k)
 {
     int32_t *out = k->out;
     for (size_t e = 0; e < k->numel; e++)
@@ -217,7 +217,7 @@ bool kernel_iota(const KernelArgs *k)
     return true;
 }
 
-bool kernel_reshape(const KernelArgs *k)
+bool KERNEL(reshape)(const KernelArgs *k)
 {
     for (size_t at = 0; at < k->numel; at += KERNEL_TILE) {
         size_t      n = tile(k, at);

@@ -8,7 +8,7 @@ static size_t numel(PlanShape s)
     return (size_t)plan_numel(s);
 }
 
-bool kernel_gather(const KernelArgs *k)
+bool KERNEL(gather)(const KernelArgs *k)
 {
     int32_t        rows = k->in_shape[0].dim[0];
     size_t         count = numel(k->in_shape[1]), width = numel(k->in_shape[0]) / (size_t)rows * 4;
@@ -20,7 +20,7 @@ bool kernel_gather(const KernelArgs *k)
     return true;
 }
 
-bool kernel_scatter_add(const KernelArgs *k)
+bool KERNEL(scatter_add)(const KernelArgs *k)
 {
     int32_t        rows = k->shape.dim[0];
     size_t         count = numel(k->in_shape[0]), width = k->numel / (size_t)rows;
@@ -39,7 +39,7 @@ bool kernel_scatter_add(const KernelArgs *k)
 }
 
 /* Buffer, update, position. In place, only the update is written. */
-bool kernel_splice(const KernelArgs *k)
+bool KERNEL(splice)(const KernelArgs *k)
 {
     KernelAxis     whole = kernel_axis(k->shape, k->a->axis), part = kernel_axis(k->in_shape[1], k->a->axis);
     const int32_t *at = k->in[2];

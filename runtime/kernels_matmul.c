@@ -2,7 +2,7 @@
 #include "blas.h"
 #include "kernels.h"
 
-bool kernel_matmul(const KernelArgs *k)
+bool KERNEL(matmul)(const KernelArgs *k)
 {
     PlanShape    x = k->in_shape[0], y = k->in_shape[1];
     uint32_t     r = x.rank;
@@ -11,7 +11,8 @@ bool kernel_matmul(const KernelArgs *k)
     const float *a = k->in[0], *b = k->in[1];
     float       *c = k->out;
     for (size_t batch = k->numel / sz; batch > 0; batch--, a += sx, b += sy, c += sz)
-        cblas_sgemm(CblasRowMajor, k->a->ta ? CblasTrans : CblasNoTrans, k->a->tb ? CblasTrans : CblasNoTrans, m, n, depth,
+        cblas_sgemm(CblasRowMajor, k->a->ta ? CblasTrans : CblasNoTrans, k->a->tb ? CblasTrans : CblasNoTrans, m, n,
+                    depth,
                     1.0f, a, x.dim[r - 1], b, y.dim[r - 1], k->add ? 1.0f : 0.0f, c, n);
     return true;
 }

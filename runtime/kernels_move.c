@@ -107,7 +107,7 @@ static void set_dims(Box *b, PlanShape s)
         b->dim[i] = (size_t)s.dim[i];
 }
 
-bool kernel_transpose(const KernelArgs *k)
+bool KERNEL(transpose)(const KernelArgs *k)
 {
     Box    b = {0};
     size_t step[PLAN_MAX_RANK];
@@ -120,7 +120,7 @@ bool kernel_transpose(const KernelArgs *k)
     return true;
 }
 
-bool kernel_broadcast(const KernelArgs *k)
+bool KERNEL(broadcast)(const KernelArgs *k)
 {
     Box b = {0};
     set_dims(&b, k->shape);
@@ -133,7 +133,7 @@ bool kernel_broadcast(const KernelArgs *k)
     return true;
 }
 
-bool kernel_slice(const KernelArgs *k)
+bool KERNEL(slice)(const KernelArgs *k)
 {
     Box             b = {0};
     const uint32_t *from = k->in[0];
@@ -146,7 +146,7 @@ bool kernel_slice(const KernelArgs *k)
     return true;
 }
 
-bool kernel_pad(const KernelArgs *k)
+bool KERNEL(pad)(const KernelArgs *k)
 {
     Box       b = {0};
     uint32_t *to = k->out;
@@ -160,7 +160,7 @@ bool kernel_pad(const KernelArgs *k)
     return true;
 }
 
-bool kernel_concat(const KernelArgs *k)
+bool KERNEL(concat)(const KernelArgs *k)
 {
     KernelAxis whole = kernel_axis(k->shape, k->a->axis);
     uint32_t  *to = k->out;

@@ -3,42 +3,15 @@
 
 #include <string.h>
 
-#define K(name, flags) {#name, kernel_##name, flags}
+#ifdef HOST_HAS_AVX2
+#define WIDE(name) kernel_##name##_wide
+#else
+#define WIDE(name) kernel_##name
+#endif
 
 const Kernel kernels[] = {
-    K(iota, 0),
-    K(add, KERNEL_SPLATS),
-    K(sub, KERNEL_SPLATS),
-    K(mul, KERNEL_SPLATS),
-    K(div, KERNEL_SPLATS),
-    K(max, KERNEL_SPLATS),
-    K(min, KERNEL_SPLATS),
-    K(neg, KERNEL_SPLATS),
-    K(exp, KERNEL_SPLATS),
-    K(log, KERNEL_SPLATS),
-    K(sqrt, KERNEL_SPLATS),
-    K(rsqrt, KERNEL_SPLATS),
-    K(tanh, KERNEL_SPLATS),
-    K(sigmoid, KERNEL_SPLATS),
-    K(powc, KERNEL_SPLATS),
-    K(cmp, KERNEL_SPLATS),
-    K(select, KERNEL_SPLATS),
-    K(sum, KERNEL_ADDS),
-    K(amax, 0),
-    K(softmax, 0),
-    K(matmul, KERNEL_ADDS),
-    K(reshape, KERNEL_ADDS | KERNEL_SPLATS),
-    K(transpose, 0),
-    K(broadcast, 0),
-    K(slice, 0),
-    K(pad, 0),
-    K(concat, 0),
-    K(gather, 0),
-    K(scatter_add, KERNEL_ADDS),
-    K(xent, 0),
-    K(xent_grad, 0),
-    K(splice, 0),
-    K(cast, KERNEL_SPLATS),
+#define KERNEL_ROW(name, flags) {#name, kernel_##name, WIDE(name), flags},
+#include "kernels.def"
 };
 const uint32_t kernel_count = COUNT(kernels);
 

@@ -105,12 +105,12 @@ static bool xent(const KernelArgs *k, bool grad)
     return true;
 }
 
-bool kernel_xent(const KernelArgs *k)
+bool KERNEL(xent)(const KernelArgs *k)
 {
     return xent(k, false);
 }
 
-bool kernel_xent_grad(const KernelArgs *k)
+bool KERNEL(xent_grad)(const KernelArgs *k)
 {
     return xent(k, true);
 }

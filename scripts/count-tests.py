@@ -1,29 +1,42 @@
 #!/usr/bin/env python3
-"""Count single tests over meson's test logs: what Criterion and the golden and documentation runners say of themselves.
+"""Count single tests over meson's test logs.
 
-The last line is 'N passed, N failed'. A test program that ended without saying anything counts as one failure."""
+    count-tests.py LOG...
+
+A log of meson's is a list of runs, one for each test program; any other log is one run. What the program says of itself is believed: Criterion's "Synthesis"
+lines and the lines "N passed, N failed" of the other runners. A program that says nothing is one test. A program that
+ended badly although it told of no failure (it crashed, ran out of time, leaked) is one failure more. The last line is
+'N passed, N failed'; the exit status is 1 if a test failed or there was none."""
 import re
 import sys
 
-passed = failed = 0
-for path in sys.argv[1:]:
-    with open(path, encoding="utf-8", errors="replace") as f:
-        text = f.read()
-    for part in re.split(r"^=+ \d+/\d+ =+$", text, flags=re.M)[1:]:
-        counted = False
-        for m in re.finditer(r"Synthesis: Tested: \D*(\d+)\D+?Passing: \D*(\d+)\D+?Failing: \D*(\d+)\D+?Crashing: \D*(\d+)", part):
-            passed += int(m[2])
-            failed += int(m[3]) + int(m[4])
-            counted = True
-        for m in re.finditer(r"^(\d+) passed, (\d+) failed", part, flags=re.M):
-            passed += int(m[1])
-            failed += int(m[2])
-            counted = True
-        ended_well = re.search(r"^result:\s+exit status 0", part, flags=re.M)
-        if not counted:
-            passed += 1 if ended_well else 0
-            failed += 0 if ended_well else 1
-        elif not ended_well and failed == 0:
-            failed += 1
-print(f"{passed} passed, {failed} failed")
-sys.exit(1 if failed or not passed else 0)
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+RUN = re.compile(r"^=+ \d+/\d+ =+$", re.M)
+SYNTHESIS = re.compile(r"Synthesis: Tested: \d+ \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
+SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed", re.M)
+
+
+def count(run):
+    """(passed, failed) of one run."""
+    told = [(int(m[1]), int(m[2]) + int(m[3])) for m in SYNTHESIS.finditer(run)]
+    told += [(int(m[1]), int(m[2])) for m in SUMMARY.finditer(run)]
+    passed, failed = (sum(column) for column in zip((0, 0), *told))
+    result = re.search(r"^result:\s+(.*)$", run, re.M)
+    if result and result[1] == "exit status 0":
+        return (passed, failed) if told else (1, 0)
+    return (passed, failed) if told and not result else (passed, failed or 1)
+
+
+def main():
+    total = [0, 0]
+    for path in sys.argv[1:]:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            runs = RUN.split(COLOUR.sub("", f.read()))
+        for result in map(count, runs[1:] or runs):
+            total = [a + b for a, b in zip(total, result)]
+    print(f"{total[0]} passed, {total[1]} failed")
+    return 1 if total[1] or not total[0] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

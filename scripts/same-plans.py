@@ -1,31 +1,52 @@
 #!/usr/bin/env python3
-"""Compile every model with each of the given compilers, twice with the first, and compare the plans byte for byte."""
+"""Compile every model with each of the given builds of anec, twice with the first, and compare the plans byte for byte.
+
+    same-plans.py ANEC...
+
+A plan has the same bytes whatever compiled the compiler, at whatever optimisation."""
 import filecmp
 import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
-tools = [os.path.abspath(p) for p in sys.argv[1:]]
-models = sorted(f for f in os.listdir("models") if f.endswith(".anel"))
-bad = 0
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def files(top):
-    return sorted(os.path.relpath(os.path.join(d, f), top) for d, _, fs in os.walk(top) for f in fs)
+    return sorted(str(p.relative_to(top)) for p in Path(top).rglob("*") if p.is_file())
 
 
-for model in models:
-    with tempfile.TemporaryDirectory() as tmp:
-        plans = []
-        for i, tool in enumerate([tools[0]] + tools):
+def problem(model, tools):
+    """None, or what is wrong with the plans of a model."""
+    with tempfile.TemporaryDirectory(prefix="same-plans-") as tmp:
+        first, names = None, []
+        for i, tool in enumerate([tools[0], *tools]):
             plan = os.path.join(tmp, str(i))
-            subprocess.run([tool, os.path.join("models", model), "-o", plan], check=True, stdout=subprocess.DEVNULL)
-            plans.append(plan)
-        names = files(plans[0])
-        for other in plans[1:]:
-            if files(other) != names or filecmp.cmpfiles(plans[0], other, names, shallow=False)[0] != names:
-                print(f"{model}: plans differ")
-                bad += 1
-print(f"same-plans: {len(models)} models, {len(tools)} compilers, {bad} differences")
-sys.exit(1 if bad else 0)
+            done = subprocess.run([tool, model, "-o", plan], capture_output=True, text=True, check=False)
+            if done.returncode:
+                return f"{tool} exits {done.returncode}\n{done.stderr}"
+            if first is None:
+                first, names = plan, files(plan)
+            differ = set(names) ^ set(files(plan)) or filecmp.cmpfiles(first, plan, names, shallow=False)[1]
+            if differ:
+                return f"{tool} writes another {', '.join(sorted(differ))} than {tools[0]}"
+    return None
+
+
+def main():
+    tools = [os.path.abspath(p) for p in sys.argv[1:]]
+    passed = failed = 0
+    for model in sorted(ROOT.glob("models/*.anel")):
+        wrong = problem(model, tools)
+        passed += not wrong
+        failed += bool(wrong)
+        if wrong:
+            print(f"FAIL {model.name}: {wrong}")
+    print(f"{passed} passed, {failed} failed")
+    return 0 if passed and not failed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

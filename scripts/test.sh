@@ -1,25 +1,40 @@
 #!/bin/sh
-# Everything that must hold: install what is needed, build with gcc, clang and sanitizers, warnings as errors, run every
-# test in each build, compare the plans that the builds write, and count.
-set -eu
+# Everything that must hold: install what is needed, build with gcc, with clang and with sanitizers, warnings as errors,
+# run every test in each build, compare the plans the three compilers write, and count. The last line is
+# 'N passed, N failed'; the exit status is 0 only if nothing failed.
+set -u
 cd "$(dirname "$0")/.."
-scripts/install-deps.sh test
+scripts/install-deps.sh test || exit 1
 
-status=0
-build() { # name, compiler, options of meson
-    dir=build-ci/$1 cc=$2
-    shift 2
-    [ -f "$dir/build.ninja" ] || CC=$cc meson setup "$dir" -Dwerror=true -Dtests=enabled "$@" >/dev/null
-    ninja -C "$dir"
+began=$(date +%s)
+say() {
+    echo "== $(($(date +%s) - began)) s: $*"
 }
-build gcc gcc -Dbuildtype=release
-build clang clang -Dbuildtype=debug
-build san gcc -Dbuildtype=debugoptimized -Db_sanitize=address,undefined
+failed() { # what is no test of meson's and failed
+    echo "FAIL $*"
+    echo "0 passed, 1 failed" >>build-ci/other.log
+}
+mkdir -p build-ci
+rm -f build-ci/other.log build-ci/*/meson-logs/testlog*
 
-for b in gcc clang san; do
-    echo "== tests: $b"
-    meson test -C "build-ci/$b" --no-rebuild --print-errorlogs $([ $b = san ] && echo "--setup sanitize") || status=1
-done
-python3 scripts/same-plans.py build-ci/gcc/anec build-ci/clang/anec || status=1
-python3 scripts/count-tests.py build-ci/*/meson-logs/testlog*.txt || status=1
-exit $status
+# check NAME COMPILER SETUP OPTION...: one build and its tests
+check() {
+    name=$1 compiler=$2 setup=$3
+    shift 3
+    say "$name: build"
+    [ -f "build-ci/$name/build.ninja" ] ||
+        CC=$compiler meson setup "build-ci/$name" -Dwerror=true -Dtests=enabled "$@" >"build-ci/$name.setup.log" ||
+        { cat "build-ci/$name.setup.log"; failed "$name: meson setup"; return; }
+    ninja --quiet -C "build-ci/$name" || { failed "$name: build"; return; }
+    say "$name: tests"
+    meson test -C "build-ci/$name" --no-rebuild --setup "$setup" --print-errorlogs
+}
+check gcc gcc plain -Dbuildtype=release
+check clang clang plain -Dbuildtype=debug
+check sanitizers gcc sanitize -Dbuildtype=debugoptimized -Db_sanitize=address,undefined
+
+say "the same plans from all compilers"
+python3 scripts/same-plans.py build-ci/gcc/anec build-ci/clang/anec build-ci/sanitizers/anec >build-ci/plans.log 2>&1
+[ -s build-ci/plans.log ] && cat build-ci/plans.log
+say "done"
+python3 scripts/count-tests.py build-ci/*/meson-logs/testlog*.txt $(ls build-ci/plans.log build-ci/other.log 2>/dev/null)

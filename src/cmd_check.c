@@ -24,7 +24,7 @@ static int help(void)
 static void print_count(int64_t n)
 {
     char digits[32];
-    int  len = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    int len = snprintf(digits, sizeof digits, "%lld", (long long)n);
     for (int i = 0; i < len; i++)
         printf("%s%c", i && (len - i) % 3 == 0 ? "," : "", digits[i]);
 }
@@ -69,7 +69,8 @@ static void summary(const Module *m)
         printf(" elements in %u tensors\n", m->states);
     }
     for (uint32_t i = 0; i < m->entries; i++) {
-        printf("  entry %s%s: ", interned(m->strings, m->entry[i].name), m->entry[i].name == m->train_entry ? " (trained)" : "");
+        printf("  entry %s%s: ", interned(m->strings, m->entry[i].name),
+               m->entry[i].name == m->train_entry ? " (trained)" : "");
         print_graph(m, m->graph[m->entry[i].graph]);
     }
 }
@@ -84,11 +85,12 @@ static void print_module(const Module *m)
 
 int cmd_check(int argc, char **argv)
 {
-    OptionReader r = {.program = "anec check", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
-    ModelInput   in;
-    const char  *path = NULL;
-    bool         json = false, quiet = false, dump = false;
-    int          status = EXIT_USAGE;
+    OptionReader r = {
+        .program = "anec check", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
+    ModelInput in;
+    const char *path = NULL;
+    bool json = false, quiet = false, dump = false;
+    int status = EXIT_USAGE;
     model_input_init(&in, "anec");
     for (int o; (o = option_next(&r)) != OPTION_END;)
         switch (o) {
@@ -96,11 +98,21 @@ int cmd_check(int argc, char **argv)
             if (!model_define(&in, r.value))
                 goto done;
             break;
-        case 'I': model_search(&in, r.value); break;
-        case 'j': json = true; break;
-        case 'd': dump = true; break;
-        case 'q': quiet = true; break;
-        case 'h': status = help(); goto done;
+        case 'I':
+            model_search(&in, r.value);
+            break;
+        case 'j':
+            json = true;
+            break;
+        case 'd':
+            dump = true;
+            break;
+        case 'q':
+            quiet = true;
+            break;
+        case 'h':
+            status = help();
+            goto done;
         case OPTION_OPERAND:
             if (path) {
                 usage_error("anec check", NULL, NULL, "one file at a time");
@@ -108,7 +120,8 @@ int cmd_check(int argc, char **argv)
             }
             path = r.value;
             break;
-        default: goto done;
+        default:
+            goto done;
         }
     if (!path) {
         usage_error("anec check", NULL, NULL, "which file? see anec check --help");

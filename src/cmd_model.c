@@ -1,7 +1,7 @@
 /* cmd_model.c: what every command that reads a model does first: collect -D and -I, then run the front end.
  *
- * Library files are looked for in the -I directories, in those of ANEL_PATH (separated by ':'), beside an installed anec, and
- * in the source tree anec was built from. */
+ * Library files are looked for in the -I directories, in those of ANEL_PATH (separated by ':'), beside an installed
+ * anec, and in the source tree anec was built from. */
 #include "base/file.h"
 #include "cmd.h"
 
@@ -47,7 +47,7 @@ static bool define(ModelInput *in, const char *text, size_t len, const char *ori
 /* One "name = value" per line; '#' and '//' begin comments. */
 static bool define_file(ModelInput *in, const char *path)
 {
-    char  *text, err[FILE_ERR_MAX];
+    char *text, err[FILE_ERR_MAX];
     size_t len, line = 0;
     if (!file_read(in->arena, path, &text, &len, err)) {
         usage_error(in->diags->program, NULL, NULL, "%s", err);

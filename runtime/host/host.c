@@ -3,6 +3,7 @@
  * Compiling parses and checks the text, plans memory and keeps the list of kernel calls. A request holds pointers for
  * every value; evaluating it reads the input surfaces, runs the calls in order and writes the output surfaces.
  * Evaluation allocates nothing, unless the device's slab has grown since, which changes the pointers. */
+#include "cpu.h"
 #include "host/host.h"
 #include "host/kernel.h"
 
@@ -33,6 +34,25 @@ typedef struct {
 
 /* ---- device and surfaces -------------------------------------------------------------------------------------- */
 
+static const Build build_of[KERNEL_BUILDS] = {
+    [KERNELS_PLAIN] = {sizeof(float), kernel_load_ane, kernel_store_ane, kernel_constant_ane},
+#ifdef HOST_HAS_AVX2
+    [KERNELS_AVX2] = {sizeof(float), kernel_load_avx2, kernel_store_avx2, kernel_constant_avx2},
+#endif
+    [KERNELS_EXACT] = {sizeof(double), kernel_load_exact, kernel_store_exact, kernel_constant_exact},
+};
+
+static KernelBuild choose(const DeviceOptions *options)
+{
+    if (options->numerics == NUMERICS_EXACT)
+        return KERNELS_EXACT;
+#ifdef HOST_HAS_AVX2
+    if (!options->plain && cpu_avx2())
+        return KERNELS_AVX2;
+#endif
+    return KERNELS_PLAIN;
+}
+
 static Device *host_open(const DeviceOptions *options, Buf *err)
 {
     (void)err;
@@ -40,7 +60,8 @@ static Device *host_open(const DeviceOptions *options, Buf *err)
     d->base.driver = &host_driver;
     if (options)
         d->options = *options;
-    d->real = d->options.numerics == NUMERICS_EXACT ? sizeof(double) : sizeof(float);
+    d->kernels = choose(&d->options);
+    d->build = build_of[d->kernels];
     return &d->base;
 }
 
@@ -237,40 +258,42 @@ static void host_request_free(Request *base)
     free(r);
 }
 
-static bool load_input(const HostRequest *r, uint32_t i, bool exact, Buf *err)
+static bool load_input(const HostRequest *r, uint32_t i, Buf *err)
 {
     const Port  *port = &r->ports->input[i];
     const Value *v = r->fn->fn->input[i];
     int64_t      n = type_elems(&v->type);
-    if (exact ? kernel_load_exact(port->type, r->input[i]->bytes, n, r->data[v->id])
-              : kernel_load_ane(port->type, r->input[i]->bytes, n, r->data[v->id]))
+    if (r->device->build.load(port->type, r->input[i]->bytes, n, r->data[v->id]))
         return true;
     buf_printf(err, "input '%s' holds an integer beyond 2^24, which this device does not represent exactly\n",
                port->name);
     return false;
 }
 
+static void run_group(const HostRequest *r, const HostGroup *g, Run *run)
+{
+    for (run->begin = 0; run->begin < g->n; run->begin = run->end) {
+        run->end = run->begin + g->tile;
+        for (uint32_t c = g->begin; c < g->end; c++)
+            r->fn->call[c]->op->kernel[r->device->kernels](run, r->fn->call[c]);
+    }
+}
+
 static bool host_eval(Request *base, Buf *err)
 {
     HostRequest *r = (HostRequest *)base;
     const Func  *fn = r->fn->fn;
-    bool         exact = r->device->options.numerics == NUMERICS_EXACT;
     bind(r);
     for (uint32_t i = 0; i < fn->inputs; i++)
-        if (!load_input(r, i, exact, err))
+        if (!load_input(r, i, err))
             return false;
-    Run run = {r->data, (char *)r->slab + r->fn->scratch, r->device->options.reduce, err, false};
-    for (uint32_t c = 0; c < r->fn->calls && !run.failed; c++) {
-        const Call *call = r->fn->call[c];
-        (exact ? call->op->exact : call->op->ane)(&run, call);
-    }
+    Run run = {r->data, (char *)r->slab + r->fn->scratch, r->device->options.reduce, err, false, 0, 0};
+    for (uint32_t g = 0; g < r->fn->groups && !run.failed; g++)
+        run_group(r, &r->fn->group[g], &run);
     for (uint32_t i = 0; i < fn->outputs && !run.failed; i++) {
         const Value *v = fn->output[i];
         int64_t      n = type_elems(&v->type);
-        if (exact)
-            kernel_store_exact(r->ports->output[i].type, r->data[v->id], n, r->output[i]->bytes);
-        else
-            kernel_store_ane(r->ports->output[i].type, r->data[v->id], n, r->output[i]->bytes);
+        r->device->build.store(r->ports->output[i].type, r->data[v->id], n, r->output[i]->bytes);
     }
     return !run.failed;
 }

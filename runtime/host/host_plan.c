@@ -3,8 +3,9 @@
  * Three steps. Constants that kernels read become arrays of Real, all in one allocation. Calls whose operands are all
  * constant run now, once; their results are constants too (decompressed weights are the usual case). All other values
  * share a slab: values are placed in call order at the lowest free offset and free their place after the last use, so a
- * long program needs little more memory than its widest point. The slab belongs to the device; here it is only
- * measured. */
+ * long program needs little more memory than its widest point. Reshaping and cutting out a contiguous piece need no call:
+ * the result is a name for a part of the operand, which then lives as long as both. The slab belongs to the device; here
+ * it is only measured. */
 #include "host/host.h"
 #include "host/kernel.h"
 
@@ -24,14 +25,14 @@ typedef struct {
     const HostDevice *d;
     const Func       *fn;
     HostFunc         *out;
-    uint32_t         *last; /* by value id: number of the last call that reads it, counted from 1 */
+    uint32_t         *last; /* by value id: number of the last call that reads it (or an alias), counted from 1 */
     Place            *live; /* sorted by begin */
     uint32_t          lives;
 } Planner;
 
 static size_t bytes_of(const HostDevice *d, const Value *v)
 {
-    size_t n = (size_t)type_elems(&v->type) * d->real;
+    size_t n = (size_t)type_elems(&v->type) * d->build.real;
     return (n + PLACE_ALIGN - 1) / PLACE_ALIGN * PLACE_ALIGN;
 }
 
@@ -85,17 +86,9 @@ static bool convert_constants(Arena *keep, const HostDevice *d, const Func *fn, 
         const Value *v = fn->value[i];
         out->fixed[i] = at;
         at += bytes_of(d, v);
-        if (d->options.numerics == NUMERICS_EXACT)
-            kernel_constant_exact(v, out->fixed[i]);
-        else
-            kernel_constant_ane(v, out->fixed[i]);
+        d->build.constant(v, out->fixed[i]);
     }
     return true;
-}
-
-static KernelFn *kernel_of(const HostDevice *d, const Call *c)
-{
-    return d->options.numerics == NUMERICS_EXACT ? c->op->exact : c->op->ane;
 }
 
 /* Run a call now if everything it reads is known. */
@@ -116,7 +109,7 @@ static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFu
     for (uint32_t k = 0; k < c->results; k++)
         bytes += bytes_of(d, c->result[k]);
     memory[0] = own(owned, keep, bytes, &none);
-    memory[1] = malloc((size_t)c->scratch * d->real + 1);
+    memory[1] = malloc((size_t)c->scratch * d->build.real + 1);
     bool ok = memory[0] && memory[1];
     if (ok) {
         char *at = memory[0];
@@ -124,8 +117,8 @@ static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFu
             out->fixed[c->result[k]->id] = at;
             at += bytes_of(d, c->result[k]);
         }
-        Run run = {out->fixed, memory[1], d->options.reduce, &none, false};
-        kernel_of(d, c)(&run, c);
+        Run run = {out->fixed, memory[1], d->options.reduce, &none, false, 0, INT64_MAX};
+        c->op->kernel[d->kernels](&run, c);
         ok = !run.failed; /* a bad index is told when the program runs */
         for (uint32_t k = 0; !ok && k < c->results; k++)
             out->fixed[c->result[k]->id] = NULL;
@@ -134,6 +127,36 @@ static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFu
     free(memory[1]);
     buf_free(&none);
     return ok;
+}
+
+/* ---- aliases -------------------------------------------------------------------------------------------------- */
+
+/* The elements of a view follow each other in the input. */
+static bool contiguous(const ViewPlan *v)
+{
+    int64_t step = 1;
+    for (uint32_t i = v->rank; i-- > 0; step *= v->dim[i])
+        if (v->dim[i] != 1 && v->stride[i] != step)
+            return false;
+    return true;
+}
+
+/* A call whose result is part of its first operand as it stands. */
+static bool alias(const HostDevice *d, const Call *c, HostFunc *out)
+{
+    KernelFn *kernel = c->op->kernel[KERNELS_PLAIN];
+    bool            view = kernel == KERNEL(view) && contiguous(&c->plan.view);
+    if (!view && kernel != KERNEL(copy))
+        return false;
+    uint32_t to = c->result[0]->id, from = c->arg[0]->id;
+    size_t   offset = view ? (size_t)c->plan.view.offset * d->build.real : 0;
+    if (out->fixed[from])
+        out->fixed[to] = (char *)out->fixed[from] + offset;
+    else {
+        out->whole[to] = out->whole[from];
+        out->offset[to] = out->offset[from] + offset; /* within the whole, until that has its place */
+    }
+    return true;
 }
 
 /* ---- the slab ------------------------------------------------------------------------------------------------- */
@@ -168,14 +191,17 @@ static bool lay_out(Arena *scratch, const HostDevice *d, const Func *fn, HostFun
 {
     Planner p = {d, fn, out, NEW_N(scratch, uint32_t, fn->values + 1), NEW_N(scratch, Place, fn->values + 1), 0};
     int64_t most = 0;
-    for (uint32_t c = 0; c < out->calls; c++) {
-        uint32_t i = 0;
-        for (Value *v; (v = next_operand(out->call[c], &i));)
-            p.last[v->id] = c + 1;
-        most = out->call[c]->scratch > most ? out->call[c]->scratch : most;
-    }
+    for (uint32_t g = 0; g < out->groups; g++)
+        for (uint32_t c = out->group[g].begin; c < out->group[g].end; c++) {
+            uint32_t i = 0;
+            for (Value *v; (v = next_operand(out->call[c], &i));)
+                p.last[out->whole[v->id]] = out->group[g].end;
+            for (uint32_t k = 0; k < out->call[c]->results; k++)
+                p.last[out->call[c]->result[k]->id] = out->group[g].end;
+            most = out->call[c]->scratch > most ? out->call[c]->scratch : most;
+        }
     for (uint32_t i = 0; i < fn->outputs; i++)
-        p.last[fn->output[i]->id] = UINT32_MAX;
+        p.last[out->whole[fn->output[i]->id]] = UINT32_MAX;
     for (uint32_t i = 0; i < fn->inputs; i++) /* filled before the first call, used or not */
         place(&p, fn->input[i]);
     for (uint32_t c = 0; c < out->calls; c++) {
@@ -185,9 +211,12 @@ static bool lay_out(Arena *scratch, const HostDevice *d, const Func *fn, HostFun
         if (out->slab > memory_max)
             break;
     }
+    for (uint32_t i = 0; i < fn->values; i++)
+        if (out->whole[i] != i)
+            out->offset[i] += out->offset[out->whole[i]];
     out->scratch = out->slab;
     if (out->slab <= memory_max)
-        out->slab += (size_t)most * d->real;
+        out->slab += (size_t)most * d->build.real;
     if (out->slab <= memory_max)
         return true;
     buf_printf(err, "function '%s' needs more than %zu GiB for its tensors", fn->name, memory_max >> 30);
@@ -201,11 +230,15 @@ bool host_plan(Arena *keep, const HostDevice *d, const Func *fn, Owned *owned, H
     out->offset = NEW_N(keep, size_t, fn->values + 1);
     out->fixed = NEW_N(keep, void *, fn->values + 1);
     out->call = NEW_N(keep, Call *, fn->calls + 1);
+    out->whole = NEW_N(keep, uint32_t, fn->values + 1);
+    for (uint32_t i = 0; i < fn->values; i++)
+        out->whole[i] = i;
     if (!convert_constants(keep, d, fn, owned, out, err))
         return false;
     for (uint32_t c = 0; c < fn->calls; c++)
-        if (!fold(keep, d, fn->call[c], owned, out, &budget))
+        if (!fold(keep, d, fn->call[c], owned, out, &budget) && !alias(d, fn->call[c], out))
             out->call[out->calls++] = fn->call[c];
+    host_groups(keep, out);
     Arena *scratch = arena_new();
     bool   ok = lay_out(scratch, d, fn, out, err);
     arena_free(scratch);

@@ -1,8 +1,11 @@
 /* kernel.h: what kernels work with.
  *
- * Every kernels_*.c is compiled twice. With HOST_EXACT a Real is a double and nothing is rounded; without it a Real is
- * a float, and what an operation writes to an fp16 tensor is rounded to the nearest fp16 value, once, by finish(). All
- * tensors are dense arrays of Real in row-major order, whatever their element type: integers are exact up to 2^24
+ * Every kernels_*.c is compiled once for each KernelBuild. With HOST_EXACT a Real is a double and nothing is rounded;
+ * without it a Real is a float, and what an operation writes to an fp16 tensor is rounded to the nearest fp16 value,
+ * once, by finish(). HOST_AVX2 is the latter for machines with AVX2 and F16C: the same source with wider vectors. It has
+ * to give the same bits, so kernels must not depend on the width: sums run in a fixed number of lanes.
+ *
+ * All tensors are dense arrays of Real in row-major order, whatever their element type: integers are exact up to 2^24
  * (2^53), booleans are 0 and 1.
  *
  * A kernel gets a call whose plan its type rule has filled. It allocates nothing; run->scratch holds call->scratch
@@ -10,9 +13,9 @@
 #ifndef ANEL_HOST_KERNEL_H
 #define ANEL_HOST_KERNEL_H
 
-#include "base/f16.h"
-#include "host/mil_check.h"
 #include "device.h"
+#include "f16_rows.h"
+#include "host/mil_check.h"
 
 #include <math.h>
 
@@ -22,6 +25,7 @@ struct Run {
     ReduceMode reduce;
     Buf       *err;     /* a kernel that meets a bad run-time value (an index) appends the reason */
     bool       failed;
+    int64_t    begin, end; /* elements of the result to compute, for kernels that can do a part: see host_groups() */
 };
 
 #ifdef HOST_EXACT
@@ -29,7 +33,11 @@ typedef double Real;
 #define KERNEL(name) kernel_##name##_exact
 #else
 typedef float Real;
+#ifdef HOST_AVX2
+#define KERNEL(name) kernel_##name##_avx2
+#else
 #define KERNEL(name) kernel_##name##_ane
+#endif
 #endif
 
 #define OP(name, args, type, kernel) KernelFn KERNEL(kernel);
@@ -61,14 +69,22 @@ static inline bool narrow(const Call *call)
 #endif
 }
 
+/* The part of `n` elements that is asked for. */
+static inline int64_t part_end(const Run *run, int64_t n)
+{
+    return run->end < n ? run->end : n;
+}
+
+/* Element-wise kernels work on pieces of this many elements, so that finish() finds them in the nearest cache. */
+enum { PIECE = 1024 };
+
 /* Round `n` elements as the call's result is stored. */
 static inline void finish(const Call *call, Real *out, int64_t n)
 {
     if (!narrow(call))
         return;
 #ifndef HOST_EXACT
-    for (int64_t i = 0; i < n; i++)
-        out[i] = f16_round(out[i]);
+    f16_round_row(out, (size_t)n);
 #else
     (void)out, (void)n;
 #endif

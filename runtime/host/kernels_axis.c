@@ -245,12 +245,28 @@ void KERNEL(cumsum)(Run *run, const Call *call)
     finish(call, out, p->outer * p->n * p->inner);
 }
 
+/* The largest element, in lanes, as one chain of comparisons would wait for itself. A NaN counts if it comes first. */
+static Real max_row(const Real *x, int64_t n)
+{
+    enum { WIDE = 2 * LANES };
+    Real    lane[WIDE];
+    int64_t i = 0;
+    for (int l = 0; l < WIDE; l++)
+        lane[l] = x[0];
+    for (; i + WIDE <= n; i += WIDE)
+        for (int l = 0; l < WIDE; l++)
+            lane[l] = larger(lane[l], x[i + l]);
+    for (; i < n; i++)
+        lane[0] = larger(lane[0], x[i]);
+    for (int l = 1; l < WIDE; l++)
+        lane[0] = larger(lane[0], lane[l]);
+    return lane[0];
+}
+
 /* Neighbouring elements: loops the compiler can vectorise. */
 static void softmax_row(const Real *x, int64_t n, Real *y)
 {
-    Real max = x[0];
-    for (int64_t i = 1; i < n; i++)
-        max = larger(max, x[i]);
+    Real max = max_row(x, n);
     for (int64_t i = 0; i < n; i++)
         y[i] = real_exp(x[i] - max);
     Real sum = sum_row(TERM_X, y, n, 0);
@@ -277,12 +293,17 @@ void KERNEL(softmax)(Run *run, const Call *call)
     const AxisPlan *p = &call->plan.axis;
     const Real     *x = operand(run, call, 0);
     Real           *y = result(run, call);
+    if (p->inner == 1) { /* rows can be asked for in parts */
+        int64_t end = part_end(run, p->outer * p->n);
+        for (int64_t at = run->begin; at < end; at += p->n) {
+            softmax_row(x + at, p->n, y + at);
+            finish(call, y + at, p->n);
+        }
+        return;
+    }
     for (int64_t o = 0; o < p->outer; o++, x += p->n * p->inner, y += p->n * p->inner) {
-        if (p->inner == 1)
-            softmax_row(x, p->n, y);
-        else
-            for (int64_t k = 0; k < p->inner; k += BLOCK)
-                softmax_columns(x + k, p->n, p->inner, block_width(p, k), y + k);
+        for (int64_t k = 0; k < p->inner; k += BLOCK)
+            softmax_columns(x + k, p->n, p->inner, block_width(p, k), y + k);
         finish(call, y, p->n * p->inner);
     }
 }

@@ -21,13 +21,16 @@ static Real sigmoid_of(Real x)
         const Real *in = operand(run, call, 0);                                              \
         Real       *out = result(run, call);                                                 \
         Real        a = (Real)call->plan.scalar.alpha, b = (Real)call->plan.scalar.beta;     \
-        int64_t     n = type_elems(&call->result[0]->type);                                  \
+        int64_t     n = part_end(run, type_elems(&call->result[0]->type));                   \
         (void)a, (void)b;                                                                    \
-        for (int64_t i = 0; i < n; i++) {                                                    \
-            Real x = in[i];                                                                  \
-            out[i] = formula;                                                                \
+        for (int64_t at = run->begin; at < n; at += PIECE) {                                 \
+            int64_t end = n - at < PIECE ? n : at + PIECE;                                   \
+            for (int64_t i = at; i < end; i++) {                                             \
+                Real x = in[i];                                                              \
+                out[i] = formula;                                                            \
+            }                                                                                \
+            finish(call, out + at, end - at);                                                \
         }                                                                                    \
-        finish(call, out, n);                                                                \
     }
 
 UNARY(abs, fabs(x))
@@ -95,16 +98,32 @@ void KERNEL(cast)(Run *run, const Call *call)
 /* One row: x and y advance by 0 (broadcast) or 1. */
 typedef void RowFn(Real *out, const Real *xs, int64_t sx, const Real *ys, int64_t sy, int64_t n);
 
-/* Offsets of the operands for row `i` of a broadcast. */
-static void row_offsets(const BroadcastPlan *p, int64_t i, int64_t *offset)
+/* A walk over the rows of a broadcast: offsets of the operands, and the index of the row. */
+typedef struct {
+    int64_t offset[BROADCAST_INPUTS], at[MIL_RANK_MAX];
+} Walk;
+
+static Walk walk_from(const BroadcastPlan *p, int64_t row)
 {
-    for (int k = 0; k < BROADCAST_INPUTS; k++)
-        offset[k] = 0;
-    for (uint32_t d = p->rank - 1; d-- > 0;) {
-        int64_t at = i % p->dim[d];
-        i /= p->dim[d];
+    Walk w = {0};
+    for (uint32_t d = p->rank - 1; row && d-- > 0; row /= p->dim[d]) {
+        w.at[d] = row % p->dim[d];
         for (int k = 0; k < BROADCAST_INPUTS; k++)
-            offset[k] += at * p->stride[k][d];
+            w.offset[k] += p->stride[k][d] * w.at[d];
+    }
+    return w;
+}
+
+static void next_row(const BroadcastPlan *p, Walk *w)
+{
+    for (uint32_t d = p->rank - 1; d-- > 0;) {
+        for (int k = 0; k < BROADCAST_INPUTS; k++)
+            w->offset[k] += p->stride[k][d];
+        if (++w->at[d] < p->dim[d])
+            return;
+        for (int k = 0; k < BROADCAST_INPUTS; k++)
+            w->offset[k] -= p->stride[k][d] * p->dim[d];
+        w->at[d] = 0;
     }
 }
 
@@ -113,14 +132,18 @@ static void binary(Run *run, const Call *call, RowFn *row)
     const BroadcastPlan *p = &call->plan.broadcast;
     const Real          *x = operand(run, call, 0), *y = operand(run, call, 1);
     Real                *out = result(run, call);
-    int64_t              n = p->dim[p->rank - 1], rows = 1, offset[BROADCAST_INPUTS];
-    for (uint32_t d = 0; d + 1 < p->rank; d++)
-        rows *= p->dim[d];
-    for (int64_t i = 0; i < rows; i++, out += n) {
-        row_offsets(p, i, offset);
-        row(out, x + offset[0], p->stride[0][p->rank - 1], y + offset[1], p->stride[1][p->rank - 1], n);
-        finish(call, out, n);
-    }
+    int64_t              n = p->dim[p->rank - 1], sx = p->stride[0][p->rank - 1], sy = p->stride[1][p->rank - 1];
+    int64_t              end = part_end(run, type_elems(&call->result[0]->type)), at = run->begin, k = at % n;
+    Walk                 w = walk_from(p, at / n);
+    for (; at < end; next_row(p, &w), k = 0)
+        while (k < n && at < end) {
+            int64_t m = n - k < PIECE ? n - k : PIECE;
+            m = end - at < m ? end - at : m;
+            row(out + at, x + w.offset[0] + k * sx, sx, y + w.offset[1] + k * sy, sy, m);
+            finish(call, out + at, m);
+            at += m;
+            k += m;
+        }
 }
 
 #define BINARY(name, formula)                                                                                   \
@@ -186,9 +209,10 @@ void KERNEL(select)(Run *run, const Call *call)
     const Real          *cond = operand(run, call, 0), *a = operand(run, call, 1), *b = operand(run, call, 2);
     Real                *out = result(run, call);
     uint32_t             last = p->rank - 1;
-    int64_t              n = p->dim[last], rows = type_elems(&call->result[0]->type) / n, o[BROADCAST_INPUTS];
-    for (int64_t i = 0; i < rows; i++, out += n) {
-        row_offsets(p, i, o);
+    int64_t              n = p->dim[last], rows = type_elems(&call->result[0]->type) / n;
+    Walk                 w = {0};
+    for (int64_t i = 0; i < rows; i++, out += n, next_row(p, &w)) {
+        const int64_t *o = w.offset;
         for (int64_t k = 0; k < n; k++)
             out[k] = cond[o[0] + k * p->stride[0][last]] != 0 ? a[o[1] + k * p->stride[1][last]]
                                                               : b[o[2] + k * p->stride[2][last]];

@@ -4,18 +4,18 @@
 
 #include <string.h>
 
-/* The usual data, in one pass without branches. Bytes of a blob file need not be aligned. */
-static void widen(const unsigned char *restrict in, Real *restrict out, int64_t n)
+static void widen(const void *in, Real *out, int64_t n)
 {
+#ifdef HOST_EXACT
+    const unsigned char *s = in;
     for (int64_t i = 0; i < n; i++) {
         uint16_t h;
-        memcpy(&h, in + 2 * i, sizeof h);
-        uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
-        /* Moving the bits up and multiplying by 2^112 rebiases the exponent and normalises subnormals in one step. */
-        float    x = f32_from_bits((uint32_t)(h & 0x7fffu) << 13) * 0x1p112f;
-        uint32_t special = (uint32_t)((h & 0x7c00u) == 0x7c00u) * 0x7f800000u; /* infinity, NaN */
-        out[i] = (Real)f32_from_bits(f32_bits(x) | special | sign);
+        memcpy(&h, s + 2 * i, sizeof h);
+        out[i] = (Real)f16_widen(h);
     }
+#else
+    f16_widen_row(in, out, (size_t)n);
+#endif
 }
 
 /* Read `n` elements of an integer type into Real. */
@@ -26,8 +26,9 @@ static void widen(const unsigned char *restrict in, Real *restrict out, int64_t 
             out[i] = (Real)s[i];                 \
     } while (0)
 
-bool KERNEL(load)(PortType type, const void *surface, int64_t n, Real *out)
+bool KERNEL(load)(PortType type, const void *surface, int64_t n, void *to)
 {
+    Real *out = to;
     switch (type) {
     case PORT_F16:
         widen(surface, out, n);
@@ -79,16 +80,17 @@ bool KERNEL(load)(PortType type, const void *surface, int64_t n, Real *out)
         }                                                                                  \
     } while (0)
 
-void KERNEL(store)(PortType type, const Real *in, int64_t n, void *surface)
+void KERNEL(store)(PortType type, const void *from, int64_t n, void *surface)
 {
+    const Real *in = from;
     switch (type) {
     case PORT_F16: {
         uint16_t *d = surface;
-        for (int64_t i = 0; i < n; i++)
 #ifdef HOST_EXACT
+        for (int64_t i = 0; i < n; i++)
             d[i] = f16_from_f64(in[i]);
 #else
-            d[i] = f16_from_f32(in[i]);
+        f16_narrow_row(in, d, (size_t)n);
 #endif
         break;
     }
@@ -123,8 +125,9 @@ void KERNEL(store)(PortType type, const Real *in, int64_t n, void *surface)
     }
 }
 
-void KERNEL(constant)(const Value *v, Real *out)
+void KERNEL(constant)(const Value *v, void *to)
 {
+    Real        *out = to;
     const Const *k = v->konst;
     if (k->raw && v->type.dtype == DT_F16) {
         widen(k->raw, out, k->count);

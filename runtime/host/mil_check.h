@@ -84,13 +84,16 @@ typedef void    KernelFn(Run *run, const Call *call);
 typedef struct Check Check;
 typedef bool    TypeRule(Check *c, Call *call);
 
+/* Kernels are compiled several times (kernel.h): plain, for AVX2 with the same results, and in double. */
+typedef enum { KERNELS_PLAIN, KERNELS_AVX2, KERNELS_EXACT, KERNEL_BUILDS } KernelBuild;
+
 /* One row of mil_ops.def. `args` is a list "name:kind name:kind? ..." (a question mark: may be left out), kinds:
  *   t tensor   c constant tensor   v tuple of tensors
  *   i int32   I list of int32   b bool   B list of bool   s string   f fp16 or fp32 number   -- all constant */
 typedef struct {
     const char *name, *args;
     TypeRule   *type;
-    KernelFn   *ane, *exact;
+    KernelFn   *kernel[KERNEL_BUILDS];
 } OpInfo;
 
 /* The table, ended by a row without a name. */

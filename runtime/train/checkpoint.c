@@ -84,7 +84,8 @@ static void meta_common(MetaList *m, const CheckpointLayout *l, const RunState *
     meta_count(m, "step", state->step);
 }
 
-static bool save_model(Arena *a, const char *dir, const CheckpointLayout *l, const RunState *state, char *hash, Buf *err)
+static bool save_model(Arena *a, const char *dir, const CheckpointLayout *l, const RunState *state, char *hash,
+                       Buf *err)
 {
     StTensor *t = NEW_N(a, StTensor, l->tensors + 1);
     for (uint32_t i = 0; i < l->tensors; i++)
@@ -245,8 +246,8 @@ static bool read_state(const Safetensors *s, RunState *r)
            read_count(s, "skipped_in_a_row", &r->skipped_in_a_row) && read_double(s, "loss", &r->loss);
 }
 
-static bool read_moment(Arena *a, const Safetensors *s, const char *dir, char which, const CheckpointTensor *t, float *to,
-                        Buf *err)
+static bool read_moment(Arena *a, const Safetensors *s, const char *dir, char which, const CheckpointTensor *t,
+                        float *to, Buf *err)
 {
     if (!to)
         return true;
@@ -255,8 +256,9 @@ static bool read_moment(Arena *a, const Safetensors *s, const char *dir, char wh
         memcpy(to, f->data, f->bytes);
         return true;
     }
-    buf_printf(err, "checkpoint '%s' has no moment '%c' for parameter '%s': it was made with another optimizer (%s)", dir,
-               which, t->path, safetensors_meta(s, "set:optimizer") ? safetensors_meta(s, "set:optimizer") : "unknown");
+    buf_printf(err, "checkpoint '%s' has no moment '%c' for parameter '%s': it was made with another optimizer (%s)",
+               dir, which, t->path,
+               safetensors_meta(s, "set:optimizer") ? safetensors_meta(s, "set:optimizer") : "unknown");
     return false;
 }
 

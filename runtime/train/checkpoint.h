@@ -6,9 +6,9 @@
  *         model.safetensors        weights, fp32, under their parameter paths
  *         optimizer.safetensors    moments as "m.PATH" and "v.PATH"; counters and settings in its metadata
  *
- * A checkpoint appears under its name complete or not at all: its files are written into a hidden directory and flushed,
- * the directory is renamed, then LATEST is replaced. Whatever kills the process, the previous checkpoint stays usable and
- * the rubbish is removed by the next save. Every bit is covered by a checksum. */
+ * A checkpoint appears under its name complete or not at all: its files are written into a hidden directory and
+ * flushed, the directory is renamed, then LATEST is replaced. Whatever kills the process, the previous checkpoint stays
+ * usable and the rubbish is removed by the next save. Every bit is covered by a checksum. */
 #ifndef ANEL_TRAIN_CHECKPOINT_H
 #define ANEL_TRAIN_CHECKPOINT_H
 
@@ -60,9 +60,9 @@ bool checkpoint_clear(const char *run, Buf *err);
 /* Read the settings stored in a checkpoint directory into `s`, over what it holds. The checkpoint is verified. */
 bool checkpoint_settings(Arena *a, const char *dir, Settings *s, Buf *err);
 /* Read weights, and with `state` also moments and counters, into the memory the layout names. Fails, leaving the memory
- * in no particular state, if a file is damaged (the message names it and the newest older checkpoint that is whole) or if
- * the checkpoint belongs to another model (it names the first parameter that differs). `note` receives a sentence when the
- * plan is not the one the checkpoint was made with. */
+ * in no particular state, if a file is damaged (the message names it and the newest older checkpoint that is whole) or
+ * if the checkpoint belongs to another model (it names the first parameter that differs). `note` receives a sentence
+ * when the plan is not the one the checkpoint was made with. */
 bool checkpoint_load(const char *dir, const CheckpointLayout *l, RunState *state, Buf *note, Buf *err);
 
 /* Keep other processes from training into the same directory, which is created. The lock ends with the process or with

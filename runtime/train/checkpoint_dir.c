@@ -215,7 +215,8 @@ const char *checkpoint_find(Arena *a, const char *path, Buf *err)
     while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
         text[--len] = 0;
     if (strlen(text) != len || !parse_name(text, &step)) {
-        buf_printf(err, "'%s' is damaged: it should name a checkpoint, like ckpt-100; pick one with --resume %s/ckpt-...",
+        buf_printf(err,
+                   "'%s' is damaged: it should name a checkpoint, like ckpt-100; pick one with --resume %s/ckpt-...",
                    latest, path);
         return NULL;
     }

@@ -1,8 +1,8 @@
 /* data.c: training data from files and from random numbers; see data.h.
  *
  * A file is mapped, not read: the system caches it and a corpus may be larger than memory. Tokens are stored little
- * endian, one, two or four bytes each; they are read byte by byte, which is right on every machine and no slower than the
- * memory it waits for. All sizes are 64 bits wide. */
+ * endian, one, two or four bytes each; they are read byte by byte, which is right on every machine and no slower than
+ * the memory it waits for. All sizes are 64 bits wide. */
 #include "runtime/train/data.h"
 
 #include "base/rng.h"
@@ -60,7 +60,8 @@ static bool check_feeds(Data *d, const Settings *s, Buf *err)
             return false;
         }
         if (f->kind == IN_INT) {
-            buf_printf(err, "input '%s' is a number, not data: this entry cannot be trained or evaluated from a data set",
+            buf_printf(err,
+                       "input '%s' is a number, not data: this entry cannot be trained or evaluated from a data set",
                        f->name);
             return false;
         }
@@ -72,7 +73,8 @@ static bool check_feeds(Data *d, const Settings *s, Buf *err)
             return false;
         }
         if (d->kind == DATA_BYTES && f->vocab < 256) {
-            buf_printf(err, "data=bytes needs a vocabulary of at least 256 ids, input '%s' has %d", f->name, (int)f->vocab);
+            buf_printf(err, "data=bytes needs a vocabulary of at least 256 ids, input '%s' has %d", f->name,
+                       (int)f->vocab);
             return false;
         }
         if (!first) {
@@ -133,8 +135,8 @@ static bool map_file(Data *d, const char *path, Buf *err)
 static bool check_tokens(Data *d, const char *path, Buf *err)
 {
     if (d->bytes % d->width) {
-        buf_printf(err, "data file '%s' has %zu bytes, which is no multiple of %u: it does not hold uint%u tokens", path,
-                   d->bytes, d->width, 8 * d->width);
+        buf_printf(err, "data file '%s' has %zu bytes, which is no multiple of %u: it does not hold uint%u tokens",
+                   path, d->bytes, d->width, 8 * d->width);
         return false;
     }
     d->tokens = d->bytes / d->width;
@@ -175,8 +177,10 @@ static bool open_file(Data *d, const Settings *s, const char *path, bool whole, 
 Data *data_open(const Settings *s, const char *path, const Feed *feed, uint32_t feeds, Buf *err)
 {
     if (path && !is_file((DataKind)s->data)) {
-        buf_printf(err, "data=%s is not read from files; for '%s' say which kind it is: --set data=bytes, tokens_u16 or tokens_u32",
-                   settings_word(s, "data"), path);
+        buf_printf(
+            err,
+            "data=%s is not read from files; for '%s' say which kind it is: --set data=bytes, tokens_u16 or tokens_u32",
+            settings_word(s, "data"), path);
         return NULL;
     }
     Data *d = xcalloc(1, sizeof *d);
@@ -187,7 +191,8 @@ Data *data_open(const Settings *s, const char *path, const Feed *feed, uint32_t 
     d->feeds = feeds;
     if (feeds)
         memcpy(d->feed, feed, feeds * sizeof *feed);
-    if (!check_feeds(d, s, err) || (is_file(d->kind) && !open_file(d, s, path ? path : s->data_path, path != NULL, err))) {
+    if (!check_feeds(d, s, err) ||
+        (is_file(d->kind) && !open_file(d, s, path ? path : s->data_path, path != NULL, err))) {
         data_close(d);
         return NULL;
     }

@@ -1,9 +1,9 @@
 /* data.h: where training data come from.
  *
- * A data set is opened for the inputs of one entry (its feeds). Files are mapped and checked once: after data_open() every
- * id is known to fit the vocabulary. Token inputs of an entry get the same windows of the file, the k-th one shifted by k
- * positions: an entry loss(x: tok[S], y: tok[S]) sees tokens and the tokens that follow them. An input with more than one
- * axis holds one window per row.
+ * A data set is opened for the inputs of one entry (its feeds). Files are mapped and checked once: after data_open()
+ * every id is known to fit the vocabulary. Token inputs of an entry get the same windows of the file, the k-th one
+ * shifted by k positions: an entry loss(x: tok[S], y: tok[S]) sees tokens and the tokens that follow them. An input
+ * with more than one axis holds one window per row.
  *
  * What a micro-batch holds is a pure function of the settings and of its number (the cursor, counted from the start of
  * the run), so a checkpoint needs no more than the cursor, and resuming is exact. */
@@ -23,10 +23,10 @@ typedef struct {
 
 typedef struct Data Data;
 
-/* Open the data `s` describes for these feeds. `path` replaces s->data_path when not NULL (an evaluation file). The feeds
- * are copied; what they point to is written by data_fill() and data_fill_window(). NULL with a sentence in `err`: the file
- * cannot be read, is too short for a window, has an odd size, holds an id beyond the vocabulary (named with its byte
- * offset), or the inputs are not of a kind that the data can fill. */
+/* Open the data `s` describes for these feeds. `path` replaces s->data_path when not NULL (an evaluation file). The
+ * feeds are copied; what they point to is written by data_fill() and data_fill_held_out(). NULL with a sentence in
+ * `err`: the file cannot be read, is too short for a window, has an odd size, holds an id beyond the vocabulary (named
+ * with its byte offset), or the inputs are not of a kind that the data can fill. */
 Data *data_open(const Settings *s, const char *path, const Feed *feed, uint32_t feeds, Buf *err);
 void  data_close(Data *d); /* NULL is fine */
 

@@ -1,8 +1,8 @@
 /* generate.c: token by token through the `decode` entry; see generate.h.
  *
- * The prompt goes through the same entry as what follows it, one token at a time: the only difference is that logits are
- * ignored until its last token. How long a context may become is not written anywhere in a plan; it follows from the
- * states: an entry that splices one position into a cache of n cannot go on after the n-th. */
+ * The prompt goes through the same entry as what follows it, one token at a time: the only difference is that logits
+ * are ignored until its last token. How long a context may become is not written anywhere in a plan; it follows from
+ * the states: an entry that splices one position into a cache of n cannot go on after the n-th. */
 #include "runtime/train/generate.h"
 
 #include "base/rng.h"
@@ -39,8 +39,10 @@ static bool decoder_open(Decoder *d, Session *s, Buf *err)
     const Plan *p = s->plan;
     *d = (Decoder){.s = s, .entry = exec_entry(s->exec, "decode")};
     if (d->entry == EXEC_NO_ENTRY) {
-        buf_printf(err, "plan '%s' cannot generate: its model has no entry 'decode' (one token and its position in, the "
-                        "logits of the next token out)", s->plan_dir);
+        buf_printf(err,
+                   "plan '%s' cannot generate: its model has no entry 'decode' (one token and its position in, the "
+                   "logits of the next token out)",
+                   s->plan_dir);
         return false;
     }
     d->e = &p->entry[d->entry];
@@ -59,8 +61,11 @@ static bool decoder_open(Decoder *d, Session *s, Buf *err)
     }
     const PlanBuffer *out = d->e->results ? &p->buffer[d->e->result[0].buffer] : NULL;
     if (!known || !d->token || !out || out->type != PLAN_F32 || plan_numel(out->shape) != (int64_t)d->vocab) {
-        buf_printf(err, "plan '%s' cannot generate: its entry 'decode' must take one token (tok[1]) and perhaps its position "
-                        "(i32[]), and give one logit for each id of the vocabulary", s->plan_dir);
+        buf_printf(
+            err,
+            "plan '%s' cannot generate: its entry 'decode' must take one token (tok[1]) and perhaps its position "
+            "(i32[]), and give one logit for each id of the vocabulary",
+            s->plan_dir);
         return false;
     }
     d->bytes = d->vocab == 256 || (s->settings.data == DATA_BYTES && d->vocab > 256);
@@ -82,8 +87,9 @@ static bool encode(const Decoder *d, Arena *a, const char *prompt, int32_t **tok
             char *end;
             long  id = strtol(at += strspn(at, " \t\n,"), &end, 10);
             if (end == at || id < 0 || (unsigned long)id >= d->vocab) {
-                buf_printf(err, "the prompt '%s' is not a list of token ids from 0 to %u (this model's tokens are not bytes)",
-                           prompt, d->vocab - 1);
+                buf_printf(
+                    err, "the prompt '%s' is not a list of token ids from 0 to %u (this model's tokens are not bytes)",
+                    prompt, d->vocab - 1);
                 return false;
             }
             (*token)[(*count)++] = (int32_t)id;

@@ -16,9 +16,9 @@ typedef struct {
     FILE         *note; /* where a remark goes when the context is full */
 } GenerateOptions;
 
-/* Continue the prompt with the plan's `decode` entry: a token and its position in, the logits of the next token out, the
- * rest in states. Tokens are bytes if the model was trained on bytes or has a vocabulary of 256, else numbers are read and
- * written. The parameters are in place; programs are baked here. */
+/* Continue the prompt with the plan's `decode` entry: a token and its position in, the logits of the next token out,
+ * the rest in states. Tokens are bytes if the model was trained on bytes or has a vocabulary of 256, else numbers are
+ * read and written. The parameters are in place; programs are baked here. */
 bool generate(Session *s, const GenerateOptions *o, Buf *err);
 
 #endif

@@ -3,7 +3,8 @@
  *   sgd     g += decay * w;  m = momentum * m + g;  w -= lr * m                      (Polyak 1964, as in PyTorch)
  *   adam    g += decay * w;  m, v = running means of g, g^2;  w -= lr * m^ / (sqrt(v^) + eps)   (Kingma, Ba 2015)
  *   adamw   the same without decay in g;  w -= lr * decay * w                        (Loshchilov, Hutter 2019)
- *   lion    w -= lr * (sign(beta1 * m + (1 - beta1) * g) + decay * w);  m = beta2 * m + (1 - beta2) * g   (Chen et al. 2023)
+ *   lion    w -= lr * (sign(beta1 * m + (1 - beta1) * g) + decay * w);  m = beta2 * m + (1 - beta2) * g
+ *           (Chen et al. 2023)
  * m^ and v^ are corrected for their start at zero. Pointers are restrict and bodies free of branches, so that compilers
  * vectorise the loops; they are bound by memory. */
 #include "runtime/train/optim.h"
@@ -89,7 +90,8 @@ static void lion(const OptimStep *o, float lr, float decay, size_t n, float *res
     }
 }
 
-void optim_apply(const OptimStep *o, float lr_factor, bool decay, size_t n, float *w, const float *g, float *m, float *v)
+void optim_apply(const OptimStep *o, float lr_factor, bool decay, size_t n, float *w, const float *g, float *m,
+                 float *v)
 {
     float lr = o->lr * lr_factor, wd = decay ? o->decay : 0;
     switch (o->kind) {

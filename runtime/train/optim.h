@@ -1,7 +1,7 @@
 /* optim.h: update rules: SGD, Adam, AdamW, Lion.
  *
- * One call updates one tensor in one pass over memory, in fp32: the gradient is unscaled (and clipped, which is a factor
- * too), moments and weight are read and written once. */
+ * One call updates one tensor in one pass over memory, in fp32: the gradient is unscaled (and clipped, which is a
+ * factor too), moments and weight are read and written once. */
 #ifndef ANEL_TRAIN_OPTIM_H
 #define ANEL_TRAIN_OPTIM_H
 
@@ -25,8 +25,9 @@ void optim_step_init(OptimStep *o, const Settings *s, double lr, double grad_fac
 /* Moments a rule keeps per weight: 0, 1 (m) or 2 (m and v). */
 uint32_t optim_moments(const Settings *s);
 
-/* Update `n` weights. `lr_factor` is the tensor's own factor; `decay` says whether weight decay applies to it. Moments a
- * rule does not keep may be NULL. */
-void optim_apply(const OptimStep *o, float lr_factor, bool decay, size_t n, float *w, const float *g, float *m, float *v);
+/* Update `n` weights. `lr_factor` is the tensor's own factor; `decay` says whether weight decay applies to it. Moments
+ * a rule does not keep may be NULL. */
+void optim_apply(const OptimStep *o, float lr_factor, bool decay, size_t n, float *w, const float *g, float *m,
+                 float *v);
 
 #endif

@@ -52,6 +52,7 @@ static const Option option[] = {
     {.name = "--resume", .value = "[DIR]", .kind = MAYBE,
      .help = "continue from the latest checkpoint, or from DIR (a run or one of its ckpt-N)"},
     TO_TEXT("--ckpt", "DIR", checkpoint, "the checkpoint to evaluate or generate with (default: the latest in --out)"),
+    TO_TEXT("--weights", "FILE", weights, "start from weights of other programs: .safetensors, or .bin of llama2.c"),
     TO_FLAG("--untrained", untrained, "evaluate or generate with initial weights"),
     TO_KEY("--save-every", "N", "save_every", "save every N steps, not only at the end"),
     TO_KEY("--keep", "N", "keep", "checkpoints kept, the newest; 0: all"),
@@ -159,8 +160,10 @@ static bool check(const Options *o, Buf *err)
         why = "--resume continues a run, --overwrite deletes it";
     else if (o->no_save && o->out && !o->resume && o->train)
         why = "--no-save needs no --out";
-    else if (o->untrained && (o->resume || o->checkpoint || o->train))
-        why = "--untrained goes with none of --train, --resume, --ckpt";
+    else if (o->untrained && (o->resume || o->checkpoint || o->train || o->weights))
+        why = "--untrained goes with none of --train, --resume, --ckpt, --weights";
+    else if (o->weights && (o->resume || o->checkpoint))
+        why = "--weights goes with neither --resume nor --ckpt: they bring their own";
     else if (o->numerics && strcmp(o->numerics, "ane") != 0 && strcmp(o->numerics, "exact") != 0)
         why = "--numerics is ane or exact";
     else if (o->reduce && strcmp(o->reduce, "strict") != 0 && strcmp(o->reduce, "lenient") != 0)
@@ -242,7 +245,8 @@ void options_help(Buf *out)
             buf_putc(out, ' ');
         buf_printf(out, " %s\n", p->help);
     }
-    buf_puts(out, "\nSettings, with their defaults, changed like --set optimizer=lion --set optimizer.lr=1e-4. A plan has values for\n"
+    buf_puts(out, "\nSettings, with their defaults, changed like --set optimizer=lion --set optimizer.lr=1e-4. A plan "
+                  "has values for\n"
                   "some of them, a checkpoint that is resumed overrides these, and the command line both:\n");
     settings_help(out);
     buf_puts(out, "\nFirst steps:\n"

@@ -17,6 +17,7 @@ typedef struct {
     const char *generate;    /* prompt */
     const char *resume_from; /* NULL with `resume`: the run's own directory */
     const char *checkpoint;
+    const char *weights; /* file of another program */
     const char *out, *log;
     const char *device, *numerics, *reduce;
     uint64_t    threads, stop_at, tokens, top_k, generate_seed;

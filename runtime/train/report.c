@@ -95,8 +95,9 @@ static void progress(Report *r, const StepReport *s, double now)
         put_rate(rate, sizeof rate, (double)done / elapsed, "steps");
     if (s->skips)
         snprintf(skips, sizeof skips, "  skipped %llu", (unsigned long long)s->skips);
-    snprintf(line, sizeof line, "step %llu/%llu  loss %.4f  %s  %s left  lr %.3g  norm %.3g%s", (unsigned long long)s->step,
-             (unsigned long long)s->steps, s->loss, rate, left, s->lr, s->grad_norm, skips);
+    snprintf(line, sizeof line, "step %llu/%llu  loss %.4f  %s  %s left  lr %.3g  norm %.3g%s",
+             (unsigned long long)s->step, (unsigned long long)s->steps, s->loss, rate, left, s->lr, s->grad_norm,
+             skips);
     if (r->terminal)
         overwrite(r, line);
     else
@@ -146,7 +147,8 @@ static json_t *number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
-/* Print the object on a line of its own and drop it. A log that cannot be written is reported once; training goes on. */
+/* Print the object on a line of its own and drop it. A log that cannot be written is reported once; training goes on.
+ * */
 static void log_line(Report *r, json_t *o)
 {
     if (r->log && !r->log_failed) {

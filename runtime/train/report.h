@@ -1,7 +1,7 @@
 /* report.h: what a run tells while it goes on: a progress line for people and one JSON object per line for programs.
  *
- * On a terminal progress is one line that is written over, at most ten times a second; elsewhere (a file, a pipe) it is a
- * plain line every few seconds, and always one for the first and the last step. The log has every step:
+ * On a terminal progress is one line that is written over, at most ten times a second; elsewhere (a file, a pipe) it is
+ * a plain line every few seconds, and always one for the first and the last step. The log has every step:
  *     {"event": "start", "model": "tiny", "step": 0, "steps": 1000, "parameters": 123456, ...}
  *     {"event": "step", "step": 1, "loss": 5.54, "lr": 3e-6, "grad_norm": 1.2, "loss_scale": 4096.0, "skipped": false,
  *      "skips": 0, "tokens": 8192, "tokens_per_s": 51234.5, "ms": {"total": 12.3, "device": 8.1, ...}}

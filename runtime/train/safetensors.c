@@ -1,7 +1,8 @@
 /* safetensors.c: reading and writing safetensors files; see safetensors.h.
  *
  * The header is built and parsed with jansson. The checksum of a header is that of its canonical text (keys sorted, no
- * blanks) without the checksum itself, so it covers names, shapes, offsets and all other metadata but not the padding. */
+ * blanks) without the checksum itself, so it covers names, shapes, offsets and all other metadata but not the padding.
+ * */
 #include "runtime/train/safetensors.h"
 
 #include "base/hash.h"

@@ -6,8 +6,8 @@
  *                      "__metadata__": {"key": "text", ...}}, padded with spaces
  *     the rest  the data, which the offsets count from, without gaps and overlaps
  *
- * Files written here also carry checksums in their metadata: "hash:NAME" of each tensor's data, and "hash" of the header
- * without that key, so that safetensors_verify() finds every altered bit. A file being read is untrusted input:
+ * Files written here also carry checksums in their metadata: "hash:NAME" of each tensor's data, and "hash" of the
+ * header without that key, so that safetensors_verify() finds every altered bit. A file being read is untrusted input:
  * safetensors_open() checks all of the above against the file's size before it returns. */
 #ifndef ANEL_TRAIN_SAFETENSORS_H
 #define ANEL_TRAIN_SAFETENSORS_H
@@ -32,7 +32,8 @@ typedef struct {
 } StMeta;
 
 /* Write tensors and metadata, with checksums, and flush the file to the disk. Names must differ. `hash` receives the
- * header's checksum (HASH_HEX bytes) when it is not NULL. False with a sentence in `err`; the file may then be incomplete. */
+ * header's checksum (HASH_HEX bytes) when it is not NULL. False with a sentence in `err`; the file may then be
+ * incomplete. */
 bool safetensors_write(const char *path, const StTensor *tensor, uint32_t tensors, const StMeta *meta, uint32_t metas,
                        char *hash, Buf *err);
 
@@ -40,7 +41,7 @@ typedef struct Safetensors Safetensors;
 
 /* Map a file and check its structure. NULL with a sentence in `err` that names the file. */
 Safetensors *safetensors_open(const char *path, Buf *err);
-void         safetensors_close(Safetensors *s); /* NULL is fine; tensors and texts obtained from it are gone afterwards */
+void safetensors_close(Safetensors *s); /* NULL is fine; tensors and texts obtained from it are gone afterwards */
 
 uint32_t        safetensors_count(const Safetensors *s);
 const StTensor *safetensors_tensor(const Safetensors *s, uint32_t i); /* in order of their data */

@@ -1,8 +1,8 @@
 /* sample.c: temperature, top-k and top-p sampling; see sample.h.
  *
- * p(i) is proportional to exp(logit(i) / temperature). top_k keeps the k largest; top_p (Holtzman et al. 2020) then keeps
- * the shortest prefix of what remains, most likely first, whose share reaches p: the token that crosses the line stays in,
- * so there is always one. The two thresholds need an order; without them one pass is enough. */
+ * p(i) is proportional to exp(logit(i) / temperature). top_k keeps the k largest; top_p (Holtzman et al. 2020) then
+ * keeps the shortest prefix of what remains, most likely first, whose share reaches p: the token that crosses the line
+ * stays in, so there is always one. The two thresholds need an order; without them one pass is enough. */
 #include "runtime/train/sample.h"
 
 #include <math.h>

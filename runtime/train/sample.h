@@ -22,8 +22,8 @@ typedef struct {
 /* Memory comes from `a`, so that sampler_pick() allocates nothing. */
 void sampler_init(Sampler *s, Arena *a, SampleOptions options, uint32_t vocab);
 
-/* A token id for `u`, a uniform number in [0, 1). Logits that are NaN never win; if no logit is above minus infinity the
- * result is UINT32_MAX. Ties go to the smaller id. */
+/* A token id for `u`, a uniform number in [0, 1). Logits that are NaN never win; if no logit is above minus infinity
+ * the result is UINT32_MAX. Ties go to the smaller id. */
 uint32_t sampler_pick(Sampler *s, const float *logits, double u);
 
 #endif

@@ -1,9 +1,9 @@
 /* scaler.h: loss scaling: keeping small gradients above fp16's underflow without pushing large ones over its top.
  *
  * The loss is multiplied by a power of two before the backward pass and gradients are divided by it before the update
- * (Micikevicius et al. 2018). `none` is the factor 1, `fixed` a given one; `dynamic` starts at `init`, halves when a step
- * overflowed and doubles after `growth_every` clean steps in a row. A step that overflowed updates nothing, whatever the
- * kind: its gradients are wrong. */
+ * (Micikevicius et al. 2018). `none` is the factor 1, `fixed` a given one; `dynamic` starts at `init`, halves when a
+ * step overflowed and doubles after `growth_every` clean steps in a row. A step that overflowed updates nothing,
+ * whatever the kind: its gradients are wrong. */
 #ifndef ANEL_TRAIN_SCALER_H
 #define ANEL_TRAIN_SCALER_H
 

@@ -1,7 +1,8 @@
 /* schedule.c: learning rates as pure functions of the step.
  *
- * Every schedule is a peak (optimizer.lr) times a factor. Warm-up is common to all: step i of W uses (i + 1) / W, so that
- * the first step moves and step W - 1 runs at the peak. After it, with T the total and f the floor, both as in train.def:
+ * Every schedule is a peak (optimizer.lr) times a factor. Warm-up is common to all: step i of W uses (i + 1) / W, so
+ * that the first step moves and step W - 1 runs at the peak. After it, with T the total and f the floor, both as in
+ * train.def:
  *   constant        1
  *   warmup_cosine   f + (1 - f) * (1 + cos(pi * x)) / 2,   x from 0 at step W to 1 at step T  (Loshchilov, Hutter 2017)
  *   warmup_linear   f + (1 - f) * (1 - x)

@@ -16,7 +16,8 @@ void session_init(Session *s, Arena *a, const Plan *plan, const char *plan_dir, 
     s->tensor = NEW_N(a, CheckpointTensor, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         const ExecParam *p = exec_param(exec, i);
-        s->tensor[i] = (CheckpointTensor){.path = p->path, .shape = p->group->shape, .numel = p->numel, .value = p->value};
+        s->tensor[i] =
+            (CheckpointTensor){.path = p->path, .shape = p->group->shape, .numel = p->numel, .value = p->value};
         s->parameters += p->numel;
     }
     s->layout = (CheckpointLayout){s->tensor, n, plan->model, s->plan_hash};
@@ -60,7 +61,8 @@ Feed *session_feeds(const Session *s, Arena *a, uint32_t entry, uint32_t *count)
         int64_t          cols = shape.rank ? shape.dim[shape.rank - 1] : 1;
         if (in->kind == IN_LOSS_SCALE)
             continue;
-        feed[(*count)++] = (Feed){in->name, in->kind, plan_numel(shape) / cols, cols, in->vocab, exec_input(s->exec, entry, k)};
+        feed[(*count)++] =
+            (Feed){in->name, in->kind, plan_numel(shape) / cols, cols, in->vocab, exec_input(s->exec, entry, k)};
     }
     return feed;
 }
@@ -88,7 +90,8 @@ bool session_evaluate(Session *s, uint32_t entry, const Data *d, uint64_t window
     uint64_t         batches = data_batches(d), rows = data_rows(d), wanted = (windows + rows - 1) / rows;
     const PlanEntry *e = &s->plan->entry[entry];
     if (batches == 0) {
-        buf_printf(err, "too few windows to evaluate: entry '%s' takes %llu at a time", e->name, (unsigned long long)rows);
+        buf_printf(err, "too few windows to evaluate: entry '%s' takes %llu at a time", e->name,
+                   (unsigned long long)rows);
         return false;
     }
     if (batches > wanted)

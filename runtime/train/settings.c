@@ -1,8 +1,8 @@
 /* settings.c: the settings of a run as a table of fields; see settings.h.
  *
  * train.def says which keys there are, of which kinds, and their defaults. The table of fields below adds what only the
- * runtime needs: where a value lives in Settings, its range, and for choices the order of the words, which is that of the
- * enum. settings_default() stops with a message if the two tables disagree. */
+ * runtime needs: where a value lives in Settings, its range, and for choices the order of the words, which is that of
+ * the enum. settings_default() stops with a message if the two tables disagree. */
 #include "runtime/train/settings.h"
 
 #include "base/suggest.h"
@@ -43,7 +43,8 @@ typedef struct {
 #define STRING(k, to)          {.key = k, .kind = TEXT, .at = offsetof(Settings, to)}
 #define COUNTS(k, to, lo, hi)  {.key = k, .kind = WHOLE, .at = offsetof(Settings, to), .min = lo, .max = hi}
 #define NUMBER(k, to, lo, hi)  {.key = k, .kind = REAL, .at = offsetof(Settings, to), .min = lo, .max = hi}
-#define ABOVE(k, to, lo, hi)   {.key = k, .kind = REAL, .at = offsetof(Settings, to), .min = lo, .max = hi, .open_min = true}
+#define ABOVE(k, to, lo, hi) \
+    {.key = k, .kind = REAL, .at = offsetof(Settings, to), .min = lo, .max = hi, .open_min = true}
 #define BIG 9007199254740992.0 /* 2^53: whole numbers above it are not exact in JSON */
 
 static const Field field[] = {
@@ -126,7 +127,8 @@ static const struct Row *row_of(const Settings *s, const char *key)
             continue;
         if (!dot && r->row == ROW_KEY)
             return r;
-        if (dot && r->row == ROW_FIELD && strcmp(r->name, dot + 1) == 0 && strcmp(r->choice, word_of(s, find(r->key))) == 0)
+        if (dot && r->row == ROW_FIELD && strcmp(r->name, dot + 1) == 0 &&
+            strcmp(r->choice, word_of(s, find(r->key))) == 0)
             return r;
     }
     return NULL;
@@ -333,9 +335,11 @@ bool settings_check(const Settings *s, Buf *err)
         return false;
     }
     if (*s->eval && synthetic)
-        return complain(err, "an evaluation file needs training data of the same kind: set data=bytes, tokens_u16 or tokens_u32");
+        return complain(
+            err, "an evaluation file needs training data of the same kind: set data=bytes, tokens_u16 or tokens_u32");
     if (*s->eval && s->data_holdout > 0)
-        return complain(err, "two held-out sets: an evaluation file and data.holdout; --holdout 0 trains on the whole file");
+        return complain(err,
+                        "two held-out sets: an evaluation file and data.holdout; --holdout 0 trains on the whole file");
     if (s->total && s->schedule != LR_CONSTANT && s->schedule != LR_STEP && s->warmup > s->total)
         return complain(err, "schedule.warmup is longer than schedule.total");
     return true;
@@ -395,8 +399,8 @@ void settings_help(Buf *out)
         if (r->row == ROW_CHOICE)
             snprintf(left, sizeof left, "  %s", r->choice);
         else
-            snprintf(left, sizeof left, "%s%s%s%s%s", r->row == ROW_FIELD ? "    " : "", r->row == ROW_FIELD ? "." : r->key,
-                     r->name, dash ? "" : "=", dash ? "" : r->fallback);
+            snprintf(left, sizeof left, "%s%s%s%s%s", r->row == ROW_FIELD ? "    " : "",
+                     r->row == ROW_FIELD ? "." : r->key, r->name, dash ? "" : "=", dash ? "" : r->fallback);
         help_line(out, left, r->help);
     }
 }

@@ -1,7 +1,7 @@
 /* settings.h: the settings of a training run, from the table train.def.
  *
- * Values come in layers, later ones winning: the plan's `train` section, a checkpoint that is continued, and
- * `--set key=value` on the command line. What nobody gave has the default of the table, which may depend on a choice: the
+ * Values come in layers, later ones winning: the plan's `train` section, a checkpoint that is continued, and `--set
+ * key=value` on the command line. What nobody gave has the default of the table, which may depend on a choice: the
  * default of optimizer.lr is another for sgd than for lion. Each value is checked alone when it is set (kind, range,
  * spelling of key and word), the combination once by settings_check(). */
 #ifndef ANEL_TRAIN_SETTINGS_H
@@ -46,15 +46,15 @@ typedef struct {
 
 /* All defaults. */
 void settings_default(Settings *s);
-/* Set one value; its text is copied into `a`. False with one sentence in `err` for an unknown key (with a suggestion), an
- * unknown word, a malformed number or one out of range; `s` is then unchanged. */
+/* Set one value; its text is copied into `a`. False with one sentence in `err` for an unknown key (with a suggestion),
+ * an unknown word, a malformed number or one out of range; `s` is then unchanged. */
 bool settings_set(Settings *s, Arena *a, const char *key, const char *value, Buf *err);
 /* The same on behalf of the user: settings_check() will complain if the setting has no effect. */
 bool settings_insist(Settings *s, Arena *a, const char *key, const char *value, Buf *err);
 /* Defaults, then the plan's settings. */
 bool settings_from_plan(Settings *s, Arena *a, const Plan *p, Buf *err);
-/* Rules between settings: a choice has all it needs and is told nothing that belongs to another one. Call when all layers
- * are in. */
+/* Rules between settings: a choice has all it needs and is told nothing that belongs to another one. Call when all
+ * layers are in. */
 bool settings_check(const Settings *s, Buf *err);
 /* True if there is something to evaluate on: a file of its own, a part of the training file, or, for synthetic data,
  * the wish to. */

@@ -8,6 +8,7 @@
 #include "runtime/train/optim.h"
 #include "runtime/train/scaler.h"
 #include "runtime/train/schedule.h"
+#include "runtime/train/weights.h"
 
 #include <math.h>
 #include <signal.h>
@@ -100,8 +101,8 @@ static GradStats all_gradients(const Run *t)
     return sum;
 }
 
-/* fp16 hardware may clamp where IEEE 754 says infinity, and turn NaN into zero: gradients at the edge of fp16's range are
- * no better than infinite ones. Only a scale that can move gives way to the mere suspicion. */
+/* fp16 hardware may clamp where IEEE 754 says infinity, and turn NaN into zero: gradients at the edge of fp16's range
+ * are no better than infinite ones. Only a scale that can move gives way to the mere suspicion. */
 static bool overflowed(const Run *t, GradStats g, double loss)
 {
     double edge = 65504.0 * (double)t->s->settings.accum;
@@ -117,7 +118,8 @@ static void update(Run *t, double lr, double factor)
     for (uint32_t i = 0; i < s->layout.tensors; i++) {
         const ExecParam *p = exec_param(s->exec, i);
         if (!p->group->frozen)
-            optim_apply(&o, (float)p->group->lr, p->group->decay, p->numel, p->value, p->grad, s->tensor[i].m, s->tensor[i].v);
+            optim_apply(&o, (float)p->group->lr, p->group->decay, p->numel, p->value, p->grad, s->tensor[i].m,
+                        s->tensor[i].v);
     }
 }
 
@@ -267,6 +269,8 @@ static bool start(Run *t, Buf *err)
     scaler_init(&t->scaler, &t->s->settings);
     if (!t->o->resume) {
         exec_init_params(t->s->exec, t->s->settings.seed);
+        if (t->o->weights && !weights_load(t->s, t->o->weights, err))
+            return false;
     } else {
         if (!checkpoint_load(t->o->resume, &t->s->layout, &t->r, &note, err))
             return false;
@@ -300,6 +304,8 @@ static void announce(Run *t)
         report_note(&t->report, "data: '%s', %llu tokens", set->data_path, (unsigned long long)data_size(t->data));
     if (t->o->resume)
         report_note(&t->report, "resumed from '%s' at step %llu", t->o->resume, (unsigned long long)t->r.step);
+    if (t->o->weights && !t->o->resume)
+        report_note(&t->report, "initial weights from '%s'", t->o->weights);
     report_log_start(&t->report, s->plan->model, t->r.step, t->end, s->parameters, set->seed);
 }
 
@@ -321,8 +327,9 @@ static void conclude(Run *t)
         report_note(r, "nothing to do: step %llu of %llu is reached; --steps N goes on", (unsigned long long)t->r.step,
                     (unsigned long long)t->s->settings.steps);
     else
-        report_note(r, "%s at step %llu: loss %.4f; %llu step%s in %s%s; %llu skipped", why, (unsigned long long)t->r.step,
-                    t->r.loss, (unsigned long long)steps, steps == 1 ? "" : "s", time, rate, (unsigned long long)t->scaler.skipped);
+        report_note(r, "%s at step %llu: loss %.4f; %llu step%s in %s%s; %llu skipped", why,
+                    (unsigned long long)t->r.step, t->r.loss, (unsigned long long)steps, steps == 1 ? "" : "s", time,
+                    rate, (unsigned long long)t->scaler.skipped);
     if (t->o->run && t->saved == t->r.step && steps)
         report_note(r, "saved in '%s/ckpt-%llu'%s", t->o->run, (unsigned long long)t->r.step,
                     t->r.step < t->s->settings.steps ? "; --resume continues" : "");

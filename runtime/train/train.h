@@ -8,13 +8,15 @@
 typedef struct {
     const char *run;     /* directory for checkpoints; NULL: save nothing */
     const char *resume;  /* checkpoint directory to continue from; NULL: initial values */
+    const char *weights; /* file of initial weights (weights.h); NULL: the model's own initial values */
     uint64_t    stop_at; /* end after this step although the settings say more; 0: no */
     const char *log;     /* file; NULL: none */
     FILE       *out;     /* progress; NULL: silent */
 } TrainOptions;
 
-/* Train as s->settings say, from initial parameters or a checkpoint, until the steps are done, SIGINT or SIGTERM arrives
- * (then the step is finished and saved), or something fails. After the first signal a second one kills as usual. */
+/* Train as s->settings say, from initial parameters or a checkpoint, until the steps are done, SIGINT or SIGTERM
+ * arrives (then the step is finished and saved), or something fails. After the first signal a second one kills as
+ * usual. */
 bool train_run(Session *s, const TrainOptions *o, Buf *err);
 
 #endif

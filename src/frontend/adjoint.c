@@ -1,9 +1,9 @@
 /* adjoint.c: functions with an adjoint of their own: #[vjp(f)].
  *
- * A call of such a function becomes a `call` node. Its region is the function's body, instantiated at the shapes and static
- * arguments of the call; `vjp` is the adjoint, instantiated at the same ones. Its inputs are the tensor arguments and the
- * cotangent of the result, its results the cotangents of the real tensor arguments, in order. Equal calls share their
- * graphs. Inside an adjoint or another such function a call is simply inlined.
+ * A call of such a function becomes a `call` node. Its region is the function's body, instantiated at the shapes and
+ * static arguments of the call; `vjp` is the adjoint, instantiated at the same ones. Its inputs are the tensor
+ * arguments and the cotangent of the result, its results the cotangents of the real tensor arguments, in order. Equal
+ * calls share their graphs. Inside an adjoint or another such function a call is simply inlined.
  *
  * An adjoint is not trusted: for every function that is used, three small instances at random extents are left in
  * Module.vjp_check for the pass that compares them with automatic differentiation. */
@@ -54,16 +54,17 @@ static const Symbol *adjoint_of(Elab *e, const Symbol *s, const Attribute *vjp)
 /* Run `s` into a graph of its own: tensor arguments become inputs. Gives the graph and the type of each result. */
 static Graph *instance_graph(Elab *e, const Symbol *s, const ArgValue *arg, uint32_t n, const Expr *x, Value *result)
 {
-    Builder    *outer = e->b;
-    Node        like = e->like;
-    ArgValue   *in = NEW_N(e->a, ArgValue, n);
+    Builder *outer = e->b;
+    Node like = e->like;
+    ArgValue *in = NEW_N(e->a, ArgValue, n);
     const FnParam *p = s->item->fn->params;
     e->b = builder_new(e, BUILD_CALL, s->name, NULL);
     e->like = (Node){.tag = like.tag};
     for (uint32_t i = 0; i < n; i++, p = p->next) {
         in[i] = arg[i];
         if (is_tensor(arg[i].v)) /* the argument's own builder tells its type */
-            in[i].v = tensor(e, graph_add_input(e->m, e->b->g, p->name.id, tensor_type(e, arg[i].v), false, p->name.at));
+            in[i].v =
+                tensor(e, graph_add_input(e->m, e->b->g, p->name.id, tensor_type(e, arg[i].v), false, p->name.at));
     }
     *result = instantiate(e, s, in, x);
     Builder *b = e->b;
@@ -94,15 +95,17 @@ static bool adjoint_results(Elab *e, const Symbol *s, const ArgValue *arg, uint3
     for (uint32_t i = 0; i < n; i++)
         reals += is_tensor(arg[i].v) && is_real(tensor_type(e, arg[i].v).dtype);
     if (count != reals)
-        return wrong_result(e, s, arena_printf(e->a, "returns %u cotangents for %u real tensor arguments", count, reals));
+        return wrong_result(e, s,
+                            arena_printf(e->a, "returns %u cotangents for %u real tensor arguments", count, reals));
     const FnParam *p = s->item->fn->params;
     for (uint32_t i = 0; i < n; i++, p = p->next) {
         if (!is_tensor(arg[i].v) || !is_real(tensor_type(e, arg[i].v).dtype))
             continue;
         Value v = r.kind == V_TUPLE ? r.seq.item[k] : r;
         if (v.kind != V_TENSOR || !type_equal(tensor_type(e, v), tensor_type(e, arg[i].v)))
-            return wrong_result(e, s, arena_printf(e->a, "returns %s as the cotangent of '%s', which is %s", kind_text(e, v),
-                                                   str(e, p->name.id), kind_text(e, arg[i].v)));
+            return wrong_result(e, s,
+                                arena_printf(e->a, "returns %s as the cotangent of '%s', which is %s", kind_text(e, v),
+                                             str(e, p->name.id), kind_text(e, arg[i].v)));
         graph_add_out(e->m, g, v.t.id, e->b == v.t.home ? 0 : v.t.home->g->node[v.t.id].name);
         k++;
     }
@@ -110,10 +113,10 @@ static bool adjoint_results(Elab *e, const Symbol *s, const ArgValue *arg, uint3
 }
 
 /* Both graphs for these arguments. Nothing is registered unless both are right. */
-static bool make_instance(Elab *e, const Symbol *s, const Symbol *adjoint, const ArgValue *arg, uint32_t n, const Expr *x,
-                          GraphId *graph, GraphId *vjp, Type *result)
+static bool make_instance(Elab *e, const Symbol *s, const Symbol *adjoint, const ArgValue *arg, uint32_t n,
+                          const Expr *x, GraphId *graph, GraphId *vjp, Type *result)
 {
-    Value  r, d;
+    Value r, d;
     Graph *g = instance_graph(e, s, arg, n, x, &r);
     if (is_poison(r))
         return false;
@@ -148,13 +151,13 @@ static bool same_args(Elab *e, const CallInstance *i, const ArgValue *arg, uint3
     return true;
 }
 
-/* Arguments as the header declares them: numbers to rank 0, defaults filled in. Needs generics, so a frame is made, bound
- * and thrown away. */
+/* Arguments as the header declares them: numbers to rank 0, defaults filled in. Needs generics, so a frame is made,
+ * bound and thrown away. */
 static bool prepare(Elab *e, const Symbol *s, ArgValue *arg, const Expr *x)
 {
-    Frame          f = {.caller = e->frame, .fn = s->item->fn, .kind = s->kind, .call = x, .call_at = x->at};
+    Frame f = {.caller = e->frame, .fn = s->item->fn, .kind = s->kind, .call = x, .call_at = x->at};
     const FnParam *p = s->item->fn->params;
-    bool           ok = true;
+    bool ok = true;
     e->frame = &f;
     for (uint32_t i = 0; p && ok; p = p->next, i++) {
         if (is_poison(arg[i].v) && p->init)
@@ -202,7 +205,7 @@ static const CallInstance *find_instance(Elab *e, const Symbol *s, const Symbol 
 Value call_with_adjoint(Elab *e, const Symbol *s, const Attribute *vjp, ArgValue *arg, const Expr *x)
 {
     const Symbol *adjoint = adjoint_of(e, s, vjp);
-    uint32_t      n = count_params(s->item->fn), t = 0;
+    uint32_t n = count_params(s->item->fn), t = 0;
     if (!adjoint)
         return instantiate(e, s, arg, x); /* what else is wrong with it */
     if (!prepare(e, s, arg, x))
@@ -225,7 +228,9 @@ Value call_with_adjoint(Elab *e, const Symbol *s, const Attribute *vjp, ArgValue
 
 /* ---- checks ---- */
 
-typedef struct { uint64_t key, count; } Draw;
+typedef struct {
+    uint64_t key, count;
+} Draw;
 
 static int64_t draw(Draw *d, int64_t lo, int64_t hi)
 {
@@ -250,9 +255,9 @@ static void draw_generics(Elab *e, const FnDef *f, Draw *d)
 /* Arguments at random extents: tensors are inputs of a graph nobody keeps. */
 static bool random_args(Elab *e, const CallInstance *k, Draw *d, ArgValue *arg)
 {
-    Frame    f = {.fn = k->fn, .kind = SYM_FN};
+    Frame f = {.fn = k->fn, .kind = SYM_FN};
     uint32_t i = 0;
-    bool     ok = true;
+    bool ok = true;
     e->frame = &f;
     draw_generics(e, k->fn, d);
     for (const FnParam *p = k->fn->params; p; p = p->next, i++)
@@ -275,10 +280,10 @@ static bool random_args(Elab *e, const CallInstance *k, Draw *d, ArgValue *arg)
 static bool make_check(Elab *e, const CallInstance *k, const Symbol *s, const Symbol *adjoint, Draw *d)
 {
     ArgValue *arg = NEW_N(e->a, ArgValue, k->args);
-    Diags    *ds = e->ds;
-    bool      ok = false;
-    VjpCheck  c = {.fn = s->name, .vjp_fn = adjoint->name, .at = s->at};
-    Type      result;
+    Diags *ds = e->ds;
+    bool ok = false;
+    VjpCheck c = {.fn = s->name, .vjp_fn = adjoint->name, .at = s->at};
+    Type result;
     /* Extents that do not fit (D/2 of an odd D) are drawn again, in silence. */
     for (uint32_t i = 0; i < TRIES && !ok; i++) {
         e->ds = diags_new(e->a, e->sources, "anel");
@@ -305,10 +310,11 @@ void make_vjp_checks(Elab *e)
         for (uint32_t j = 0; j < i; j++)
             first &= e->inst[j].fn != e->inst[i].fn;
         const Symbol *s = find_symbol(e, e->inst[i].fn->name.id), *v = find_symbol(e, e->inst[i].vjp->name.id);
-        Draw          d = {.key = rng_key(0, str(e, s->name))};
+        Draw d = {.key = rng_key(0, str(e, s->name))};
         for (uint32_t k = 0; first && k < CHECKS; k++)
             if (!make_check(e, &e->inst[i], s, v, &d)) {
-                elab_error(e, "E0511", s->at, "no small extents fit '%s' and its adjoint '%s', so they cannot be compared",
+                elab_error(e, "E0511", s->at,
+                           "no small extents fit '%s' and its adjoint '%s', so they cannot be compared",
                            str(e, s->name), str(e, v->name));
                 break;
             }

@@ -1,15 +1,16 @@
 /* builder.c: graphs under construction.
  *
- * Values remember the builder they belong to. Used inside the region of a repeat, a value of the surrounding graph becomes
- * an input of the region (an invariant), except that parameters and constants are simply made again inside: they cost
- * nothing and stay visible as what they are. Param and state nodes carry an index into Builder.leaf until the graph is
- * sealed, because which parameters a node of a region stands for is known only when all iterations are done. */
+ * Values remember the builder they belong to. Used inside the region of a repeat, a value of the surrounding graph
+ * becomes an input of the region (an invariant), except that parameters and constants are simply made again inside:
+ * they cost nothing and stay visible as what they are. Param and state nodes carry an index into Builder.leaf until the
+ * graph is sealed, because which parameters a node of a region stands for is known only when all iterations are done.
+ */
 #include "frontend/elab.h"
 
 #include <string.h>
 
 /* A graph that is not in the module yet: a region equal to the previous iteration's is dropped without a trace. */
-Graph *graph_detached(Elab *e, StrId name)
+static Graph *graph_detached(Elab *e, StrId name)
 {
     Graph *g = NEW(e->a, Graph);
     g->name = name;
@@ -111,7 +112,8 @@ static ValueId table_node(Elab *e, TableData *t, DType dtype, Span at)
 Value to_tensor(Elab *e, Value v, DType dtype, Span at)
 {
     switch (v.kind) {
-    case V_TENSOR: return tensor(e, use_value(e, v));
+    case V_TENSOR:
+        return tensor(e, use_value(e, v));
     case V_TABLE:
         if (v.table->dtype == DT_BOOL)
             dtype = DT_BOOL;
@@ -119,12 +121,14 @@ Value to_tensor(Elab *e, Value v, DType dtype, Span at)
             dtype = DT_REAL;
         return tensor(e, table_node(e, v.table, dtype, at));
     case V_INT:
-    case V_FLOAT: return tensor(e, g_splat(e->m, e->b->g, like_at(e, at), static_number(v), (Type){dtype, {0}}));
+    case V_FLOAT:
+        return tensor(e, g_splat(e->m, e->b->g, like_at(e, at), static_number(v), (Type){dtype, {0}}));
     case V_POISON:
     case V_BOOL:
     case V_STR:
     case V_LIST:
-    case V_TUPLE: break;
+    case V_TUPLE:
+        break;
     }
     return v_poison;
 }
@@ -136,8 +140,8 @@ static ValueId import_value(Elab *e, Builder *b, ValueId outer)
         if (b->import[i].outer == outer)
             return b->import[i].inner;
     const Node *n = &b->outer->g->node[outer];
-    ValueId     inner;
-    bool        is_input = false;
+    ValueId inner;
+    bool is_input = false;
     if (n->op == OP_param) {
         const Leaf *l = &b->outer->leaf[n->a.leaf.set];
         inner = leaf_node(e, false, l->index, l->pattern);
@@ -164,14 +168,14 @@ ValueId use_value(Elab *e, Value v)
     return import_value(e, e->b, v.t.id);
 }
 
-/* Give a finished graph its leaf sets, and the sinks that store its states. `run` are the builders of the iterations of a
- * uniform run, the first of them `b`; n is 0 for graphs outside repeats. */
+/* Give a finished graph its leaf sets, and the sinks that store its states. `run` are the builders of the iterations of
+ * a uniform run, the first of them `b`; n is 0 for graphs outside repeats. */
 void seal(Elab *e, Builder *b, Builder *const *run, uint32_t n)
 {
     uint32_t *set = NEW_N(e->a, uint32_t, b->leafs + 1), *ids = NEW_N(e->a, uint32_t, n + 1);
     for (uint32_t k = 0; k < b->leafs; k++) {
         const Leaf *l = &b->leaf[k];
-        uint32_t    count = n ? n : 1; /* a parameter from outside, or a shared one, stands there n times */
+        uint32_t count = n ? n : 1; /* a parameter from outside, or a shared one, stands there n times */
         ids[0] = l->index;
         for (uint32_t i = 0; i < n; i++)
             ids[i] = run[i]->leaf[k].index;

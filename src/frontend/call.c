@@ -33,7 +33,7 @@ static void declared_here(Elab *e, Diag *d, const FnDef *f)
 static bool read_args(Elab *e, const Expr *x, const FnDef *f, ArgValue *arg)
 {
     uint32_t n = count_params(f), next = 0;
-    bool     ok = true, misnamed = false;
+    bool ok = true, misnamed = false;
     for (const Arg *a = x->call.args; a; a = a->next) {
         uint32_t k = next;
         if (a->name) {
@@ -42,7 +42,8 @@ static bool read_args(Elab *e, const Expr *x, const FnDef *f, ArgValue *arg)
             for (const FnParam *p = f->params; p && p->name.id != a->name; p = p->next, k++)
                 suggest(&s, str(e, p->name.id));
             if (k == n) {
-                Diag *d = elab_error(e, "E0401", a->name_at, "'%s' has no argument '%s'", str(e, f->name.id), str(e, a->name));
+                Diag *d = elab_error(e, "E0401", a->name_at, "'%s' has no argument '%s'", str(e, f->name.id),
+                                     str(e, a->name));
                 if (s.best)
                     diag_label(d, a->name_at, "did you mean '%s'?", s.best);
                 declared_here(e, d, f);
@@ -66,7 +67,8 @@ static bool read_args(Elab *e, const Expr *x, const FnDef *f, ArgValue *arg)
     uint32_t k = 0;
     for (const FnParam *p = f->params; p; p = p->next, k++)
         if (!arg[k].x && !p->init && !misnamed) {
-            Diag *d = elab_error(e, "E0401", x->at, "'%s' lacks its argument '%s'", str(e, f->name.id), str(e, p->name.id));
+            Diag *d =
+                elab_error(e, "E0401", x->at, "'%s' lacks its argument '%s'", str(e, f->name.id), str(e, p->name.id));
             declared_here(e, d, f);
             ok = false;
         }
@@ -84,10 +86,10 @@ static const char *argument_text(Elab *e, const FnDef *f, const FnParam *p)
 static bool bind_tensor(Elab *e, const FnParam *p, ArgValue *a)
 {
     const FnDef *f = e->frame->fn;
-    const char  *name = str(e, p->type->name.id);
-    DType        dtype;
-    bool         token;
-    Declared     want = {.kind = V_TENSOR};
+    const char *name = str(e, p->type->name.id);
+    DType dtype;
+    bool token;
+    Declared want = {.kind = V_TENSOR};
     if (!p->type->shaped || !dtype_by_name(name, &dtype, &token)) {
         eval_type(e, p->type, &want); /* says what is wrong */
         return false;
@@ -104,8 +106,8 @@ static bool bind_tensor(Elab *e, const FnParam *p, ArgValue *a)
         return !is_poison(a->v);
     }
     if (!is_tensor(a->v)) {
-        elab_error(e, "E0402", a->at, "%s is declared %s, and this is %s", argument_text(e, f, p), source_text(e, p->type->at),
-                   kind_text(e, a->v));
+        elab_error(e, "E0402", a->at, "%s is declared %s, and this is %s", argument_text(e, f, p),
+                   source_text(e, p->type->at), kind_text(e, a->v));
         return false;
     }
     want.type.shape = tensor_type(e, a->v).shape;
@@ -122,11 +124,11 @@ static bool is_tensor_type(const Elab *e, const TypeExpr *t)
 static bool bind_args(Elab *e, ArgValue *arg)
 {
     const FnDef *f = e->frame->fn;
-    uint32_t     k = 0;
-    bool         ok = true;
+    uint32_t k = 0;
+    bool ok = true;
     for (const FnParam *p = f->params; p; p = p->next, k++) {
         ArgValue *a = &arg[k];
-        bool      by_default = !a->x && is_poison(a->v);
+        bool by_default = !a->x && is_poison(a->v);
         if (by_default) {
             if (!p->init)
                 return false;
@@ -156,11 +158,12 @@ static bool bind_args(Elab *e, ArgValue *arg)
         return false;
     k = 0;
     for (const FnParam *p = f->params; p && ok; p = p->next, k++)
-        if (is_tensor(arg[k].v) && !check_dims(e, p, p->type, tensor_type(e, arg[k].v), arg[k].at, arg[k].x))
+        if (is_tensor(arg[k].v) && !check_dims(e, p, p->type, tensor_type(e, arg[k].v), arg[k].at))
             ok = false;
     for (const Generic *g = f->generics; g && ok; g = g->next)
         if (!find_var(e, g->name)) {
-            elab_error(e, "E0415", g->at, "no argument of '%s' fixes the dimension '%s'", str(e, f->name.id), str(e, g->name));
+            elab_error(e, "E0415", g->at, "no argument of '%s' fixes the dimension '%s'", str(e, f->name.id),
+                       str(e, g->name));
             ok = false;
         }
     return ok;
@@ -168,7 +171,7 @@ static bool bind_args(Elab *e, ArgValue *arg)
 
 static Value check_result(Elab *e, Frame *f, const TypeExpr *t, Value v)
 {
-    Declared    want;
+    Declared want;
     const char *what = arena_printf(e->a, "the result of '%s'", str(e, f->fn->name.id));
     if (is_poison(v))
         return v;
@@ -226,9 +229,10 @@ static bool too_deep(Elab *e, const FnDef *f, const Expr *x)
 
 Value instantiate(Elab *e, const Symbol *s, ArgValue *arg, const Expr *x)
 {
-    Frame   *caller = e->frame;
-    Frame    f = {.caller = caller, .fn = s->item->fn, .kind = s->kind, .call = x, .depth = caller ? caller->depth + 1 : 0};
-    bool     share = e->share;
+    Frame *caller = e->frame;
+    Frame f = {
+        .caller = caller, .fn = s->item->fn, .kind = s->kind, .call = x, .depth = caller ? caller->depth + 1 : 0};
+    bool share = e->share;
     if (too_deep(e, f.fn, x))
         return v_poison;
     if (x)
@@ -245,7 +249,10 @@ Value instantiate(Elab *e, const Symbol *s, ArgValue *arg, const Expr *x)
 
 /* ---- labels ---- */
 
-typedef struct { Segment *seg; uint32_t n, cap; } SavedPath;
+typedef struct {
+    Segment *seg;
+    uint32_t n, cap;
+} SavedPath;
 
 /* A shared call leaves the enclosing repeats out of its path: every iteration means the same parameters. */
 static SavedPath enter_path(Elab *e, const Name *label)
@@ -275,16 +282,18 @@ static void leave_path(Elab *e, SavedPath old)
 static Value call_function(Elab *e, const Symbol *s, const Expr *x)
 {
     const FnDef *f = s->item->fn;
-    uint32_t     n = count_params(f), tag = e->like.tag;
-    StrId        scope = e->like.scope;
-    ArgValue    *arg = NEW_N(e->a, ArgValue, n);
+    uint32_t n = count_params(f), tag = e->like.tag;
+    StrId scope = e->like.scope;
+    ArgValue *arg = NEW_N(e->a, ArgValue, n);
     if (s->kind == SYM_FN && x->call.label) {
-        Diag *d = elab_error(e, "E0501", x->call.label->at, "'%s' is a fn and creates no parameters to label", str(e, f->name.id));
+        Diag *d = elab_error(e, "E0501", x->call.label->at, "'%s' is a fn and creates no parameters to label",
+                             str(e, f->name.id));
         diag_note(d, s->at, "'%s' is declared", str(e, f->name.id));
         return v_poison;
     }
     if (s->kind == SYM_BLOCK && (!e->frame || e->frame->kind == SYM_FN)) {
-        Diag *d = elab_error(e, "E0501", x->at, "'%s' is a block: only blocks and entries call blocks", str(e, f->name.id));
+        Diag *d =
+            elab_error(e, "E0501", x->at, "'%s' is a block: only blocks and entries call blocks", str(e, f->name.id));
         if (e->frame)
             diag_help(d, "declare '%s' as block", str(e, e->frame->fn->name.id));
         return v_poison;
@@ -298,8 +307,8 @@ static Value call_function(Elab *e, const Symbol *s, const Expr *x)
         e->like.tag = e->m->composites++;
     }
     SavedPath path = enter_path(e, x->call.label);
-    bool      apart = vjp && e->b && e->b->kind != BUILD_CALL;
-    Value     v = apart ? call_with_adjoint(e, s, vjp, arg, x) : instantiate(e, s, arg, x);
+    bool apart = vjp && e->b && e->b->kind != BUILD_CALL;
+    Value v = apart ? call_with_adjoint(e, s, vjp, arg, x) : instantiate(e, s, arg, x);
     leave_path(e, path);
     e->like.tag = tag;
     e->like.scope = scope;
@@ -308,7 +317,7 @@ static Value call_function(Elab *e, const Symbol *s, const Expr *x)
 
 Value eval_call(Elab *e, const Expr *x)
 {
-    StrId         name = x->call.fn.id;
+    StrId name = x->call.fn.id;
     const Symbol *s = find_symbol(e, name);
     if (!s) {
         if (is_builtin(str(e, name)))

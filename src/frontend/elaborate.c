@@ -1,5 +1,5 @@
-/* elaborate.c: from files to a module, read aloud: load, declare, bind configs, compute consts, check asserts, create the
- * model's parameters, build the entries, read the train section, prepare the checks of adjoints. */
+/* elaborate.c: from files to a module, read aloud: load, declare, bind configs, compute consts, check asserts, create
+ * the model's parameters, build the entries, read the train section, prepare the checks of adjoints. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -35,9 +35,15 @@ static void declare_items(Elab *e, const Item *list, const Item *model)
 {
     for (const Item *i = list; i; i = i->next) {
         switch (i->kind) {
-        case IT_CONFIG: declare(e, SYM_CONFIG, i->decl.name, i, model); break;
-        case IT_CONST: declare(e, SYM_CONST, i->decl.name, i, model); break;
-        case IT_PARAM: declare(e, SYM_PARAM, i->decl.name, i, model); break;
+        case IT_CONFIG:
+            declare(e, SYM_CONFIG, i->decl.name, i, model);
+            break;
+        case IT_CONST:
+            declare(e, SYM_CONST, i->decl.name, i, model);
+            break;
+        case IT_PARAM:
+            declare(e, SYM_PARAM, i->decl.name, i, model);
+            break;
         case IT_FN:
         case IT_BLOCK:
             check_fn_attrs(e, i);
@@ -58,7 +64,8 @@ static void declare_items(Elab *e, const Item *list, const Item *model)
             break;
         case IT_USE:
         case IT_ASSERT:
-        case IT_TRAIN: break;
+        case IT_TRAIN:
+            break;
         }
     }
 }

@@ -1,7 +1,7 @@
 /* entry.c: entries: the functions a model offers to the outside, each a graph of its own.
  *
- * #[bucket(16, 64, 256)] asks for several instances. The first dimension in the entry's header that is no known name, as
- * in `tokens: tok[S]`, takes these values; the instances are called name@16 and so on. */
+ * #[bucket(16, 64, 256)] asks for several instances. The first dimension in the entry's header that is no known name,
+ * as in `tokens: tok[S]`, takes these values; the instances are called name@16 and so on. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -69,6 +69,8 @@ static void build_entry(Elab *e, const Item *item, StrId name, StrId bucket, int
         if (!is_poison(v)) {
             add_results(e, &f, v);
             seal(e, e->b, NULL, 0);
+        } else if (e->ds->errors == 0) {
+            bug("entry '%s' failed without a message", str(e, name));
         }
     }
     Module *m = e->m;
@@ -101,7 +103,8 @@ void build_entries(Elab *e, const Item *item)
     }
     StrId dim = free_dimension(e, item->fn);
     if (!dim || !bucket->args) {
-        Diag *d = elab_error(e, "E0209", bucket->at, "'bucket' takes the values of a dimension that nothing else declares");
+        Diag *d =
+            elab_error(e, "E0209", bucket->at, "'bucket' takes the values of a dimension that nothing else declares");
         diag_help(d, "write #[bucket(16, 64)] before an entry with an argument such as tokens: tok[S]");
         return;
     }

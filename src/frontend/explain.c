@@ -1,8 +1,8 @@
 /* explain.c: messages about a program that is being run at compile time.
  *
- * A mistake inside a library function is the user's mistake at the call: the message moves there, and the library's line
- * becomes a note. Below it stand the calls that led to the place. What one instantiation has said, the next ones (another
- * layer, another entry) do not repeat. */
+ * A mistake inside a library function is the user's mistake at the call: the message moves there, and the library's
+ * line becomes a note. Below it stand the calls that led to the place. What one instantiation has said, the next ones
+ * (another layer, another entry) do not repeat. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -22,7 +22,7 @@ const char *source_text(Elab *e, Span at)
     const Source *f = source_of(e->sources, at);
     if (!f)
         return "";
-    Buf  b = {0};
+    Buf b = {0};
     bool space = false;
     for (uint32_t i = at.begin; i < at.end && i < f->len; i++) {
         char c = f->text[i];
@@ -47,7 +47,7 @@ const char *source_text(Elab *e, Span at)
 const char *place_text(Elab *e, Span at)
 {
     const Source *f = source_of(e->sources, at);
-    uint32_t      line, column;
+    uint32_t line, column;
     if (!f)
         return "";
     source_position(f, at.begin, &line, &column);
@@ -90,7 +90,7 @@ Diag *elab_error(Elab *e, const char *code, Span at, const char *fmt, ...)
 
     /* out of the library, to the call the user wrote */
     const Frame *f = e->frame, *inside = NULL;
-    Span         shown = at;
+    Span shown = at;
     if (is_library(e, at))
         for (; f; f = f->caller)
             if (f->call_at.file && !is_library(e, f->call_at)) {
@@ -147,12 +147,16 @@ static void collect(Elab *e, const Expr *x, StrId *seen, uint32_t *n)
         break;
     case EX_UNARY:
     case EX_TRANSPOSE:
-    case EX_PAREN: collect(e, x->un.x, seen, n); break;
+    case EX_PAREN:
+        collect(e, x->un.x, seen, n);
+        break;
     case EX_BINARY:
         collect(e, x->bin.x, seen, n);
         collect(e, x->bin.y, seen, n);
         break;
-    case EX_INDEX: collect(e, x->index.x, seen, n); break;
+    case EX_INDEX:
+        collect(e, x->index.x, seen, n);
+        break;
     case EX_TUPLE:
     case EX_LIST:
         for (const Expr *k = x->list; k; k = k->next)
@@ -168,13 +172,14 @@ static void collect(Elab *e, const Expr *x, StrId *seen, uint32_t *n)
     case EX_STRING:
     case EX_BOOL:
     case EX_TABLE:
-    case EX_POISON: break;
+    case EX_POISON:
+        break;
     }
 }
 
 void note_names(Elab *e, Diag *d, const Expr *x, const Expr *y)
 {
-    StrId    seen[MAX_NAMED];
+    StrId seen[MAX_NAMED];
     uint32_t n = 0, told = 0;
     collect(e, x, seen, &n);
     collect(e, y, seen, &n);
@@ -193,15 +198,28 @@ const char *kind_text(Elab *e, Value v)
 {
     Buf b = {0};
     switch (v.kind) {
-    case V_POISON: return "nothing";
+    case V_POISON:
+        return "nothing";
     case V_TENSOR:
-    case V_TABLE: return type_text(e->a, tensor_type(e, v));
-    case V_TUPLE: return arena_printf(e->a, "%u values", v.seq.n);
-    case V_INT: buf_puts(&b, "int "); break;
-    case V_FLOAT: buf_puts(&b, "float "); break;
-    case V_BOOL: buf_puts(&b, "bool "); break;
-    case V_STR: buf_puts(&b, "str "); break;
-    case V_LIST: buf_puts(&b, "list "); break;
+    case V_TABLE:
+        return type_text(e->a, tensor_type(e, v));
+    case V_TUPLE:
+        return arena_printf(e->a, "%u values", v.seq.n);
+    case V_INT:
+        buf_puts(&b, "int ");
+        break;
+    case V_FLOAT:
+        buf_puts(&b, "float ");
+        break;
+    case V_BOOL:
+        buf_puts(&b, "bool ");
+        break;
+    case V_STR:
+        buf_puts(&b, "str ");
+        break;
+    case V_LIST:
+        buf_puts(&b, "list ");
+        break;
     }
     static_print(e, v, &b);
     const char *s = arena_strndup(e->a, b.data, b.len);

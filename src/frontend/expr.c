@@ -17,8 +17,9 @@ static Value eval_logic(Elab *e, const Expr *x)
     if (a == (x->bin.op == BIN_OR))
         return v; /* decided: the other side may even be meaningless */
     bool b;
-    return want_bool(e, x->bin.y, &b, x->bin.op == BIN_OR ? "the right side of 'or'" : "the right side of 'and'") ? v_bool(b)
-                                                                                                            : v_poison;
+    return want_bool(e, x->bin.y, &b, x->bin.op == BIN_OR ? "the right side of 'or'" : "the right side of 'and'")
+               ? v_bool(b)
+               : v_poison;
 }
 
 static Value eval_binary(Elab *e, const Expr *x)
@@ -54,7 +55,7 @@ static Value eval_unary(Elab *e, const Expr *x)
 static Value eval_list(Elab *e, const Expr *x)
 {
     uint32_t n = 0;
-    bool     ok = true;
+    bool ok = true;
     for (const Expr *k = x->list; k; k = k->next)
         n++;
     Value v = {.kind = x->kind == EX_LIST ? V_LIST : V_TUPLE, .seq = {NEW_N(e->a, Value, n), n}};
@@ -85,27 +86,41 @@ static Value eval_kind(Elab *e, const Expr *x)
 {
     Value v;
     switch (x->kind) {
-    case EX_INT: return v_int(x->i);
-    case EX_FLOAT: return v_float(x->f);
-    case EX_BOOL: return v_bool(x->b);
-    case EX_STRING: return (Value){.kind = V_STR, .s = x->name.id};
-    case EX_NAME: return eval_name(e, x);
-    case EX_CALL: return eval_call(e, x);
-    case EX_UNARY: return eval_unary(e, x);
-    case EX_BINARY: return eval_binary(e, x);
+    case EX_INT:
+        return v_int(x->i);
+    case EX_FLOAT:
+        return v_float(x->f);
+    case EX_BOOL:
+        return v_bool(x->b);
+    case EX_STRING:
+        return (Value){.kind = V_STR, .s = x->name.id};
+    case EX_NAME:
+        return eval_name(e, x);
+    case EX_CALL:
+        return eval_call(e, x);
+    case EX_UNARY:
+        return eval_unary(e, x);
+    case EX_BINARY:
+        return eval_binary(e, x);
     case EX_TRANSPOSE:
         v = eval(e, x->un.x);
         if (e->b || is_poison(v))
             return transpose_last(e, x, v);
         elab_error(e, "E0305", x->at, "tensors have no value at compile time");
         return v_poison;
-    case EX_INDEX: return eval_index(e, x);
+    case EX_INDEX:
+        return eval_index(e, x);
     case EX_TUPLE:
-    case EX_LIST: return eval_list(e, x);
-    case EX_TABLE: return eval_table(e, x);
-    case EX_IF: return eval_if(e, x);
-    case EX_PAREN: return eval(e, x->un.x);
-    case EX_POISON: break;
+    case EX_LIST:
+        return eval_list(e, x);
+    case EX_TABLE:
+        return eval_table(e, x);
+    case EX_IF:
+        return eval_if(e, x);
+    case EX_PAREN:
+        return eval(e, x->un.x);
+    case EX_POISON:
+        break;
     }
     return v_poison;
 }

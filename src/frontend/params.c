@@ -1,7 +1,7 @@
 /* params.c: parameters and states: paths, identity, initialisers, attributes.
  *
- * The full path is a parameter's identity across all entries: two declarations with one path mean one parameter and must
- * agree. Within an entry a path is created once, unless the call that leads there is shared. */
+ * The full path is a parameter's identity across all entries: two declarations with one path mean one parameter and
+ * must agree. Within an entry a path is created once, unless the call that leads there is shared. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -31,7 +31,8 @@ void path_set(Elab *e, uint32_t n)
     update_scope(e);
 }
 
-StrId path_of(Elab *e, StrId last, bool pattern)
+/* The path of a parameter born here. */
+static StrId path_of(Elab *e, StrId last, bool pattern)
 {
     Buf b = {0};
     for (uint32_t i = 0; i < e->segs; i++)
@@ -45,7 +46,7 @@ StrId path_of(Elab *e, StrId last, bool pattern)
 static uint32_t *slot_of(Elab *e, uint32_t **map, uint32_t *cap, StrId path)
 {
     if (path >= *cap) {
-        uint32_t  n = path * 2 + 64;
+        uint32_t n = path * 2 + 64;
         uint32_t *p = NEW_N(e->a, uint32_t, n);
         if (*cap)
             memcpy(p, *map, *cap * sizeof *p);
@@ -66,11 +67,15 @@ static bool bad_init(Elab *e, const Expr *x)
 
 static bool read_init(Elab *e, const Expr *x, Init *init)
 {
-    static const struct { const char *name; InitKind kind; uint32_t args; } kinds[] = {
-        {"zeros", INIT_ZEROS, 0}, {"ones", INIT_ONES, 0}, {"value", INIT_VALUE, 1},
+    static const struct {
+        const char *name;
+        InitKind kind;
+        uint32_t args;
+    } kinds[] = {
+        {"zeros", INIT_ZEROS, 0},   {"ones", INIT_ONES, 0},       {"value", INIT_VALUE, 1},
         {"normal", INIT_NORMAL, 1}, {"uniform", INIT_UNIFORM, 2},
     };
-    double   v[2] = {0, 0};
+    double v[2] = {0, 0};
     uint32_t n = 0, k = 0;
     while (x->kind == EX_PAREN)
         x = x->un.x;
@@ -83,13 +88,15 @@ static bool read_init(Elab *e, const Expr *x, Init *init)
     if (k == COUNT(kinds))
         return bad_init(e, x);
     for (const Arg *a = x->call.args; a; a = a->next, n++)
-        if (n >= kinds[k].args || (a->name && kinds[k].args == 2) || !want_float(e, a->value, &v[n], "what an initialiser takes")) {
+        if (n >= kinds[k].args || (a->name && kinds[k].args == 2) ||
+            !want_float(e, a->value, &v[n], "what an initialiser takes")) {
             if (n >= kinds[k].args)
                 elab_error(e, "E0504", x->at, "'%s' takes %u numbers", kinds[k].name, kinds[k].args);
             return false;
         }
     if (n < kinds[k].args) {
-        elab_error(e, "E0504", x->at, "'%s' takes %u number%s", kinds[k].name, kinds[k].args, kinds[k].args == 1 ? "" : "s");
+        elab_error(e, "E0504", x->at, "'%s' takes %u number%s", kinds[k].name, kinds[k].args,
+                   kinds[k].args == 1 ? "" : "s");
         return false;
     }
     *init = (Init){kinds[k].kind, v[0], v[1]};
@@ -186,16 +193,17 @@ static Span site_of(Elab *e, Span decl)
 
 static bool agrees(const Param *a, const Param *b)
 {
-    return type_equal(a->type, b->type) && a->init.kind == b->init.kind && memcmp(&a->init.a, &b->init.a, sizeof(double)) == 0 &&
-           memcmp(&a->init.b, &b->init.b, sizeof(double)) == 0 && a->nodecay == b->nodecay && a->frozen == b->frozen &&
-           memcmp(&a->lr, &b->lr, sizeof(double)) == 0 && a->import == b->import && a->import_transpose == b->import_transpose &&
+    return type_equal(a->type, b->type) && a->init.kind == b->init.kind &&
+           memcmp(&a->init.a, &b->init.a, sizeof(double)) == 0 && memcmp(&a->init.b, &b->init.b, sizeof(double)) == 0 &&
+           a->nodecay == b->nodecay && a->frozen == b->frozen && memcmp(&a->lr, &b->lr, sizeof(double)) == 0 &&
+           a->import == b->import && a->import_transpose == b->import_transpose &&
            a->import_rows[0] == b->import_rows[0] && a->import_rows[1] == b->import_rows[1];
 }
 
 static bool reuse_param(Elab *e, const Param *p, uint32_t i, bool shared, Span site)
 {
     const Param *old = &e->m->param[i];
-    ParamUse    *u = &e->use[i];
+    ParamUse *u = &e->use[i];
     if (u->entry == e->entry && !shared) {
         Diag *d = elab_error(e, "E0502", site, "parameter path '%s' is created twice in entry '%s'", str(e, p->path),
                              str(e, e->b->g->name));
@@ -243,7 +251,7 @@ static bool add_param(Elab *e, Param p, bool shared, Span site, uint32_t *index)
 static bool read_decl(Elab *e, const Decl *decl, const char *what, Type *type, Init *init)
 {
     Declared want;
-    bool     ok = eval_type(e, decl->type, &want);
+    bool ok = eval_type(e, decl->type, &want);
     if (ok && want.kind != V_TENSOR) {
         elab_error(e, "E0415", decl->type->at, "a %s is a tensor", what);
         ok = false;
@@ -255,7 +263,7 @@ static bool read_decl(Elab *e, const Decl *decl, const char *what, Type *type, I
 bool declare_model_param(Elab *e, Symbol *s)
 {
     const Decl *decl = &s->item->decl;
-    Param       p = {.path = s->name, .at = decl->name.at};
+    Param p = {.path = s->name, .at = decl->name.at};
     if (!read_decl(e, decl, "param", &p.type, &p.init))
         return false;
     if (p.type.dtype == DT_I32 || p.type.dtype == DT_BOOL) {
@@ -296,10 +304,10 @@ static uint32_t hide_repeats(Elab *e, Segment **old)
 void run_param(Elab *e, const Stmt *s)
 {
     const Decl *decl = &s->decl;
-    Param       p = {.at = decl->name.at};
-    uint32_t    index = 0, segs = e->segs;
-    bool        shared = e->frame->shared, here = false;
-    Segment    *seg = e->seg;
+    Param p = {.at = decl->name.at};
+    uint32_t index = 0, segs = e->segs;
+    bool shared = e->frame->shared, here = false;
+    Segment *seg = e->seg;
     if (!may_declare(e, s, "parameters"))
         return;
     bool ok = read_decl(e, decl, "param", &p.type, &p.init);
@@ -324,18 +332,19 @@ void run_param(Elab *e, const Stmt *s)
 static bool add_state(Elab *e, State s, bool shared, uint32_t *index)
 {
     uint32_t *slot = slot_of(e, &e->state_of, &e->state_of_cap, s.path);
-    Module   *m = e->m;
+    Module *m = e->m;
     if (*slot) {
-        const State *old = &m->state[*index = *slot - 1];
+        const State *old = &m->state[ *index = *slot - 1];
         if (live_state(e->b, *index) && !shared) {
             Diag *d = elab_error(e, "E0502", s.at, "state '%s' is created twice in entry '%s'", str(e, s.path),
                                  str(e, e->b->g->name));
             diag_help(d, "give one of the calls that lead here another label");
             return false;
         }
-        if (!type_equal(old->type, s.type) || old->init.kind != s.init.kind || old->init.a < s.init.a || old->init.a > s.init.a) {
-            elab_error(e, "E0503", s.at, "state '%s' is %s here and %s elsewhere, or starts in another way", str(e, s.path),
-                       type_text(e->a, s.type), type_text(e->a, old->type));
+        if (!type_equal(old->type, s.type) || old->init.kind != s.init.kind || old->init.a < s.init.a ||
+            old->init.a > s.init.a) {
+            elab_error(e, "E0503", s.at, "state '%s' is %s here and %s elsewhere, or starts in another way",
+                       str(e, s.path), type_text(e->a, s.type), type_text(e->a, old->type));
             return false;
         }
         return true;
@@ -351,8 +360,8 @@ void run_state(Elab *e, const Stmt *s)
 {
     static const char *const none[] = {NULL};
     const Decl *decl = &s->decl;
-    State       st = {.at = decl->name.at, .path = path_of(e, decl->name.id, false)};
-    uint32_t    index = 0;
+    State st = {.at = decl->name.at, .path = path_of(e, decl->name.id, false)};
+    uint32_t index = 0;
     if (!may_declare(e, s, "states"))
         return;
     for (const Attribute *at = s->attrs; at; at = at->next)
@@ -386,7 +395,7 @@ void run_state(Elab *e, const Stmt *s)
 
 void run_update(Elab *e, const Stmt *s)
 {
-    Var     *var = find_var(e, s->update.name.id);
+    Var *var = find_var(e, s->update.name.id);
     uint32_t first = e->b ? e->b->g->count : 0;
     if (!var || var->kind != VAR_STATE) {
         if (!var)
@@ -397,9 +406,9 @@ void run_update(Elab *e, const Stmt *s)
         return;
     }
     uint32_t state = var->state;
-    bool     poisoned = is_poison(var->value);
+    bool poisoned = is_poison(var->value);
     Declared want = {.kind = V_TENSOR, .type = e->m->states ? e->m->state[state].type : (Type){DT_NONE, {0}}};
-    Value    v = eval(e, s->update.value);
+    Value v = eval(e, s->update.value);
     if (!poisoned)
         v = convert_value(e, v, want, s->update.value->at, arena_printf(e->a, "state '%s'", str(e, s->update.name.id)));
     if (is_tensor(v) || is_static_number(v))

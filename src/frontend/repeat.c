@@ -1,12 +1,13 @@
 /* repeat.c: repeat label[L in a..b] { ... }.
  *
- * The body is elaborated for every L, each time into a region of its own. Neighbouring iterations whose regions are equal
- * up to their parameters and states form a uniform run; a run becomes one `repeat` node, whose leaf sets list one parameter
- * per iteration. A static `if` on L thus splits the range (first layer, middle, last) without the user doing anything.
+ * The body is elaborated for every L, each time into a region of its own. Neighbouring iterations whose regions are
+ * equal up to their parameters and states form a uniform run; a run becomes one `repeat` node, whose leaf sets list one
+ * parameter per iteration. A static `if` on L thus splits the range (first layer, middle, last) without the user doing
+ * anything.
  *
  * Names that exist outside and are assigned inside are carried: tensors become inputs and results of the region, static
- * values simply keep what the previous iteration gave them. Everything else from outside is an invariant. Inside a region,
- * or inside a function with an adjoint, a repeat is unrolled: regions do not nest. */
+ * values simply keep what the previous iteration gave them. Everything else from outside is an invariant. Inside a
+ * region, or inside a function with an adjoint, a repeat is unrolled: regions do not nest. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -14,20 +15,20 @@
 enum { MAX_CARRIED = 256 };
 
 typedef struct {
-    StrId    name;
-    uint32_t var;   /* in the frame */
-    Type     type;  /* DT_NONE: a static value */
-    Span     at;
-    ValueId  outer; /* value before the repeat, in the surrounding graph */
+    StrId name;
+    uint32_t var; /* in the frame */
+    Type type;    /* DT_NONE: a static value */
+    Span at;
+    ValueId outer; /* value before the repeat, in the surrounding graph */
 } Carried;
 
 typedef struct {
-    Elab       *e;
+    Elab *e;
     const Stmt *s;
-    Carried     carried[MAX_CARRIED];
-    uint32_t    n_carried, n_tensors;
-    uint32_t    mark; /* variables of the frame before the repeat */
-    int64_t     lo, hi;
+    Carried carried[MAX_CARRIED];
+    uint32_t n_carried, n_tensors;
+    uint32_t mark; /* variables of the frame before the repeat */
+    int64_t lo, hi;
 } Repeat;
 
 /* ---- what is carried ---- */
@@ -51,9 +52,15 @@ static void find_carried(Repeat *r, const Stmt *s)
             for (const Name *n = s->bind.names; n; n = n->next)
                 add_carried(r, n->id);
             break;
-        case ST_UPDATE: add_carried(r, s->update.name.id); break;
-        case ST_REPEAT: find_carried(r, s->repeat.body); break;
-        case ST_BLOCK: find_carried(r, s->block.body); break;
+        case ST_UPDATE:
+            add_carried(r, s->update.name.id);
+            break;
+        case ST_REPEAT:
+            find_carried(r, s->repeat.body);
+            break;
+        case ST_BLOCK:
+            find_carried(r, s->block.body);
+            break;
         case ST_IF:
             find_carried(r, s->cond.then);
             find_carried(r, s->cond.other);
@@ -62,7 +69,8 @@ static void find_carried(Repeat *r, const Stmt *s)
         case ST_STATE:
         case ST_CONST:
         case ST_RETURN:
-        case ST_ASSERT: break;
+        case ST_ASSERT:
+            break;
         }
 }
 
@@ -86,9 +94,12 @@ static bool type_changed(Repeat *r, const Carried *c, Value v)
     if (c->type.dtype == DT_NONE ? !tensor_now : tensor_now && type_equal(tensor_type(e, v), c->type))
         return false;
     const Var *var = &e->frame->var[c->var];
-    Diag *d = elab_error(e, "E0412", var->at, "'%s' is carried from one iteration to the next and must keep its type", str(e, c->name));
+    Diag *d = elab_error(e, "E0412", var->at, "'%s' is carried from one iteration to the next and must keep its type",
+                         str(e, c->name));
     diag_label(d, var->at, "%s", kind_text(e, v));
-    diag_note(d, c->at, c->type.dtype == DT_NONE ? "before the repeat it is a static value, bound" : "before the repeat it is %s, bound",
+    diag_note(d, c->at,
+              c->type.dtype == DT_NONE ? "before the repeat it is a static value, bound"
+                                       : "before the repeat it is %s, bound",
               type_text(e->a, c->type));
     if (c->type.dtype == DT_NONE)
         diag_help(d, "start with a tensor: broadcast(0.0, [..])");
@@ -98,8 +109,8 @@ static bool type_changed(Repeat *r, const Carried *c, Value v)
 /* Run the body for L in the current builder. False after an error. */
 static bool run_iteration(Repeat *r, int64_t L, bool region)
 {
-    Elab    *e = r->e;
-    Frame   *f = e->frame;
+    Elab *e = r->e;
+    Frame *f = e->frame;
     uint32_t errors = e->ds->errors, silent = e->silent->errors, segs = e->segs;
     push_index(r, L, region);
     new_var(e, VAR_INDEX, r->s->repeat.index.id, v_int(L), r->s->repeat.index.at);
@@ -135,7 +146,9 @@ static void unroll(Repeat *r)
 
 /* ---- regions ---- */
 
-typedef struct { uint32_t composites, hints, cuts; } Mark;
+typedef struct {
+    uint32_t composites, hints, cuts;
+} Mark;
 
 static Mark mark_module(const Elab *e)
 {
@@ -152,9 +165,9 @@ static void drop_since(Elab *e, Mark k)
 
 static Builder *build_iteration(Repeat *r, int64_t L)
 {
-    Elab    *e = r->e;
+    Elab *e = r->e;
     Builder *outer = e->b;
-    Frame   *f = e->frame;
+    Frame *f = e->frame;
     e->b = builder_new(e, BUILD_REGION, intern(e->strings, str(e, r->s->repeat.path->id)), outer);
     for (uint32_t i = 0; i < r->n_carried; i++) {
         const Carried *c = &r->carried[i];
@@ -162,7 +175,7 @@ static Builder *build_iteration(Repeat *r, int64_t L)
             f->var[c->var].value = tensor(e, graph_add_input(e->m, e->b->g, c->name, c->type, false, c->at));
     }
     Builder *b = e->b;
-    bool     ok = run_iteration(r, L, true);
+    bool ok = run_iteration(r, L, true);
     for (uint32_t i = 0; i < r->n_carried && ok; i++)
         if (r->carried[i].type.dtype != DT_NONE)
             graph_add_out(e->m, b->g, use_value(e, f->var[r->carried[i].var].value), r->carried[i].name);
@@ -174,27 +187,34 @@ static bool attr_equal(const Elab *e, const Builder *x, const Node *a, const Bui
 {
     uint32_t rank = a->type.shape.rank;
     switch (a->op) {
-    case OP_matmul: return a->a.matmul.ta == b->a.matmul.ta && a->a.matmul.tb == b->a.matmul.tb;
+    case OP_matmul:
+        return a->a.matmul.ta == b->a.matmul.ta && a->a.matmul.tb == b->a.matmul.tb;
     case OP_softmax:
     case OP_concat:
     case OP_xent:
     case OP_xent_grad:
-    case OP_splice: return a->a.axis.axis == b->a.axis.axis;
+    case OP_splice:
+        return a->a.axis.axis == b->a.axis.axis;
     case OP_sum:
-    case OP_amax: return a->a.reduce.axes == b->a.reduce.axes;
-    case OP_transpose: return memcmp(a->a.transpose.perm, b->a.transpose.perm, rank) == 0;
+    case OP_amax:
+        return a->a.reduce.axes == b->a.reduce.axes;
+    case OP_transpose:
+        return memcmp(a->a.transpose.perm, b->a.transpose.perm, rank) == 0;
     case OP_slice:
         return memcmp(a->a.slice.begin, b->a.slice.begin, rank * sizeof(int32_t)) == 0 &&
                memcmp(a->a.slice.end, b->a.slice.end, rank * sizeof(int32_t)) == 0;
     case OP_pad:
         return memcmp(a->a.pad.lo, b->a.pad.lo, rank * sizeof(int32_t)) == 0 &&
                memcmp(a->a.pad.hi, b->a.pad.hi, rank * sizeof(int32_t)) == 0;
-    case OP_powc: return memcmp(&a->a.powc.c, &b->a.powc.c, sizeof(double)) == 0;
-    case OP_cmp: return a->a.cmp.kind == b->a.cmp.kind;
+    case OP_powc:
+        return memcmp(&a->a.powc.c, &b->a.powc.c, sizeof(double)) == 0;
+    case OP_cmp:
+        return a->a.cmp.kind == b->a.cmp.kind;
     case OP_const:
         return a->a.constant.table == b->a.constant.table &&
                memcmp(&a->a.constant.splat, &b->a.constant.splat, sizeof(double)) == 0;
-    case OP_input: return a->a.input.index == b->a.input.index;
+    case OP_input:
+        return a->a.input.index == b->a.input.index;
     case OP_param:
     case OP_state: {
         const Leaf *l = &x->leaf[a->a.leaf.set], *k = &y->leaf[b->a.leaf.set];
@@ -202,9 +222,12 @@ static bool attr_equal(const Elab *e, const Builder *x, const Node *a, const Bui
             return false;
         return a->op == OP_state || e->m->param[l->index].frozen == e->m->param[k->index].frozen;
     }
-    case OP_call: return a->a.call.graph == b->a.call.graph && a->a.call.vjp == b->a.call.vjp;
-    case OP_proj: return a->a.proj.index == b->a.proj.index;
-    default: return true; /* no attributes */
+    case OP_call:
+        return a->a.call.graph == b->a.call.graph && a->a.call.vjp == b->a.call.vjp;
+    case OP_proj:
+        return a->a.proj.index == b->a.proj.index;
+    default:
+        return true; /* no attributes */
     }
 }
 
@@ -212,8 +235,9 @@ static bool attr_equal(const Elab *e, const Builder *x, const Node *a, const Bui
 static bool hint_equal(const Elab *e, uint32_t a, uint32_t b)
 {
     const Hint *x = &e->m->hint[a], *y = &e->m->hint[b];
-    return a == b || (x->place == y->place && x->save == y->save && x->recompute == y->recompute && x->f32 == y->f32 &&
-                      x->group == y->group && !x->cut == !y->cut && x->at.file == y->at.file && x->at.begin == y->at.begin);
+    return a == b ||
+           (x->place == y->place && x->save == y->save && x->recompute == y->recompute && x->f32 == y->f32 &&
+            x->group == y->group && !x->cut == !y->cut && x->at.file == y->at.file && x->at.begin == y->at.begin);
 }
 
 static bool same_region(const Elab *e, const Builder *x, const Builder *y)
@@ -230,8 +254,8 @@ static bool same_region(const Elab *e, const Builder *x, const Builder *y)
             return false;
     for (uint32_t i = 1; i < g->count; i++) {
         const Node *a = &g->node[i], *b = &h->node[i];
-        if (a->op != b->op || !type_equal(a->type, b->type) || a->in_first != b->in_first || a->in_count != b->in_count ||
-            !hint_equal(e, a->hint, b->hint) || !attr_equal(e, x, a, y, b))
+        if (a->op != b->op || !type_equal(a->type, b->type) || a->in_first != b->in_first ||
+            a->in_count != b->in_count || !hint_equal(e, a->hint, b->hint) || !attr_equal(e, x, a, y, b))
             return false;
     }
     if (g->operands && memcmp(g->operand, h->operand, g->operands * sizeof *g->operand) != 0)
@@ -242,7 +266,7 @@ static bool same_region(const Elab *e, const Builder *x, const Builder *y)
 /* One node for iterations first .. first + n - 1; carried values move on to its results. */
 static void emit_run(Repeat *r, Builder *const *run, int64_t first, uint32_t n)
 {
-    Elab    *e = r->e;
+    Elab *e = r->e;
     Builder *b = run[0];
     ValueId *in = NEW_N(e->a, ValueId, r->n_tensors + b->imports);
     uint32_t n_in = 0, k = 0;
@@ -273,9 +297,9 @@ static void emit_run(Repeat *r, Builder *const *run, int64_t first, uint32_t n)
 
 static void build_runs(Repeat *r)
 {
-    Elab     *e = r->e;
-    Frame    *f = e->frame;
-    uint32_t  n = (uint32_t)(r->hi - r->lo), start = 0;
+    Elab *e = r->e;
+    Frame *f = e->frame;
+    uint32_t n = (uint32_t)(r->hi - r->lo), start = 0;
     Builder **b = NEW_N(e->a, Builder *, n);
     for (uint32_t i = 0; i < r->n_carried; i++) {
         Carried *c = &r->carried[i];
@@ -330,7 +354,7 @@ void run_repeat(Elab *e, const Stmt *s)
     bool poisoned = false;
     for (uint32_t i = 0; i < r->n_carried; i++) {
         Carried *c = &r->carried[i];
-        Var     *v = &e->frame->var[c->var];
+        Var *v = &e->frame->var[c->var];
         c->at = v->at;
         poisoned |= is_poison(v->value);
         if (is_tensor(v->value)) {

@@ -27,7 +27,7 @@ bool declare(Elab *e, SymKind kind, Name name, const Item *item, const Item *mod
         return false;
     }
     if (name.id >= e->sym_of_cap) {
-        uint32_t  cap = name.id * 2 + 64;
+        uint32_t cap = name.id * 2 + 64;
         uint32_t *p = NEW_N(e->a, uint32_t, cap);
         if (e->sym_of_cap)
             memcpy(p, e->sym_of, e->sym_of_cap * sizeof *p);
@@ -86,49 +86,6 @@ void unknown_name(Elab *e, Name n, bool function)
         diag_label(d, n.at, "did you mean '%s'?", s.best);
 }
 
-/* A const is computed outside every call: no frame, no variables. */
-Value symbol_value(Elab *e, Symbol *s)
-{
-    if (s->status == SYM_DONE)
-        return s->value;
-    if (s->status == SYM_BUSY) {
-        elab_error(e, "E0206", s->at, "'%s' depends on itself", str(e, s->name));
-        return v_poison;
-    }
-    uint32_t index = (uint32_t)(s - e->sym);
-    s->status = SYM_BUSY;
-    Frame   *frame = e->frame;
-    Builder *b = e->b;
-    e->frame = NULL;
-    e->b = NULL;
-    const Decl *decl = &s->item->decl;
-    Value       v = eval(e, decl->init);
-    Declared    want;
-    if (v.kind == V_TENSOR || v.kind == V_TUPLE) {
-        elab_error(e, "E0305", decl->init->at, "a const is computed at compile time, and this is %s", kind_text(e, v));
-        v = v_poison;
-    }
-    if (decl->type && !is_poison(v)) {
-        if (!eval_type(e, decl->type, &want))
-            v = v_poison;
-        else if (v.kind != V_TABLE || want.kind != V_TENSOR)
-            v = convert_value(e, v, want, decl->init->at, arena_printf(e->a, "const '%s'", str(e, s->name)));
-        else if (!shape_equal(want.type.shape, v.table->shape)) {
-            elab_error(e, "E0411", decl->init->at, "const '%s' is declared %s, but the table is %s", str(e, s->name),
-                       type_text(e->a, want.type), kind_text(e, v));
-            v = v_poison;
-        }
-    }
-    if (v.kind == V_TABLE && !v.table->name)
-        v.table->name = s->name;
-    e->frame = frame;
-    e->b = b;
-    s = &e->sym[index];
-    s->value = v;
-    s->status = SYM_DONE;
-    return v;
-}
-
 Value eval_name(Elab *e, const Expr *x)
 {
     const Var *v = find_var(e, x->name.id);
@@ -141,14 +98,16 @@ Value eval_name(Elab *e, const Expr *x)
     }
     switch (s->kind) {
     case SYM_CONFIG:
-    case SYM_CONST: return symbol_value(e, s);
+    case SYM_CONST:
+        return symbol_value(e, s);
     case SYM_PARAM:
         if (!e->b) {
             elab_error(e, "E0305", x->at, "param '%s' has no value at compile time", str(e, s->name));
             return v_poison;
         }
         if (e->b->kind == BUILD_CALL) {
-            elab_error(e, "E0511", x->at, "a function with an adjoint may not use the param '%s': pass it as an argument",
+            elab_error(e, "E0511", x->at,
+                       "a function with an adjoint may not use the param '%s': pass it as an argument",
                        str(e, s->name));
             return v_poison;
         }
@@ -156,7 +115,8 @@ Value eval_name(Elab *e, const Expr *x)
             return v_poison; /* its declaration was wrong */
         return tensor(e, leaf_node(e, false, s->param, s->name));
     case SYM_FN:
-    case SYM_BLOCK: break;
+    case SYM_BLOCK:
+        break;
     }
     Diag *d = elab_error(e, "E0207", x->at, "'%s' is a %s, not a value", str(e, s->name), sym_kind[s->kind]);
     diag_help(d, "call it: %s(...)", str(e, s->name));
@@ -165,15 +125,16 @@ Value eval_name(Elab *e, const Expr *x)
 
 const char *origin_text(Elab *e, StrId name)
 {
-    Buf         b = {0};
-    const Var  *v = find_var(e, name);
+    Buf b = {0};
+    const Var *v = find_var(e, name);
     const char *text;
     if (v) {
         if (v->value.kind < V_INT || v->value.kind > V_LIST || v->value.kind == V_STR)
             return NULL;
         static_print(e, v->value, &b);
         if (v->kind == VAR_GENERIC && v->from)
-            buf_printf(&b, " from %s: %s (%s)", str(e, v->from), type_text(e->a, v->from_type), place_text(e, v->from_at));
+            buf_printf(&b, " from %s: %s (%s)", str(e, v->from), type_text(e->a, v->from_type),
+                       place_text(e, v->from_at));
         else if (v->kind == VAR_ARG)
             buf_printf(&b, " from the argument at %s", place_text(e, v->at));
         else if (v->kind == VAR_DEFAULT)
@@ -195,19 +156,21 @@ const char *origin_text(Elab *e, StrId name)
 
 /* ---- configs and -D ---- */
 
-/* An override may be any static expression of numbers; it sees no names. */
-static bool override_value(Elab *e, const Override *o, Expr **x)
+/* The text after '=' is a static expression; for a str it may also stand there without quotes. */
+static Value override_value(Elab *e, const Override *o, ValueKind want)
 {
+    if (want == V_STR && o->value[0] != '"')
+        return (Value){.kind = V_STR, .s = intern(e->strings, o->value)};
     const char *shown = arena_printf(e->a, "-D %s", o->name);
-    uint32_t    file = sources_add(e->sources, shown, o->value, strlen(o->value));
-    *x = parse_expr(e->a, e->strings, e->sources, file, e->ds);
-    return *x != NULL;
+    uint32_t file = sources_add(e->sources, shown, o->value, strlen(o->value));
+    const Expr *x = parse_expr(e->a, e->strings, e->sources, file, e->ds);
+    return x ? eval(e, x) : v_poison;
 }
 
 static void unknown_config(Elab *e, const Override *o)
 {
     Suggest s = {.word = o->name};
-    Buf     all = {0};
+    Buf all = {0};
     for (uint32_t i = 0; i < e->syms; i++)
         if (e->sym[i].kind == SYM_CONFIG) {
             suggest(&s, str(e, e->sym[i].name));
@@ -224,12 +187,17 @@ static void unknown_config(Elab *e, const Override *o)
 }
 
 /* The type of a config is the one declared, or that of its default; an override must have it. */
-static Value config_value(Elab *e, Symbol *s, const Override *o)
+static Value config_value(Elab *e, Symbol *s)
 {
+    const Override *o = NULL; /* the last -D wins */
+    for (uint32_t k = 0; k < e->opt->overrides; k++)
+        if (strcmp(e->opt->override[k].name, str(e, s->name)) == 0)
+            o = &e->opt->override[k];
+    s->origin = o ? o->origin : NULL;
     const Decl *decl = &s->item->decl;
     const char *what = arena_printf(e->a, "config '%s'", str(e, s->name));
-    Declared    want = {0};
-    Value       v = eval(e, decl->init);
+    Declared want = {0};
+    Value v = eval(e, decl->init);
     if (is_poison(v))
         return v;
     if (v.kind < V_INT || v.kind > V_STR) {
@@ -244,50 +212,85 @@ static Value config_value(Elab *e, Symbol *s, const Override *o)
     }
     if (!o || is_poison(v))
         return v;
-    Expr *x;
-    if (!override_value(e, o, &x))
-        return v_poison;
-    Value over = eval(e, x);
+    Value over = override_value(e, o, want.kind);
     if (is_poison(over))
         return over;
     if (over.kind != want.kind && !(want.kind == V_FLOAT && over.kind == V_INT)) {
-        static const char *const name[] = {[V_INT] = "an int", [V_FLOAT] = "a float", [V_BOOL] = "a bool", [V_STR] = "a str"};
+        static const char *const name[] = {
+            [V_INT] = "an int", [V_FLOAT] = "a float", [V_BOOL] = "a bool", [V_STR] = "a str"};
         Diag *d = elab_error(e, "E0303", (Span){0}, "-D %s=%s: the config is %s, and this is %s", o->name, o->value,
                              want.kind <= V_STR ? name[want.kind] : "of another kind", kind_text(e, over));
         diag_note(d, s->at, "config '%s' is declared", str(e, s->name));
-        if (want.kind == V_STR)
-            diag_help(d, "write a string in quotes: -D '%s=\"...\"'", o->name);
         return v_poison;
     }
-    return convert_value(e, over, want, x->at, what);
+    return convert_value(e, over, want, s->at, what);
+}
+
+static Value const_value(Elab *e, const Symbol *s)
+{
+    const Decl *decl = &s->item->decl;
+    Value v = eval(e, decl->init);
+    Declared want;
+    if (v.kind == V_TENSOR || v.kind == V_TUPLE) {
+        elab_error(e, "E0305", decl->init->at, "a const is computed at compile time, and this is %s", kind_text(e, v));
+        v = v_poison;
+    }
+    if (decl->type && !is_poison(v)) {
+        if (!eval_type(e, decl->type, &want))
+            v = v_poison;
+        else if (v.kind != V_TABLE || want.kind != V_TENSOR)
+            v = convert_value(e, v, want, decl->init->at, arena_printf(e->a, "const '%s'", str(e, s->name)));
+        else if (!shape_equal(want.type.shape, v.table->shape)) {
+            elab_error(e, "E0411", decl->init->at, "const '%s' is declared %s, but the table is %s", str(e, s->name),
+                       type_text(e->a, want.type), kind_text(e, v));
+            v = v_poison;
+        }
+    }
+    if (v.kind == V_TABLE && !v.table->name)
+        v.table->name = s->name;
+    return v;
+}
+
+/* Consts and configs are computed when first asked for, outside every call: no frame, no graph. */
+Value symbol_value(Elab *e, Symbol *s)
+{
+    if (s->status == SYM_DONE)
+        return s->value;
+    if (s->status == SYM_BUSY) {
+        elab_error(e, "E0206", s->at, "'%s' depends on itself", str(e, s->name));
+        return v_poison;
+    }
+    Frame *frame = e->frame;
+    Builder *b = e->b;
+    e->frame = NULL;
+    e->b = NULL;
+    s->status = SYM_BUSY;
+    s->value = s->kind == SYM_CONFIG ? config_value(e, s) : const_value(e, s);
+    s->status = SYM_DONE;
+    e->frame = frame;
+    e->b = b;
+    return s->value;
 }
 
 bool bind_configs(Elab *e)
 {
-    uint32_t    errors = e->ds->errors;
+    uint32_t errors = e->ds->errors;
     for (uint32_t k = 0; k < e->opt->overrides; k++) {
         const Override *o = &e->opt->override[k];
-        const Symbol   *s = find_symbol(e, intern(e->strings, o->name));
+        const Symbol *s = find_symbol(e, intern(e->strings, o->name));
         if (!s || s->kind != SYM_CONFIG)
             unknown_config(e, o);
     }
     for (uint32_t i = 0; i < e->syms; i++) {
         if (e->sym[i].kind != SYM_CONFIG)
             continue;
-        const Override *o = NULL; /* the last -D wins */
-        for (uint32_t k = 0; k < e->opt->overrides; k++)
-            if (strcmp(e->opt->override[k].name, str(e, e->sym[i].name)) == 0)
-                o = &e->opt->override[k];
-        e->sym[i].status = SYM_BUSY;
-        Value v = config_value(e, &e->sym[i], o);
-        e->sym[i].value = v;
-        e->sym[i].status = SYM_DONE;
-        e->sym[i].origin = o ? o->origin : NULL;
+        Value v = symbol_value(e, &e->sym[i]);
         Buf b = {0};
         static_print(e, v, &b);
         Module *m = e->m;
         GROW(e->a, m->config, m->configs, m->configs_cap);
-        m->config[m->configs++] = (Config){e->sym[i].name, intern_n(e->strings, b.data ? b.data : "", b.len), o != NULL};
+        m->config[m->configs++] =
+            (Config){e->sym[i].name, intern_n(e->strings, b.data ? b.data : "", b.len), e->sym[i].origin != NULL};
         buf_free(&b);
     }
     return e->ds->errors == errors;

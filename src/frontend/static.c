@@ -1,7 +1,7 @@
 /* static.c: arithmetic at compile time.
  *
- * Ints are 64 bits and checked, floats are fp64. Between ints `/` must come out exact, because a rounded head width is a
- * classic silent mistake: div() and ceil_div() round on purpose. An int meeting a float becomes one. */
+ * Ints are 64 bits and checked, floats are fp64. Between ints `/` must come out exact, because a rounded head width is
+ * a classic silent mistake: div() and ceil_div() round on purpose. An int meeting a float becomes one. */
 #include "frontend/elab.h"
 
 #include <math.h>
@@ -9,9 +9,18 @@
 #include <string.h>
 
 const Value v_poison = {.kind = V_POISON};
-Value v_int(int64_t i) { return (Value){.kind = V_INT, .i = i}; }
-Value v_float(double f) { return (Value){.kind = V_FLOAT, .f = f}; }
-Value v_bool(bool b) { return (Value){.kind = V_BOOL, .b = b}; }
+Value v_int(int64_t i)
+{
+    return (Value){.kind = V_INT, .i = i};
+}
+Value v_float(double f)
+{
+    return (Value){.kind = V_FLOAT, .f = f};
+}
+Value v_bool(bool b)
+{
+    return (Value){.kind = V_BOOL, .b = b};
+}
 
 double static_number(Value v)
 {
@@ -23,11 +32,16 @@ bool static_equal(Value a, Value b)
     if (a.kind != b.kind)
         return false;
     switch (a.kind) {
-    case V_INT: return a.i == b.i;
-    case V_FLOAT: return memcmp(&a.f, &b.f, sizeof a.f) == 0;
-    case V_BOOL: return a.b == b.b;
-    case V_STR: return a.s == b.s;
-    case V_TABLE: return a.table == b.table;
+    case V_INT:
+        return a.i == b.i;
+    case V_FLOAT:
+        return memcmp(&a.f, &b.f, sizeof a.f) == 0;
+    case V_BOOL:
+        return a.b == b.b;
+    case V_STR:
+        return a.s == b.s;
+    case V_TABLE:
+        return a.table == b.table;
     case V_LIST:
     case V_TUPLE:
         if (a.seq.n != b.seq.n)
@@ -36,8 +50,10 @@ bool static_equal(Value a, Value b)
             if (!static_equal(a.seq.item[i], b.seq.item[i]))
                 return false;
         return true;
-    case V_TENSOR: return a.t.home == b.t.home && a.t.id == b.t.id;
-    case V_POISON: return true;
+    case V_TENSOR:
+        return a.t.home == b.t.home && a.t.id == b.t.id;
+    case V_POISON:
+        return true;
     }
     return false;
 }
@@ -45,10 +61,18 @@ bool static_equal(Value a, Value b)
 void static_print(const Elab *e, Value v, Buf *out)
 {
     switch (v.kind) {
-    case V_INT: buf_printf(out, "%lld", (long long)v.i); break;
-    case V_FLOAT: buf_double(out, v.f); break;
-    case V_BOOL: buf_puts(out, v.b ? "true" : "false"); break;
-    case V_STR: buf_puts(out, str(e, v.s)); break;
+    case V_INT:
+        buf_printf(out, "%lld", (long long)v.i);
+        break;
+    case V_FLOAT:
+        buf_double(out, v.f);
+        break;
+    case V_BOOL:
+        buf_puts(out, v.b ? "true" : "false");
+        break;
+    case V_STR:
+        buf_puts(out, str(e, v.s));
+        break;
     case V_LIST:
         buf_putc(out, '[');
         for (uint32_t i = 0; i < v.seq.n; i++) {
@@ -61,7 +85,9 @@ void static_print(const Elab *e, Value v, Buf *out)
     case V_POISON:
     case V_TABLE:
     case V_TENSOR:
-    case V_TUPLE: buf_puts(out, "?"); break;
+    case V_TUPLE:
+        buf_puts(out, "?");
+        break;
     }
 }
 
@@ -99,8 +125,8 @@ static Value inexact(Elab *e, const Expr *x, int64_t a, int64_t b)
     Diag *d = elab_error(e, "E0301", x->at, "%lld / %lld is not exact", (long long)a, (long long)b);
     note_names(e, d, x->bin.x, x->bin.y);
     const Expr *y = x->bin.y;
-    int64_t     below = 0, above[2] = {0, 0};
-    uint32_t    n = 0;
+    int64_t below = 0, above[2] = {0, 0};
+    uint32_t n = 0;
     if (y->kind != EX_NAME || a <= 0 || b <= 0 || a > 100000000) {
         diag_help(d, "use div(a, b) to round down deliberately");
         return v_poison;
@@ -139,9 +165,12 @@ static Value int_binary(Elab *e, const Expr *x, int64_t a, int64_t b)
 {
     int64_t r = 0;
     switch (x->bin.op) {
-    case BIN_ADD: return __builtin_add_overflow(a, b, &r) ? overflow(e, x) : v_int(r);
-    case BIN_SUB: return __builtin_sub_overflow(a, b, &r) ? overflow(e, x) : v_int(r);
-    case BIN_MUL: return __builtin_mul_overflow(a, b, &r) ? overflow(e, x) : v_int(r);
+    case BIN_ADD:
+        return __builtin_add_overflow(a, b, &r) ? overflow(e, x) : v_int(r);
+    case BIN_SUB:
+        return __builtin_sub_overflow(a, b, &r) ? overflow(e, x) : v_int(r);
+    case BIN_MUL:
+        return __builtin_mul_overflow(a, b, &r) ? overflow(e, x) : v_int(r);
     case BIN_DIV:
         if (b == 0)
             return by_zero(e, x);
@@ -157,15 +186,22 @@ static Value int_binary(Elab *e, const Expr *x, int64_t a, int64_t b)
         if (b < 0)
             return v_float(pow((double)a, (double)b));
         return int_power(a, b, &r) ? v_int(r) : overflow(e, x);
-    case BIN_EQ: return v_bool(a == b);
-    case BIN_NE: return v_bool(a != b);
-    case BIN_LT: return v_bool(a < b);
-    case BIN_GT: return v_bool(a > b);
-    case BIN_LE: return v_bool(a <= b);
-    case BIN_GE: return v_bool(a >= b);
+    case BIN_EQ:
+        return v_bool(a == b);
+    case BIN_NE:
+        return v_bool(a != b);
+    case BIN_LT:
+        return v_bool(a < b);
+    case BIN_GT:
+        return v_bool(a > b);
+    case BIN_LE:
+        return v_bool(a <= b);
+    case BIN_GE:
+        return v_bool(a >= b);
     case BIN_MATMUL:
     case BIN_AND:
-    case BIN_OR: break;
+    case BIN_OR:
+        break;
     }
     return v_poison;
 }
@@ -174,25 +210,40 @@ static Value float_binary(Elab *e, const Expr *x, double a, double b)
 {
     double r = 0;
     switch (x->bin.op) {
-    case BIN_ADD: r = a + b; break;
-    case BIN_SUB: r = a - b; break;
-    case BIN_MUL: r = a * b; break;
+    case BIN_ADD:
+        r = a + b;
+        break;
+    case BIN_SUB:
+        r = a - b;
+        break;
+    case BIN_MUL:
+        r = a * b;
+        break;
     case BIN_DIV:
         if (b == 0)
             return by_zero(e, x);
         r = a / b;
         break;
-    case BIN_POW: r = pow(a, b); break;
-    case BIN_EQ: return v_bool(a == b);
-    case BIN_NE: return v_bool(a != b);
-    case BIN_LT: return v_bool(a < b);
-    case BIN_GT: return v_bool(a > b);
-    case BIN_LE: return v_bool(a <= b);
-    case BIN_GE: return v_bool(a >= b);
+    case BIN_POW:
+        r = pow(a, b);
+        break;
+    case BIN_EQ:
+        return v_bool(a == b);
+    case BIN_NE:
+        return v_bool(a != b);
+    case BIN_LT:
+        return v_bool(a < b);
+    case BIN_GT:
+        return v_bool(a > b);
+    case BIN_LE:
+        return v_bool(a <= b);
+    case BIN_GE:
+        return v_bool(a >= b);
     case BIN_MOD:
     case BIN_MATMUL:
     case BIN_AND:
-    case BIN_OR: return v_poison;
+    case BIN_OR:
+        return v_poison;
     }
     if (!isfinite(r)) {
         Diag *d = elab_error(e, "E0304", x->at, "the result is not a finite number");
@@ -202,7 +253,8 @@ static Value float_binary(Elab *e, const Expr *x, double a, double b)
     return v_float(r);
 }
 
-static const char *const bin_text[] = {"+", "-", "*", "/", "%", "@", "**", "==", "!=", "<", ">", "<=", ">=", "and", "or"};
+static const char *const bin_text[] = {
+    "+", "-", "*", "/", "%", "@", "**", "==", "!=", "<", ">", "<=", ">=", "and", "or"};
 
 Value static_binary(Elab *e, const Expr *x, Value a, Value b)
 {
@@ -215,7 +267,8 @@ Value static_binary(Elab *e, const Expr *x, Value a, Value b)
     }
     if ((op == BIN_EQ || op == BIN_NE) && a.kind == b.kind && a.kind != V_TABLE)
         return v_bool(static_equal(a, b) == (op == BIN_EQ));
-    Diag *d = elab_error(e, "E0306", x->at, "'%s' does not work on %s and %s", bin_text[op], kind_text(e, a), kind_text(e, b));
+    Diag *d = elab_error(e, "E0306", x->at, "'%s' does not work on %s and %s", bin_text[op], kind_text(e, a),
+                         kind_text(e, b));
     if (op == BIN_MOD && is_static_number(a) && is_static_number(b))
         diag_help(d, "'%%' is for ints");
     return v_poison;
@@ -249,17 +302,27 @@ bool static_apply(StaticFn f, double x, double *y, const char **why)
             return false;
         *y = sqrt(x);
         break;
-    case SF_EXP: *y = exp(x); break;
+    case SF_EXP:
+        *y = exp(x);
+        break;
     case SF_LOG:
         *why = "the logarithm of a number that is not positive";
         if (x <= 0)
             return false;
         *y = log(x);
         break;
-    case SF_SIN: *y = sin(x); break;
-    case SF_COS: *y = cos(x); break;
-    case SF_TANH: *y = tanh(x); break;
-    case SF_SIGMOID: *y = 1 / (1 + exp(-x)); break;
+    case SF_SIN:
+        *y = sin(x);
+        break;
+    case SF_COS:
+        *y = cos(x);
+        break;
+    case SF_TANH:
+        *y = tanh(x);
+        break;
+    case SF_SIGMOID:
+        *y = 1 / (1 + exp(-x));
+        break;
     case SF_RSQRT:
         *why = "rsqrt of a number that is not positive";
         if (x <= 0)
@@ -315,7 +378,7 @@ bool want_float(Elab *e, const Expr *x, double *out, const char *what)
 /* "{name}" becomes the name's value, "{path}" the path of the parameter being declared. NULL after a message. */
 const char *interpolate(Elab *e, StrId text, Span at, const char *path)
 {
-    Buf         b = {0};
+    Buf b = {0};
     const char *s = str(e, text), *out = NULL;
     while (*s) {
         const char *open = strchr(s, '{'), *close = open ? strchr(open, '}') : NULL;
@@ -330,7 +393,7 @@ const char *interpolate(Elab *e, StrId text, Span at, const char *path)
             buf_puts(&b, path);
             continue;
         }
-        Expr  x = {.kind = EX_NAME, .at = at, .name = n};
+        Expr x = {.kind = EX_NAME, .at = at, .name = n};
         Value v = eval(e, &x);
         if (is_poison(v))
             goto done;

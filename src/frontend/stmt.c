@@ -25,7 +25,7 @@ const Attribute *find_attr(const Elab *e, const Attribute *list, const char *nam
 void bad_attribute(Elab *e, const Attribute *at, const char *const *allowed, const char *where)
 {
     Suggest s = {.word = str(e, at->name.id)};
-    Buf     all = {0};
+    Buf all = {0};
     for (uint32_t i = 0; allowed[i]; i++) {
         suggest(&s, allowed[i]);
         buf_printf(&all, "%s%s", i ? ", " : "", allowed[i]);
@@ -94,10 +94,10 @@ static uint32_t enter_hint(Elab *e, const Attribute *attrs, bool region, Hint *v
 {
     static const char *const stmt_attrs[] = {"place", "group", "precision", "save", "recompute", "share", NULL};
     static const char *const region_attrs[] = {"place", "group", "precision", "cut", "share", NULL};
-    const char *const       *allowed = region ? region_attrs : stmt_attrs;
+    const char *const *allowed = region ? region_attrs : stmt_attrs;
     uint32_t old = e->like.hint;
-    Hint     h = e->m->hint[old];
-    bool     changed = false;
+    Hint h = e->m->hint[old];
+    bool changed = false;
     *value = (Hint){0};
     for (const Attribute *at = attrs; at; at = at->next) {
         uint32_t k = 0;
@@ -148,7 +148,9 @@ static void bind_one(Elab *e, const Name *n, Value v, uint32_t first, const Hint
     }
     if (old && (old->kind == VAR_INDEX || old->kind == VAR_GENERIC || old->kind == VAR_CONST)) {
         elab_error(e, "E0306", n->at, "'%s' is %s and keeps its value", str(e, n->id),
-                   old->kind == VAR_CONST ? "a const" : old->kind == VAR_INDEX ? "the index of a repeat" : "a dimension");
+                   old->kind == VAR_CONST   ? "a const"
+                   : old->kind == VAR_INDEX ? "the index of a repeat"
+                                            : "a dimension");
         return;
     }
     name_value(e, v, n->id, first, h);
@@ -158,11 +160,12 @@ static void bind_one(Elab *e, const Name *n, Value v, uint32_t first, const Hint
 static void run_bind(Elab *e, const Stmt *s, const Hint *h)
 {
     uint32_t first = e->b ? e->b->g->count : 0, n = 0;
-    Value    v = eval(e, s->bind.value);
+    Value v = eval(e, s->bind.value);
     for (const Name *k = s->bind.names; k; k = k->next)
         n++;
     if (!is_poison(v) && (v.kind == V_TUPLE) != s->bind.tuple) {
-        Diag *d = elab_error(e, "E0414", s->bind.value->at, "this is %s, for %u name%s", kind_text(e, v), n, n == 1 ? "" : "s");
+        Diag *d = elab_error(e, "E0414", s->bind.value->at, "this is %s, for %u name%s", kind_text(e, v), n,
+                             n == 1 ? "" : "s");
         if (v.kind == V_TUPLE)
             diag_help(d, "write '(a, b) = ...'");
         v = v_poison;
@@ -178,8 +181,8 @@ static void run_bind(Elab *e, const Stmt *s, const Hint *h)
 static void run_const(Elab *e, const Stmt *s)
 {
     const Decl *decl = &s->decl;
-    Value       v = eval(e, decl->init);
-    Declared    want;
+    Value v = eval(e, decl->init);
+    Declared want;
     if (v.kind == V_TENSOR || v.kind == V_TUPLE) {
         elab_error(e, "E0305", decl->init->at, "a const is computed at compile time, and this is %s", kind_text(e, v));
         v = v_poison;
@@ -214,12 +217,16 @@ static void run_if(Elab *e, const Stmt *s)
 
 static void run_stmt(Elab *e, const Stmt *s)
 {
-    Hint     value;
+    Hint value;
     uint32_t old = e->like.hint;
-    bool     share = e->share;
+    bool share = e->share;
     switch (s->kind) {
-    case ST_PARAM: run_param(e, s); break;
-    case ST_STATE: run_state(e, s); break;
+    case ST_PARAM:
+        run_param(e, s);
+        break;
+    case ST_STATE:
+        run_state(e, s);
+        break;
     case ST_BIND:
         enter_hint(e, s->attrs, false, &value);
         run_bind(e, s, &value);
@@ -236,9 +243,15 @@ static void run_stmt(Elab *e, const Stmt *s)
         enter_hint(e, s->attrs, true, &value);
         run_body(e, s->block.body);
         break;
-    case ST_CONST: run_const(e, s); break;
-    case ST_IF: run_if(e, s); break;
-    case ST_RETURN: run_return(e, s); break;
+    case ST_CONST:
+        run_const(e, s);
+        break;
+    case ST_IF:
+        run_if(e, s);
+        break;
+    case ST_RETURN:
+        run_return(e, s);
+        break;
     case ST_ASSERT:
         if (!check_assert(e, &s->assertion, s->at)) { /* what follows relied on it */
             e->frame->result = v_poison;

@@ -1,46 +1,29 @@
 /* table.c: [e for i in n, t in m]: constant tables, computed in fp64.
  *
  * A mask of 1024 x 1024 has a million elements, so the element expression is first compiled into a small typed tree
- * (every name already looked up, every int-to-float step explicit) and the tree is run. Tables are kept by expression and
- * the values of the names in it: twelve layers asking for the same mask get the same one.
+ * (every name already looked up, every int-to-float step explicit) and the tree is run. Tables are kept by expression
+ * and the values of the names in it: twelve layers asking for the same mask get the same one.
  *
  * An element type is real if any branch can give a float, i32 if all are ints, bool for conditions. A table of ints is
  * real where numbers are wanted and i32 where indices are. */
-#include "frontend/elab.h"
+#include "frontend/table.h"
 
-#include <math.h>
 #include <string.h>
 
-typedef union { int64_t i; double f; bool b; } Num;
-
-typedef enum {
-    T_CONST, T_SLOT, T_FLOAT, /* of an int */
-    T_ADD, T_SUB, T_MUL, T_DIV, T_MOD, T_POW, T_NEG, T_MIN, T_MAX, T_ABS, T_FLOOR_DIV, T_CEIL_DIV,
-    T_EQ, T_NE, T_LT, T_GT, T_LE, T_GE, T_AND, T_OR, T_NOT, T_IF, T_FN, T_PICK,
-} TOp;
-
-typedef struct TNode {
-    TOp           op;
-    ValueKind     kind; /* V_INT, V_FLOAT, V_BOOL */
-    struct TNode *a, *b, *c;
-    Num           value;
-    uint32_t      slot;
-    StaticFn      fn;
-    Value         list;
-    const Expr   *x;
-} TNode;
-
-typedef struct { StrId name; TNode *node; } TName;
-enum { MAX_BINDERS = MAX_VALUE_RANK, MAX_TNAMES = 64, MAX_KEYS = 32 };
+typedef struct {
+    StrId name;
+    TNode *node;
+} TName;
+enum { MAX_TNAMES = 64, MAX_KEYS = 32 };
 
 typedef struct {
-    Elab    *e;
-    TName    name[MAX_TNAMES];
+    Elab *e;
+    TName name[MAX_TNAMES];
     uint32_t names;
-    StrId    used[MAX_KEYS]; /* free names, with their values: the key of the table */
-    Value    key[MAX_KEYS];
+    StrId used[MAX_KEYS]; /* free names, with their values: the key of the table */
+    Value key[MAX_KEYS];
     uint32_t keys;
-    bool     open; /* too many names to be a key */
+    bool open; /* too many names to be a key */
     uint32_t depth;
 } Compile;
 
@@ -73,7 +56,8 @@ static TNode *constant(Compile *c, const Expr *x, Value v)
 {
     if (v.kind != V_INT && v.kind != V_FLOAT && v.kind != V_BOOL) {
         if (!is_poison(v))
-            elab_error(c->e, "E0307", x->at, "an element of a table is made of numbers, and this is %s", kind_text(c->e, v));
+            elab_error(c->e, "E0307", x->at, "an element of a table is made of numbers, and this is %s",
+                       kind_text(c->e, v));
         return NULL;
     }
     TNode *n = tnode(c, T_CONST, v.kind, x, NULL, NULL);
@@ -126,11 +110,11 @@ static TNode *arith(Compile *c, TOp op, const Expr *x, TNode *a, TNode *b)
 static TNode *compile_binary(Compile *c, const Expr *x)
 {
     static const TOp ops[] = {
-        [BIN_ADD] = T_ADD, [BIN_SUB] = T_SUB, [BIN_MUL] = T_MUL, [BIN_DIV] = T_DIV, [BIN_MOD] = T_MOD, [BIN_POW] = T_POW,
-        [BIN_EQ] = T_EQ, [BIN_NE] = T_NE, [BIN_LT] = T_LT, [BIN_GT] = T_GT, [BIN_LE] = T_LE, [BIN_GE] = T_GE,
-        [BIN_AND] = T_AND, [BIN_OR] = T_OR,
+        [BIN_ADD] = T_ADD, [BIN_SUB] = T_SUB, [BIN_MUL] = T_MUL, [BIN_DIV] = T_DIV, [BIN_MOD] = T_MOD,
+        [BIN_POW] = T_POW, [BIN_EQ] = T_EQ,   [BIN_NE] = T_NE,   [BIN_LT] = T_LT,   [BIN_GT] = T_GT,
+        [BIN_LE] = T_LE,   [BIN_GE] = T_GE,   [BIN_AND] = T_AND, [BIN_OR] = T_OR,
     };
-    BinOp  op = x->bin.op;
+    BinOp op = x->bin.op;
     if (op == BIN_MATMUL)
         return wrong(c, x, "a matrix product");
     TNode *a = compile(c, x->bin.x), *b = compile(c, x->bin.y);
@@ -152,8 +136,8 @@ static TNode *compile_binary(Compile *c, const Expr *x)
 static TNode *compile_user_call(Compile *c, const Expr *x, const Symbol *s)
 {
     const FnDef *f = s->item->fn;
-    TNode       *arg[MAX_TNAMES];
-    uint32_t     n = 0, base = c->names, depth = c->depth;
+    TNode *arg[MAX_TNAMES];
+    uint32_t n = 0, base = c->names, depth = c->depth;
     if (!f->value || f->generics || s->kind != SYM_FN)
         return wrong(c, x, "a call of a function that is not a plain expression of numbers");
     const FnParam *p = f->params;
@@ -194,19 +178,26 @@ static TNode *compile_user_call(Compile *c, const Expr *x, const Symbol *s)
 
 static TNode *compile_call(Compile *c, const Expr *x)
 {
-    static const struct { const char *name; StaticFn fn; } fns[] = {
-        {"sqrt", SF_SQRT}, {"exp", SF_EXP}, {"log", SF_LOG}, {"sin", SF_SIN}, {"cos", SF_COS},
-        {"tanh", SF_TANH}, {"sigmoid", SF_SIGMOID}, {"rsqrt", SF_RSQRT},
+    static const struct {
+        const char *name;
+        StaticFn fn;
+    } fns[] = {
+        {"sqrt", SF_SQRT}, {"exp", SF_EXP},   {"log", SF_LOG},         {"sin", SF_SIN},
+        {"cos", SF_COS},   {"tanh", SF_TANH}, {"sigmoid", SF_SIGMOID}, {"rsqrt", SF_RSQRT},
     };
-    static const struct { const char *name; TOp op; uint32_t args; } ops[] = {
+    static const struct {
+        const char *name;
+        TOp op;
+        uint32_t args;
+    } ops[] = {
         {"min", T_MIN, 2}, {"max", T_MAX, 2}, {"abs", T_ABS, 1}, {"div", T_FLOOR_DIV, 2}, {"ceil_div", T_CEIL_DIV, 2},
     };
-    const char   *name = str(c->e, x->call.fn.id);
+    const char *name = str(c->e, x->call.fn.id);
     const Symbol *s = find_symbol(c->e, x->call.fn.id);
     if (s && (s->kind == SYM_FN || s->kind == SYM_BLOCK))
         return compile_user_call(c, x, s);
     uint32_t n = 0;
-    TNode   *arg[2] = {NULL, NULL};
+    TNode *arg[2] = {NULL, NULL};
     for (const Arg *a = x->call.args; a; a = a->next, n++) {
         TNode *v = compile(c, a->value);
         if (!v)
@@ -257,7 +248,7 @@ static TNode *compile_index(Compile *c, const Expr *x)
 {
     if (x->index.x->kind != EX_NAME || !x->index.ix || x->index.ix->next || x->index.ix->kind != IX_AT)
         return wrong(c, x, "an index that is not list[i]");
-    Value  v = free_name(c, x->index.x);
+    Value v = free_name(c, x->index.x);
     TNode *i = compile(c, x->index.ix->lo);
     if (!i || is_poison(v))
         return NULL;
@@ -278,27 +269,38 @@ static TNode *compile_expr(Compile *c, const Expr *x)
 {
     TNode *a;
     switch (x->kind) {
-    case EX_INT: return constant(c, x, v_int(x->i));
-    case EX_FLOAT: return constant(c, x, v_float(x->f));
-    case EX_BOOL: return constant(c, x, v_bool(x->b));
-    case EX_NAME: return compile_name(c, x);
-    case EX_PAREN: return compile(c, x->un.x);
+    case EX_INT:
+        return constant(c, x, v_int(x->i));
+    case EX_FLOAT:
+        return constant(c, x, v_float(x->f));
+    case EX_BOOL:
+        return constant(c, x, v_bool(x->b));
+    case EX_NAME:
+        return compile_name(c, x);
+    case EX_PAREN:
+        return compile(c, x->un.x);
     case EX_UNARY:
         if (!(a = compile(c, x->un.x)))
             return NULL;
         if ((x->un.op == UN_NOT) != (a->kind == V_BOOL))
             return wrong(c, x, x->un.op == UN_NOT ? "'not' of a number" : "'-' of a truth value");
         return tnode(c, x->un.op == UN_NOT ? T_NOT : T_NEG, a->kind, x, a, NULL);
-    case EX_BINARY: return compile_binary(c, x);
-    case EX_CALL: return compile_call(c, x);
-    case EX_IF: return compile_if(c, x);
-    case EX_INDEX: return compile_index(c, x);
-    case EX_POISON: return NULL;
+    case EX_BINARY:
+        return compile_binary(c, x);
+    case EX_CALL:
+        return compile_call(c, x);
+    case EX_IF:
+        return compile_if(c, x);
+    case EX_INDEX:
+        return compile_index(c, x);
+    case EX_POISON:
+        return NULL;
     case EX_STRING:
     case EX_TRANSPOSE:
     case EX_TUPLE:
     case EX_LIST:
-    case EX_TABLE: break;
+    case EX_TABLE:
+        break;
     }
     return wrong(c, x, "a value that is not a number");
 }
@@ -315,133 +317,15 @@ static TNode *compile(Compile *c, const Expr *x)
     return n;
 }
 
-/* ---- running the tree ---- */
-
-typedef struct {
-    int64_t      slot[MAX_BINDERS];
-    const TNode *bad;
-    const char  *why;
-} Run;
-
-static Num bad(Run *r, const TNode *n, const char *why)
-{
-    if (!r->bad) {
-        r->bad = n;
-        r->why = why;
-    }
-    return (Num){.i = 0};
-}
-
-static Num run(Run *r, const TNode *n);
-
-static Num run_int(Run *r, const TNode *n, int64_t a, int64_t b)
-{
-    Num  y = {.i = 0};
-    bool over = false;
-    switch (n->op) {
-    case T_ADD: over = __builtin_add_overflow(a, b, &y.i); break;
-    case T_SUB: over = __builtin_sub_overflow(a, b, &y.i); break;
-    case T_MUL: over = __builtin_mul_overflow(a, b, &y.i); break;
-    case T_POW: over = !int_power(a, b, &y.i); break;
-    case T_DIV: return int_div_exact(a, b, &y.i) ? y : bad(r, n, b ? "is not exact" : "divides by zero");
-    case T_MOD:
-    case T_FLOOR_DIV:
-    case T_CEIL_DIV:
-        if (b == 0 || (a == INT64_MIN && b == -1))
-            return bad(r, n, "divides by zero");
-        y.i = int_floor_div(a, b);
-        if (n->op == T_MOD)
-            y.i = a - y.i * b;
-        else if (n->op == T_CEIL_DIV)
-            y.i += a % b != 0;
-        break;
-    case T_MIN: y.i = a < b ? a : b; break;
-    case T_MAX: y.i = a > b ? a : b; break;
-    default: break;
-    }
-    return over ? bad(r, n, "does not fit into 64 bits") : y;
-}
-
-static Num run_float(Run *r, const TNode *n, double a, double b)
-{
-    Num y = {.f = 0};
-    switch (n->op) {
-    case T_ADD: y.f = a + b; break;
-    case T_SUB: y.f = a - b; break;
-    case T_MUL: y.f = a * b; break;
-    case T_DIV: y.f = a / b; break;
-    case T_POW: y.f = pow(a, b); break;
-    case T_MIN: y.f = a < b ? a : b; break;
-    case T_MAX: y.f = a > b ? a : b; break;
-    default: break;
-    }
-    return isfinite(y.f) ? y : bad(r, n, "is not a finite number");
-}
-
-static bool run_compare(TOp op, double a, double b, int64_t i, int64_t j, bool ints)
-{
-    switch (op) {
-    case T_EQ: return ints ? i == j : a == b;
-    case T_NE: return ints ? i != j : a != b;
-    case T_LT: return ints ? i < j : a < b;
-    case T_GT: return ints ? i > j : a > b;
-    case T_LE: return ints ? i <= j : a <= b;
-    default: return ints ? i >= j : a >= b;
-    }
-}
-
-static Num run(Run *r, const TNode *n)
-{
-    Num         a, b;
-    const char *why;
-    switch (n->op) {
-    case T_CONST: return n->value;
-    case T_SLOT: return (Num){.i = r->slot[n->slot]};
-    case T_FLOAT: return (Num){.f = (double)run(r, n->a).i};
-    case T_NEG:
-        a = run(r, n->a);
-        return n->kind == V_INT ? (Num){.i = (int64_t)(0 - (uint64_t)a.i)} : (Num){.f = -a.f};
-    case T_ABS:
-        a = run(r, n->a);
-        return n->kind == V_INT ? (Num){.i = a.i < 0 ? (int64_t)(0 - (uint64_t)a.i) : a.i} : (Num){.f = fabs(a.f)};
-    case T_NOT: return (Num){.b = !run(r, n->a).b};
-    case T_AND: return (Num){.b = run(r, n->a).b && run(r, n->b).b};
-    case T_OR: return (Num){.b = run(r, n->a).b || run(r, n->b).b};
-    case T_IF: return run(r, run(r, n->c).b ? n->a : n->b);
-    case T_FN:
-        a = run(r, n->a);
-        return static_apply(n->fn, a.f, &b.f, &why) ? b : bad(r, n, why);
-    case T_PICK:
-        a = run(r, n->a);
-        if (a.i < 0 || a.i >= n->list.seq.n)
-            return bad(r, n, "is outside the list");
-        return n->kind == V_INT ? (Num){.i = n->list.seq.item[a.i].i} : (Num){.f = static_number(n->list.seq.item[a.i])};
-    case T_EQ:
-    case T_NE:
-    case T_LT:
-    case T_GT:
-    case T_LE:
-    case T_GE:
-        a = run(r, n->a);
-        b = run(r, n->b);
-        return n->a->kind == V_INT ? (Num){.b = run_compare(n->op, 0, 0, a.i, b.i, true)}
-                                   : (Num){.b = run_compare(n->op, a.f, b.f, 0, 0, false)};
-    default:
-        a = run(r, n->a);
-        b = run(r, n->b);
-        return n->kind == V_INT ? run_int(r, n, a.i, b.i) : run_float(r, n, a.f, b.f);
-    }
-}
-
 /* ---- the table ---- */
 
 static bool fill(Elab *e, const Expr *x, const TNode *body, TableData *t)
 {
-    Run     r = {.bad = NULL};
+    TRun r = {.bad = NULL};
     int64_t n = shape_numel(t->shape);
     t->data = NEW_N(e->a, double, (size_t)n);
     for (int64_t k = 0; k < n && !r.bad; k++) {
-        Num v = run(&r, body);
+        Num v = table_run(&r, body);
         t->data[k] = body->kind == V_INT ? (double)v.i : body->kind == V_FLOAT ? v.f : v.b ? 1 : 0;
         if (r.bad)
             break;
@@ -480,15 +364,16 @@ static TableData *known_table(Elab *e, const Expr *x, const Compile *c, Shape s)
 Value eval_table(Elab *e, const Expr *x)
 {
     Compile c = {.e = e};
-    Shape   s = {0};
-    double  size = 1;
+    Shape s = {0};
+    double size = 1;
     for (const Binder *b = x->table.binders; b; b = b->next) {
         int64_t n;
         if (!want_int(e, b->extent, &n, "the extent of a table"))
             return v_poison;
         size *= (double)n;
         if (n < 1 || s.rank == MAX_BINDERS || size > MAX_TABLE) {
-            Diag *d = elab_error(e, "E0307", b->extent->at, "a table of this size: %lld along '%s'", (long long)n, str(e, b->name));
+            Diag *d = elab_error(e, "E0307", b->extent->at, "a table of this size: %lld along '%s'", (long long)n,
+                                 str(e, b->name));
             note_names(e, d, b->extent, NULL);
             return v_poison;
         }

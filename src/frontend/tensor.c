@@ -1,8 +1,8 @@
 /* tensor.c: operators on tensors: broadcasting, matrix products, transposes, indexing.
  *
  * Graph operations want equal shapes, so every broadcast of the language is made explicit here. Shapes align from the
- * right and extents must be equal or 1; but a vector never meets a matrix silently: with channels first, NumPy's rule would
- * align a gain with positions and be wrong without a word whenever both extents happen to be equal. */
+ * right and extents must be equal or 1; but a vector never meets a matrix silently: with channels first, NumPy's rule
+ * would align a gain with positions and be wrong without a word whenever both extents happen to be equal. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -41,11 +41,11 @@ static const char *phrase(Elab *e, const char *verb, const char *a, const char *
 Value broadcast_value(Elab *e, Value v, Shape s, Span at)
 {
     ValueId x = use_value(e, v);
-    Shape   from = e->b->g->node[x].type.shape;
+    Shape from = e->b->g->node[x].type.shape;
     if (shape_equal(from, s))
         return tensor(e, x);
     if (from.rank < s.rank) { /* new leading axes */
-        Shape    wide = {.rank = s.rank};
+        Shape wide = {.rank = s.rank};
         uint32_t add = s.rank - from.rank;
         for (uint32_t i = 0; i < s.rank; i++)
             wide.dim[i] = i < add ? 1 : from.dim[i - add];
@@ -65,20 +65,22 @@ Value splat_like(Elab *e, Value v, Type t, Span at)
 
 static Diag *rank_one(Elab *e, const Expr *x, const Expr *xe, Value a, const Expr *ye, Value b, const char *verb)
 {
-    bool        a_is_vector = tensor_type(e, a).shape.rank == 1;
+    bool a_is_vector = tensor_type(e, a).shape.rank == 1;
     const Expr *v = a_is_vector ? xe : ye;
-    Type        other = tensor_type(e, a_is_vector ? b : a);
-    Diag       *d = elab_error(e, "E0405", x->at, "cannot %s: a vector needs an explicit axis",
-                               phrase(e, verb, kind_text(e, a), kind_text(e, b)));
+    Type other = tensor_type(e, a_is_vector ? b : a);
+    Diag *d = elab_error(e, "E0405", x->at, "cannot %s: a vector needs an explicit axis",
+                         phrase(e, verb, kind_text(e, a), kind_text(e, b)));
     diag_label(d, xe->at, "%s", "");
     diag_label(d, ye->at, "%s", "");
     const char *text = source_text(e, v->at);
     if (v->kind != EX_NAME && v->kind != EX_PAREN && v->kind != EX_CALL)
         text = arena_printf(e->a, "(%s)", text);
     int32_t n = tensor_type(e, a_is_vector ? a : b).shape.dim[0];
-    bool    rows = other.shape.dim[other.shape.rank - 2] == n, columns = other.shape.dim[other.shape.rank - 1] == n;
+    bool rows = other.shape.dim[other.shape.rank - 2] == n, columns = other.shape.dim[other.shape.rank - 1] == n;
     diag_help(d, "'%s[:, _]' gives one value per channel, '%s[_, :]' one per position%s", text, text,
-              rows == columns ? "" : rows ? "; its extent fits the channels" : "; its extent fits the positions");
+              rows == columns ? ""
+              : rows          ? "; its extent fits the channels"
+                              : "; its extent fits the positions");
     return d;
 }
 
@@ -122,7 +124,8 @@ static bool common_dtype(Elab *e, const Expr *x, Value *a, Value *b)
         *b = db == DT_REAL ? *b : cast_to(e, *b, DT_REAL, x->at);
         return true;
     }
-    Diag *d = elab_error(e, "E0408", x->at, "%s and %s are not mixed without a conversion", kind_text(e, *a), kind_text(e, *b));
+    Diag *d = elab_error(e, "E0408", x->at, "%s and %s are not mixed without a conversion", kind_text(e, *a),
+                         kind_text(e, *b));
     if (is_real(da) != is_real(db) && da != DT_BOOL && db != DT_BOOL)
         diag_help(d, "real(x) converts ints");
     else if (da == DT_BOOL || db == DT_BOOL)
@@ -191,7 +194,7 @@ Value tensor_negate(Elab *e, Value v, Span at)
     if (!room(e, at))
         return v_poison;
     Value x = to_tensor(e, v, DT_REAL, at);
-    Type  t = tensor_type(e, x);
+    Type t = tensor_type(e, x);
     if (t.dtype == DT_BOOL) {
         elab_error(e, "E0408", at, "a truth value has no sign");
         return v_poison;
@@ -221,9 +224,9 @@ static bool product_shape(Type a, Type b, Type *out)
 static Value product_error(Elab *e, const Expr *x, Value a, Value b)
 {
     const Expr *xe = x->bin.x, *ye = x->bin.y;
-    Type        ta = tensor_type(e, a), tb = tensor_type(e, b), swapped;
-    uint32_t    ka = ta.shape.rank, kb = tb.shape.rank;
-    Diag       *d;
+    Type ta = tensor_type(e, a), tb = tensor_type(e, b), swapped;
+    uint32_t ka = ta.shape.rank, kb = tb.shape.rank;
+    Diag *d;
     if (ka < 2 || kb < 2 || ka != kb) {
         d = elab_error(e, "E0407", x->at, "'@' needs two operands of the same rank, at least 2");
         diag_label(d, xe->at, "%s", describe(e, xe, a));
@@ -248,9 +251,9 @@ static Value product_error(Elab *e, const Expr *x, Value a, Value b)
     diag_label(d, xe->at, "%s", describe(e, xe, a));
     diag_label(d, ye->at, "%s", describe(e, ye, b));
     if (product_shape(tb, ta, &swapped)) {
-        Declared    want;
+        Declared want;
         const char *fits = "";
-        uint32_t    errors = e->ds->errors;
+        uint32_t errors = e->ds->errors;
         const FnDef *fn = e->frame ? e->frame->fn : NULL;
         if (fn && fn->result->name.id && errors && eval_type(e, fn->result, &want) && want.kind == V_TENSOR &&
             shape_equal(want.type.shape, swapped.shape))
@@ -266,8 +269,8 @@ static Value product_error(Elab *e, const Expr *x, Value a, Value b)
 static Value matmul(Elab *e, const Expr *x, Value a, Value b)
 {
     if (!is_tensor(a) || !is_tensor(b)) {
-        Diag *d = elab_error(e, "E0407", x->at, "'@' is the product of matrices, and here are %s and %s", kind_text(e, a),
-                             kind_text(e, b));
+        Diag *d = elab_error(e, "E0407", x->at, "'@' is the product of matrices, and here are %s and %s",
+                             kind_text(e, a), kind_text(e, b));
         diag_help(d, "'*' multiplies by a number");
         return v_poison;
     }
@@ -277,7 +280,8 @@ static Value matmul(Elab *e, const Expr *x, Value a, Value b)
     if (!product_shape(tensor_type(e, a), tensor_type(e, b), &t))
         return product_error(e, x, a, b);
     if (!is_real(t.dtype)) {
-        elab_error(e, "E0408", x->at, "'@' needs real operands, and here are %s and %s", kind_text(e, a), kind_text(e, b));
+        elab_error(e, "E0408", x->at, "'@' needs real operands, and here are %s and %s", kind_text(e, a),
+                   kind_text(e, b));
         return v_poison;
     }
     ValueId va = use_value(e, to_tensor(e, a, DT_REAL, x->bin.x->at));
@@ -287,7 +291,11 @@ static Value matmul(Elab *e, const Expr *x, Value a, Value b)
 
 Value tensor_binary(Elab *e, const Expr *x, Value a, Value b)
 {
-    static const struct { Op op; CmpKind cmp; const char *verb; } how[] = {
+    static const struct {
+        Op op;
+        CmpKind cmp;
+        const char *verb;
+    } how[] = {
         [BIN_ADD] = {OP_add, CMP_EQ, "add \2 to \1"},      [BIN_SUB] = {OP_sub, CMP_EQ, "subtract \2 from \1"},
         [BIN_MUL] = {OP_mul, CMP_EQ, "multiply \1 by \2"}, [BIN_DIV] = {OP_div, CMP_EQ, "divide \1 by \2"},
         [BIN_EQ] = {OP_cmp, CMP_EQ, "compare \1 with \2"}, [BIN_NE] = {OP_cmp, CMP_NE, "compare \1 with \2"},
@@ -296,7 +304,8 @@ Value tensor_binary(Elab *e, const Expr *x, Value a, Value b)
     };
     BinOp op = x->bin.op;
     switch (op) {
-    case BIN_MATMUL: return matmul(e, x, a, b);
+    case BIN_MATMUL:
+        return matmul(e, x, a, b);
     case BIN_POW:
         if (is_tensor(a) && is_static_number(b)) {
             Value v = to_tensor(e, a, DT_REAL, x->at);
@@ -310,12 +319,16 @@ Value tensor_binary(Elab *e, const Expr *x, Value a, Value b)
     case BIN_AND:
     case BIN_OR: {
         Diag *d = elab_error(e, "E0306", x->at, "'%s' is for static values, and here are %s and %s",
-                             op == BIN_MOD ? "%" : op == BIN_AND ? "and" : "or", kind_text(e, a), kind_text(e, b));
+                             op == BIN_MOD   ? "%"
+                             : op == BIN_AND ? "and"
+                                             : "or",
+                             kind_text(e, a), kind_text(e, b));
         if (op != BIN_MOD)
             diag_help(d, "nest select(c, x, y) to combine conditions on tensors");
         return v_poison;
     }
-    default: return elementwise(e, x, how[op].op, how[op].cmp, x->bin.x, a, x->bin.y, b, how[op].verb);
+    default:
+        return elementwise(e, x, how[op].op, how[op].cmp, x->bin.x, a, x->bin.y, b, how[op].verb);
     }
 }
 
@@ -379,9 +392,10 @@ static bool index_range(Elab *e, const Index *ix, int64_t extent, uint32_t axis,
     if (*b < *c && *c <= extent)
         return true;
     Diag *d = ix->kind == IX_AT
-                  ? elab_error(e, "E0409", ix->at, "element %lld of axis %u, which has %lld", (long long)*b, axis, (long long)extent)
-                  : elab_error(e, "E0409", ix->at, "range %lld .. %lld of axis %u, which has %lld elements", (long long)*b,
-                               (long long)*c, axis, (long long)extent);
+                  ? elab_error(e, "E0409", ix->at, "element %lld of axis %u, which has %lld", (long long)*b, axis,
+                               (long long)extent)
+                  : elab_error(e, "E0409", ix->at, "range %lld .. %lld of axis %u, which has %lld elements",
+                               (long long)*b, (long long)*c, axis, (long long)extent);
     note_names(e, d, ix->lo, ix->hi);
     return false;
 }
@@ -389,7 +403,7 @@ static bool index_range(Elab *e, const Index *ix, int64_t extent, uint32_t axis,
 static Value index_list(Elab *e, const Expr *x, Value v)
 {
     const Index *ix = x->index.ix;
-    int64_t      b, c;
+    int64_t b, c;
     if (ix->next || ix->kind == IX_NEW) {
         elab_error(e, "E0409", x->at, "a list has one axis");
         return v_poison;
@@ -413,7 +427,7 @@ Value eval_index(Elab *e, const Expr *x)
             elab_error(e, "E0409", x->at, "%s has no axes to index", kind_text(e, v));
         return v_poison;
     }
-    Type     t = tensor_type(e, v);
+    Type t = tensor_type(e, v);
     uint32_t count = 0, k = 0;
     for (const Index *ix = x->index.ix; ix; ix = ix->next)
         count += ix->kind != IX_NEW;
@@ -425,8 +439,8 @@ Value eval_index(Elab *e, const Expr *x)
         return v_poison;
     }
     int32_t begin[MAX_RANK] = {0}, end[MAX_RANK] = {0};
-    Shape   shape = {0};
-    bool    cut = false;
+    Shape shape = {0};
+    bool cut = false;
     for (const Index *ix = x->index.ix; ix; ix = ix->next) {
         int64_t b = 0, c = 1;
         if (ix->kind != IX_NEW) {

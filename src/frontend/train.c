@@ -3,9 +3,15 @@
 
 #include <string.h>
 
-typedef struct { const char *name, *kind; } KeyRow;
-typedef struct { const char *key, *name; } ChoiceRow;
-typedef struct { const char *key, *choice, *name, *kind, *fallback; } FieldRow;
+typedef struct {
+    const char *name, *kind;
+} KeyRow;
+typedef struct {
+    const char *key, *name;
+} ChoiceRow;
+typedef struct {
+    const char *key, *choice, *name, *kind, *fallback;
+} FieldRow;
 
 static const KeyRow keys[] = {
 #define KEY(name, kind, default_, help) {#name, #kind},
@@ -32,7 +38,7 @@ static void add_setting(Elab *e, const char *key, const char *field, const char 
 static const char *value_text(Elab *e, const Expr *x, const char *kind, const char *what)
 {
     Value v = eval(e, x);
-    Buf   b = {0};
+    Buf b = {0};
     if (is_poison(v))
         return NULL;
     bool ok = strcmp(kind, "int") == 0     ? v.kind == V_INT
@@ -53,7 +59,7 @@ static const char *value_text(Elab *e, const Expr *x, const char *kind, const ch
 static bool unknown_choice(Elab *e, const char *key, const Expr *x, const char *word)
 {
     Suggest s = {.word = word};
-    Buf     all = {0};
+    Buf all = {0};
     for (uint32_t i = 0; i < COUNT(choices); i++)
         if (strcmp(choices[i].key, key) == 0) {
             suggest(&s, choices[i].name);
@@ -74,7 +80,8 @@ static const FieldRow *find_field(const char *key, const char *choice, const cha
 {
     for (uint32_t i = 0; i < COUNT(fields); i++) {
         const FieldRow *f = &fields[i];
-        if (strcmp(f->key, key) == 0 && strcmp(f->choice, choice) == 0 && (name ? strcmp(f->name, name) == 0 : n-- == 0))
+        if (strcmp(f->key, key) == 0 && strcmp(f->choice, choice) == 0 &&
+            (name ? strcmp(f->name, name) == 0 : n-- == 0))
             return f;
     }
     return NULL;
@@ -82,9 +89,9 @@ static const FieldRow *find_field(const char *key, const char *choice, const cha
 
 static bool unknown_field(Elab *e, const char *key, const char *choice, const Arg *a)
 {
-    Span    at = a->name ? a->name_at : a->value->at;
+    Span at = a->name ? a->name_at : a->value->at;
     Suggest s = {.word = a->name ? str(e, a->name) : ""};
-    Buf     all = {0};
+    Buf all = {0};
     for (uint32_t i = 0; i < COUNT(fields); i++)
         if (strcmp(fields[i].key, key) == 0 && strcmp(fields[i].choice, choice) == 0) {
             suggest(&s, fields[i].name);
@@ -102,10 +109,12 @@ static bool unknown_field(Elab *e, const char *key, const char *choice, const Ar
 
 static bool read_choice(Elab *e, const char *key, const Expr *x)
 {
-    const Arg  *args = x->kind == EX_CALL ? x->call.args : NULL;
-    const char *word = x->kind == EX_CALL && !x->call.label ? str(e, x->call.fn.id) : x->kind == EX_NAME ? str(e, x->name.id) : "";
-    uint32_t    k = 0, n = 0;
-    bool        ok = true;
+    const Arg *args = x->kind == EX_CALL ? x->call.args : NULL;
+    const char *word = x->kind == EX_CALL && !x->call.label ? str(e, x->call.fn.id)
+                       : x->kind == EX_NAME                 ? str(e, x->name.id)
+                                                            : "";
+    uint32_t k = 0, n = 0;
+    bool ok = true;
     while (k < COUNT(choices) && (strcmp(choices[k].key, key) != 0 || strcmp(choices[k].name, word) != 0))
         k++;
     if (k == COUNT(choices))
@@ -130,7 +139,7 @@ static bool read_choice(Elab *e, const char *key, const Expr *x)
     }
     for (uint32_t i = 0; i < COUNT(fields) && ok; i++) { /* what must be given */
         const FieldRow *f = &fields[i];
-        bool            given = strcmp(f->key, key) != 0 || strcmp(f->choice, word) != 0 || strcmp(f->fallback, "-") != 0;
+        bool given = strcmp(f->key, key) != 0 || strcmp(f->choice, word) != 0 || strcmp(f->fallback, "-") != 0;
         for (uint32_t j = first; j < e->m->settings && !given; j++)
             given = strcmp(str(e, e->m->setting[j].key) + strlen(key) + 1, f->name) == 0;
         if (!given) {
@@ -144,7 +153,7 @@ static bool read_choice(Elab *e, const char *key, const Expr *x)
 static bool read_key(Elab *e, const TrainKey *k)
 {
     const char *name = str(e, k->key.id);
-    Suggest     s = {.word = name};
+    Suggest s = {.word = name};
     for (uint32_t i = 0; i < COUNT(keys); i++) {
         suggest(&s, keys[i].name);
         if (strcmp(keys[i].name, name) != 0)
@@ -169,9 +178,9 @@ static bool read_key(Elab *e, const TrainKey *k)
 
 bool read_train(Elab *e, const Item *item)
 {
-    const char  *name = str(e, item->train.entry.id);
+    const char *name = str(e, item->train.entry.id);
     const Entry *entry = module_entry(e->m, name);
-    bool         ok = true;
+    bool ok = true;
     if (!entry) {
         Suggest s = {.word = name};
         for (uint32_t i = 0; i < e->m->entries; i++)
@@ -182,7 +191,7 @@ bool read_train(Elab *e, const Item *item)
         return false;
     }
     const Graph *g = e->m->graph[entry->graph];
-    Type         t = g->outs == 1 ? g->node[g->out[0]].type : (Type){DT_NONE, {0}};
+    Type t = g->outs == 1 ? g->node[g->out[0]].type : (Type){DT_NONE, {0}};
     if (t.dtype != DT_REAL || t.shape.rank != 0) {
         Diag *d = elab_error(e, "E0603", item->train.entry.at, "entry '%s' is no loss: it must return real[]", name);
         diag_note(d, entry->at, g->outs == 1 ? "it returns %s" : "it returns several values", type_text(e->a, t));

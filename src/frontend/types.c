@@ -1,15 +1,18 @@
 /* types.c: declared types against actual ones.
  *
- * A header's generics are bound by matching the shapes of the arguments, left to right: a dimension that is just the name
- * of a generic binds it the first time and is compared afterwards; every other dimension is an expression, computed and
- * compared once all arguments are known. `..B` takes whatever run of axes the others leave over. */
+ * A header's generics are bound by matching the shapes of the arguments, left to right: a dimension that is just the
+ * name of a generic binds it the first time and is compared afterwards; every other dimension is an expression,
+ * computed and compared once all arguments are known. `..B` takes whatever run of axes the others leave over. */
 #include "frontend/elab.h"
 
 #include <string.h>
 
 bool dtype_by_name(const char *name, DType *out, bool *token)
 {
-    static const struct { const char *name; DType dtype; } known[] = {
+    static const struct {
+        const char *name;
+        DType dtype;
+    } known[] = {
         {"real", DT_REAL}, {"f32", DT_F32}, {"f16", DT_F16}, {"i32", DT_I32}, {"tok", DT_I32}, {"bool", DT_BOOL},
     };
     for (uint32_t i = 0; i < COUNT(known); i++)
@@ -41,8 +44,9 @@ static bool unknown_type(Elab *e, const TypeExpr *t)
     Diag *d = elab_error(e, "E0415", t->name.at, "unknown type '%s'", str(e, t->name.id));
     if (s.best)
         diag_label(d, t->name.at, "did you mean '%s'?", s.best);
-    diag_help(d, "tensors are real[..], f32[..], f16[..], i32[..], tok[..], bool[..]; static values int, float, bool, str, "
-                 "list");
+    diag_help(
+        d, "tensors are real[..], f32[..], f16[..], i32[..], tok[..], bool[..]; static values int, float, bool, str, "
+           "list");
     return false;
 }
 
@@ -119,7 +123,8 @@ bool eval_type(Elab *e, const TypeExpr *t, Declared *out)
         if (!d->extent) {
             if (!add_run(e, &out->type.shape, d))
                 return false;
-        } else if (!want_int(e, d->extent, &n, "a dimension") || !add_extent(e, &out->type.shape, n, d->at, d->extent)) {
+        } else if (!want_int(e, d->extent, &n, "a dimension") ||
+                   !add_extent(e, &out->type.shape, n, d->at, d->extent)) {
             return false;
         }
     }
@@ -137,7 +142,8 @@ bool list_shape(Elab *e, const Expr *x, Shape *s)
     }
     for (uint32_t i = 0; i < v.seq.n; i++) {
         if (v.seq.item[i].kind != V_INT) {
-            elab_error(e, "E0413", x->at, "the extents of a shape are ints, and this is %s", kind_text(e, v.seq.item[i]));
+            elab_error(e, "E0413", x->at, "the extents of a shape are ints, and this is %s",
+                       kind_text(e, v.seq.item[i]));
             return false;
         }
         if (!add_extent(e, s, v.seq.item[i].i, x->at, x))
@@ -240,7 +246,7 @@ static Span bound_at(Elab *e, const Expr *arg, Span at)
 bool bind_generics(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at, const Expr *arg)
 {
     uint32_t first, count, k = 0;
-    Span     from = bound_at(e, arg, at);
+    Span from = bound_at(e, arg, at);
     if (!layout(t, actual.shape.rank, &first, &count)) {
         Diag *d = wrong_shape(e, p, t, actual, at);
         uint32_t want = 0;
@@ -257,7 +263,7 @@ bool bind_generics(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Sp
             continue;
         }
         const Expr *x = d->extent;
-        int64_t     n = actual.shape.dim[k++];
+        int64_t n = actual.shape.dim[k++];
         if (x->kind != EX_NAME || !generic_of(e->frame, x->name.id, false))
             continue;
         const Var *old = find_var(e, x->name.id);
@@ -271,10 +277,9 @@ bool bind_generics(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Sp
     return true;
 }
 
-bool check_dims(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at, const Expr *arg)
+bool check_dims(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span at)
 {
     uint32_t first, count, k = 0;
-    (void)arg;
     layout(t, actual.shape.rank, &first, &count);
     for (const Dim *d = t->dims; d; d = d->next) {
         if (!d->extent) {
@@ -301,7 +306,8 @@ bool check_dims(Elab *e, const FnParam *p, const TypeExpr *t, Type actual, Span 
 
 static const char *declared_text(Elab *e, Declared d)
 {
-    static const char *const name[] = {[V_INT] = "int", [V_FLOAT] = "float", [V_BOOL] = "bool", [V_STR] = "str", [V_LIST] = "list"};
+    static const char *const name[] = {
+        [V_INT] = "int", [V_FLOAT] = "float", [V_BOOL] = "bool", [V_STR] = "str", [V_LIST] = "list"};
     return d.kind == V_TENSOR ? type_text(e->a, d.type) : name[d.kind];
 }
 
@@ -338,7 +344,8 @@ Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what)
         }
     }
     if (!e->b) {
-        elab_error(e, "E0305", at, "%s is declared %s: tensors have no value at compile time", what, declared_text(e, want));
+        elab_error(e, "E0305", at, "%s is declared %s: tensors have no value at compile time", what,
+                   declared_text(e, want));
         return v_poison;
     }
     if (is_static_number(v) && want.type.shape.rank == 0 && want.type.dtype != DT_BOOL) {
@@ -358,7 +365,8 @@ Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what)
                 return cast_to(e, v, want.type.dtype, at);
         }
     }
-    Diag *d = elab_error(e, "E0411", at, "%s is declared %s, and this is %s", what, declared_text(e, want), kind_text(e, v));
+    Diag *d =
+        elab_error(e, "E0411", at, "%s is declared %s, and this is %s", what, declared_text(e, want), kind_text(e, v));
     declared_at(d, want, at);
     if (is_static_number(v) && want.type.shape.rank > 0)
         diag_help(d, "broadcast(x, [..]) makes a tensor of one number");

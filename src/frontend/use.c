@@ -1,8 +1,9 @@
 /* use.c: reading a program: the model's file and everything it uses.
  *
  * A name after `use` is looked for beside the file that says it, then in the search directories, which is where the
- * standard library lives. Files found there are "library" files: mistakes inside them are reported at the user's call. A
- * file may be used from several places and is read once; a file that uses itself, over whatever detour, is an error. */
+ * standard library lives. Files found there are "library" files: mistakes inside them are reported at the user's call.
+ * A file may be used from several places and is read once; a file that uses itself, over whatever detour, is an error.
+ */
 #include "base/file.h"
 #include "frontend/elab.h"
 
@@ -41,7 +42,8 @@ static bool load_use(Elab *e, const Loaded *by, const char *by_path, const Item 
         }
     }
     Diag *d = elab_error(e, "E0201", item->use.at, "cannot find '%s'", name);
-    diag_note(d, (Span){0}, e->opt->searches ? "looked for %s, then in the search directories" : "looked for %s", tried.data);
+    diag_note(d, (Span){0}, e->opt->searches ? "looked for %s, then in the search directories" : "looked for %s",
+              tried.data);
     buf_free(&tried);
     return false;
 }
@@ -58,7 +60,7 @@ static bool load_file(Elab *e, const char *path, const char *shown, bool library
         elab_error(e, "E0202", at, "'%s' uses itself", shown);
         return false;
     }
-    char  *text, err[FILE_ERR_MAX];
+    char *text, err[FILE_ERR_MAX];
     size_t len;
     if (!file_read(e->a, path, &text, &len, err)) {
         elab_error(e, "E0201", at, "%s", err);

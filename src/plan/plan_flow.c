@@ -89,6 +89,16 @@ static void write_part(Flow *f, const Ref *r, uint64_t skip, uint64_t n)
         add(f->arena, &f->written[r->index], range_of(f, r, k, skip, n));
 }
 
+static Range whole(const Flow *f, uint32_t buffer)
+{
+    return (Range){0, (uint64_t)plan_numel(f->p->buffer[buffer].shape)};
+}
+
+static void write_all(Flow *f, uint32_t buffer)
+{
+    add(f->arena, &f->written[buffer], whole(f, buffer));
+}
+
 static bool step_fail(Flow *f, const Step *s, const char *fmt, ...) ANEL_PRINTF(3, 4);
 static bool step_fail(Flow *f, const Step *s, const char *fmt, ...)
 {
@@ -106,7 +116,8 @@ static bool read_part(Flow *f, const Step *s, const Ref *r, uint64_t skip, uint6
 {
     for (int32_t k = 0; r->kind == REF_BUFFER && k < copies(f, r); k++)
         if (!covers(&f->written[r->index], range_of(f, r, k, skip, n)))
-            return step_fail(f, s, "reads '%s', parts of which no step before has written", f->p->buffer[r->index].name);
+            return step_fail(f, s, "reads '%s', parts of which no step before has written",
+                             f->p->buffer[r->index].name);
     return true;
 }
 
@@ -187,12 +198,12 @@ bool plan_check_flow(const Plan *p, Arena *a, Buf *err)
         const PlanEntry *e = &p->entry[i];
         Flow             f = {p, a, err, NEW_N(a, Written, p->buffers + 1u), e, false};
         for (uint32_t k = 0; k < e->inputs; k++)
-            add(a, &f.written[e->input[k].buffer], (Range){0, (uint64_t)plan_numel(p->buffer[e->input[k].buffer].shape)});
+            write_all(&f, e->input[k].buffer);
         if (!check_steps(&f, e->forward, e->forwards))
             return false;
         for (uint32_t k = 0; k < e->results; k++) {
             uint32_t b = e->result[k].buffer;
-            if (!covers(&f.written[b], (Range){0, (uint64_t)plan_numel(p->buffer[b].shape)})) {
+            if (!covers(&f.written[b], whole(&f, b))) {
                 buf_printf(err, "entry '%s': no forward step writes all of the result '%s' ('%s')", e->name,
                            e->result[k].name, p->buffer[b].name);
                 return false;

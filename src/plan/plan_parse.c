@@ -5,29 +5,17 @@
  * are errors with a suggestion. Only a manifest of a later minor version may have keys we do not know; they are skipped.
  *
  * This file checks the form. Whether the plan makes sense is the business of plan_resolve(), which runs at the end. */
-#include "base/intern.h"
 #include "base/suggest.h"
-#include "plan/plan_ops.h"
-#include "plan/plan_text.h"
+#include "plan/plan_parse.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-enum { MAX_TEXT = 64 << 20, MAX_RECIPE = 8, MAX_REFS = 4096 };
-
-typedef struct {
-    Text      t;
-    Arena    *arena;
-    Plan     *plan;
-    Interner *buffers, *programs; /* string n is element n - 1 */
-    bool      newer;              /* the file has a later minor version */
-    uint32_t  config_cap, param_cap, state_cap, table_cap, program_cap, buffer_cap, entry_cap, train_cap;
-} Parser;
+enum { MAX_TEXT = 64 << 20, MAX_RECIPE = 8 };
 
 /* ---- lines and keys ---- */
 
-/* A key that none of `known` is: an error with a suggestion, or a line to skip in a file of a later version. */
-static bool unknown(Parser *ps, const char *where, const char *const *known)
+bool parse_unknown(Parser *ps, const char *where, const char *const *known)
 {
     const char *at = ps->t.at, *word = NULL;
     if (ps->newer && text_skip_line(&ps->t))
@@ -44,17 +32,16 @@ static bool unknown(Parser *ps, const char *where, const char *const *known)
     return text_fail(&ps->t, "unknown key '%.60s' in %s", word, where);
 }
 
-/* Next line of a block opened on line `open`; *done at its closing brace. */
-static bool block_line(Parser *ps, uint32_t open, bool *done)
+bool parse_block_line(Parser *ps, uint32_t open, bool *done)
 {
     if (!text_line(&ps->t))
-        return text_fail(&ps->t, "the block opened on line %" PRIu32 " is never closed; the file may be cut short", open);
+        return text_fail(&ps->t, "the block opened on line %" PRIu32 " is never closed; the file may be cut short",
+                         open);
     *done = text_take(&ps->t, "}");
     return !*done || text_end(&ps->t);
 }
 
-/* A key that may come once. */
-static bool once(Parser *ps, uint32_t *seen, uint32_t bit, const char *key)
+bool parse_once(Parser *ps, uint32_t *seen, uint32_t bit, const char *key)
 {
     if (*seen & bit)
         return text_fail(&ps->t, "'%s' is given twice", key);
@@ -68,8 +55,7 @@ static bool yes_no(Parser *ps, bool *out)
     return *out || text_take(&ps->t, "no") || text_expected(&ps->t, "yes or no");
 }
 
-/* One of `n` words. */
-static bool one_of(Parser *ps, const char *const *word, uint32_t n, const char *what, uint32_t *out)
+bool parse_one_of(Parser *ps, const char *const *word, uint32_t n, const char *what, uint32_t *out)
 {
     for (uint32_t i = 0; i < n; i++)
         if (text_take(&ps->t, word[i])) {
@@ -114,7 +100,7 @@ static bool init(Parser *ps, PlanInit *i)
 {
     static const char *const kind[] = {"zeros", "ones", "value", "normal", "uniform"};
     uint32_t                 k = 0;
-    if (!one_of(ps, kind, COUNT(kind), "zeros, ones, value, normal or uniform", &k))
+    if (!parse_one_of(ps, kind, COUNT(kind), "zeros, ones, value, normal or uniform", &k))
         return false;
     i->kind = (PlanInitKind)k;
     return (k < PINIT_VALUE || text_number(&ps->t, &i->a)) && (k != PINIT_UNIFORM || text_number(&ps->t, &i->b));
@@ -135,21 +121,21 @@ static bool param(Parser *ps)
     PlanParam                p = {.lr = 1};
     uint32_t                 open = ps->t.line, seen = 0;
     bool                     ok = group(ps, &p.pattern, &p.first, &p.n) && text_need(&ps->t, "{") && text_end(&ps->t);
-    for (bool done = false; ok && (ok = block_line(ps, open, &done)) && !done;) {
+    for (bool done = false; ok && (ok = parse_block_line(ps, open, &done)) && !done;) {
         if (text_take(&ps->t, keys[0]))
-            ok = once(ps, &seen, 1, "shape") && text_shape(&ps->t, &p.shape);
+            ok = parse_once(ps, &seen, 1, "shape") && text_shape(&ps->t, &p.shape);
         else if (text_take(&ps->t, keys[1]))
-            ok = once(ps, &seen, 2, "init") && init(ps, &p.init);
+            ok = parse_once(ps, &seen, 2, "init") && init(ps, &p.init);
         else if (text_take(&ps->t, keys[2]))
-            ok = once(ps, &seen, 4, "decay") && yes_no(ps, &p.decay);
+            ok = parse_once(ps, &seen, 4, "decay") && yes_no(ps, &p.decay);
         else if (text_take(&ps->t, keys[3]))
-            ok = once(ps, &seen, 8, "frozen") && yes_no(ps, &p.frozen);
+            ok = parse_once(ps, &seen, 8, "frozen") && yes_no(ps, &p.frozen);
         else if (text_take(&ps->t, keys[4]))
-            ok = once(ps, &seen, 16, "lr") && text_number(&ps->t, &p.lr);
+            ok = parse_once(ps, &seen, 16, "lr") && text_number(&ps->t, &p.lr);
         else if (text_take(&ps->t, keys[5]))
-            ok = once(ps, &seen, 32, "import") && import(ps, &p);
+            ok = parse_once(ps, &seen, 32, "import") && import(ps, &p);
         else
-            ok = unknown(ps, "a parameter", keys);
+            ok = parse_unknown(ps, "a parameter", keys);
         ok = ok && text_end(&ps->t);
     }
     if (ok && (seen & 3) != 3)
@@ -165,15 +151,15 @@ static bool state(Parser *ps)
     PlanState                s = {0};
     uint32_t                 open = ps->t.line, seen = 0, type = 0;
     bool                     ok = group(ps, &s.pattern, &s.first, &s.n) && text_need(&ps->t, "{") && text_end(&ps->t);
-    for (bool done = false; ok && (ok = block_line(ps, open, &done)) && !done;) {
+    for (bool done = false; ok && (ok = parse_block_line(ps, open, &done)) && !done;) {
         if (text_take(&ps->t, keys[0])) {
-            ok = once(ps, &seen, 1, "shape") && one_of(ps, plan_type_name, 3, "f32 or i32", &type) &&
+            ok = parse_once(ps, &seen, 1, "shape") && parse_one_of(ps, plan_type_name, 3, "f32 or i32", &type) &&
                  text_shape(&ps->t, &s.shape);
             s.type = ok ? (PlanType)type : PLAN_F32;
         } else if (text_take(&ps->t, keys[1]))
-            ok = once(ps, &seen, 2, "init") && init(ps, &s.init);
+            ok = parse_once(ps, &seen, 2, "init") && init(ps, &s.init);
         else
-            ok = unknown(ps, "a state", keys);
+            ok = parse_unknown(ps, "a state", keys);
         ok = ok && text_end(&ps->t);
     }
     if (ok && (seen & 3) != 3)
@@ -189,7 +175,7 @@ static bool table(Parser *ps)
 {
     PlanTable t = {0};
     uint32_t  type = 0;
-    if (!text_hash(&ps->t, &t.hash) || !one_of(ps, plan_type_name, 3, "f32, f16 or i32", &type) ||
+    if (!text_hash(&ps->t, &t.hash) || !parse_one_of(ps, plan_type_name, 3, "f32, f16 or i32", &type) ||
         !text_shape(&ps->t, &t.shape) || !text_name(&ps->t, &t.name, NULL))
         return false;
     t.type = (PlanType)type;
@@ -203,7 +189,7 @@ static bool buffer(Parser *ps, PlanBufferKind kind)
     PlanBuffer b = {.kind = kind, .type = PLAN_F16};
     uint32_t   type = PLAN_F16;
     if (!text_name(&ps->t, &b.name, NULL) ||
-        (kind == BUF_PLAIN && !one_of(ps, plan_type_name, 3, "f32, f16 or i32", &type)) ||
+        (kind == BUF_PLAIN && !parse_one_of(ps, plan_type_name, 3, "f32, f16 or i32", &type)) ||
         !text_shape(&ps->t, &b.shape) ||
         (text_take(&ps->t, "stack") && !text_int32(&ps->t, 1, INT32_MAX, &b.stack)))
         return false;
@@ -215,8 +201,7 @@ static bool buffer(Parser *ps, PlanBufferKind kind)
     return text_end(&ps->t);
 }
 
-/* The buffer of a name read before. */
-static bool find_buffer(Parser *ps, const char *name, uint32_t *out)
+bool parse_find_buffer(Parser *ps, const char *name, uint32_t *out)
 {
     StrId id = intern(ps->buffers, name);
     if (id == 0 || id > ps->plan->buffers) {
@@ -230,8 +215,7 @@ static bool find_buffer(Parser *ps, const char *name, uint32_t *out)
     return true;
 }
 
-/* After the word "table": hash or unambiguous name. */
-static bool find_table(Parser *ps, uint32_t *out)
+bool parse_find_table(Parser *ps, uint32_t *out)
 {
     const Plan *p = ps->plan;
     const char *word;
@@ -267,7 +251,7 @@ static Recipe *recipe(Parser *ps, int depth)
     }
     if (text_take(&ps->t, "table")) {
         r->kind = RECIPE_TABLE;
-        return find_table(ps, &r->table) ? r : NULL;
+        return parse_find_table(ps, &r->table) ? r : NULL;
     }
     if (!text_name(&ps->t, &word, &quoted))
         return NULL;
@@ -336,11 +320,11 @@ static bool program(Parser *ps)
     ProgramCaps              c = {0};
     uint32_t                 open = ps->t.line, seen = 0;
     bool                     ok = text_name(&ps->t, &g.name, NULL) && text_need(&ps->t, "{") && text_end(&ps->t);
-    for (bool done = false; ok && (ok = block_line(ps, open, &done)) && !done;) {
+    for (bool done = false; ok && (ok = parse_block_line(ps, open, &done)) && !done;) {
         if (text_take(&ps->t, keys[0]))
-            ok = once(ps, &seen, 1, "mil") && text_name(&ps->t, &g.mil, NULL) && text_hash(&ps->t, &g.mil_hash);
+            ok = parse_once(ps, &seen, 1, "mil") && text_name(&ps->t, &g.mil, NULL) && text_hash(&ps->t, &g.mil_hash);
         else if (text_take(&ps->t, keys[1]))
-            ok = once(ps, &seen, 2, "instances") && text_int32(&ps->t, 0, INT32_MAX, &g.first) &&
+            ok = parse_once(ps, &seen, 2, "instances") && text_int32(&ps->t, 0, INT32_MAX, &g.first) &&
                  text_int32(&ps->t, 1, INT32_MAX, &g.n);
         else if (text_take(&ps->t, keys[2]))
             ok = port(ps, &g.in, &g.ins, &c.in_cap, &c);
@@ -351,7 +335,7 @@ static bool program(Parser *ps)
         else if (text_take(&ps->t, keys[5]))
             ok = weight(ps, &g, &c);
         else
-            ok = unknown(ps, "a program", keys);
+            ok = parse_unknown(ps, "a program", keys);
         ok = ok && text_end(&ps->t);
     }
     if (!ok)
@@ -365,211 +349,6 @@ static bool program(Parser *ps)
     return true;
 }
 
-/* ---- steps ---- */
-
-static bool ref(Parser *ps, Ref *r)
-{
-    Text       *t = &ps->t;
-    const char *name = NULL;
-    int64_t     offset = 0;
-    bool        ok;
-    *r = (Ref){0};
-    if (text_at_number(t)) {
-        r->kind = REF_SPLAT;
-        ok = text_number(t, &r->splat);
-    } else if (text_take(t, "param") || text_take(t, "grad") || text_take(t, "state")) {
-        char last = t->at[-1]; /* para[m], gra[d], stat[e] */
-        r->kind = last == 'm' ? REF_PARAM : last == 'd' ? REF_GRAD : REF_STATE;
-        ok = text_name(t, &r->pattern, NULL);
-    } else if (text_take(t, "table")) {
-        r->kind = REF_TABLE;
-        ok = find_table(ps, &r->index);
-    } else {
-        r->kind = REF_BUFFER;
-        ok = text_name(t, &name, NULL) && find_buffer(ps, name, &r->index);
-        r->stacked = ok && text_take(t, "[L]");
-        uint64_t unit = 1;
-        if (ok && text_take(t, "@")) { /* channels */
-            unit = plan_channel_width(ps->plan, r->index);
-            ok = (unit || text_fail(t, "'%s' is no surface of shape 1xCx1xS and has no channels", name)) &&
-                 text_integer(t, 0, INT32_MAX, &offset);
-        } else if (ok && text_take(t, "+"))
-            ok = text_integer(t, 0, (int64_t)1 << 40, &offset);
-        r->offset = (uint64_t)offset * unit;
-    }
-    return ok && text_need(t, ":") && text_shape(t, &r->shape);
-}
-
-static bool refs(Parser *ps, Ref **list, uint32_t *count)
-{
-    uint32_t cap = 0;
-    do {
-        if (*count == MAX_REFS)
-            return text_fail(&ps->t, "more than %d operands", MAX_REFS);
-        GROW(ps->arena, *list, *count, cap);
-        if (!ref(ps, &(*list)[*count]))
-            return false;
-        ++*count;
-    } while (text_take(&ps->t, ","));
-    return true;
-}
-
-static bool ints(Parser *ps, const char *word, int32_t *v, uint32_t n)
-{
-    if (!text_need(&ps->t, word))
-        return false;
-    for (uint32_t i = 0; i < n; i++)
-        if (!text_int32(&ps->t, 0, INT32_MAX, &v[i]))
-            return false;
-    return true;
-}
-
-static bool attributes(Parser *ps, const PlanOp *op, Step *s)
-{
-    uint32_t rank = s->ins ? s->in[0].shape.rank : 0;
-    switch (op->attr) {
-    case ATTR_NONE: return true;
-    case ATTR_MATMUL:
-        s->a.ta = text_take(&ps->t, "ta");
-        s->a.tb = text_take(&ps->t, "tb");
-        return true;
-    case ATTR_AXIS: return ints(ps, "axis", &s->a.axis, 1);
-    case ATTR_AXES:
-        if (!text_need(&ps->t, "axes"))
-            return false;
-        while (!text_at_end(&ps->t)) {
-            int32_t k;
-            if (!text_int32(&ps->t, 0, PLAN_MAX_RANK - 1, &k))
-                return false;
-            s->a.axes |= 1u << k;
-        }
-        return true;
-    case ATTR_PERM: return ints(ps, "perm", s->a.perm, rank);
-    case ATTR_SLICE: return ints(ps, "from", s->a.begin, rank) && ints(ps, "to", s->a.end, rank);
-    case ATTR_PAD: return ints(ps, "before", s->a.lo, rank) && ints(ps, "after", s->a.hi, rank);
-    case ATTR_POWC: return text_need(&ps->t, "exponent") && text_number(&ps->t, &s->a.c);
-    case ATTR_CMP: return one_of(ps, plan_cmp_name, COUNT(plan_cmp_name), "eq, ne, lt, gt, le or ge", &s->a.cmp);
-    }
-    return false;
-}
-
-static bool step_body(Parser *ps, Step *s, const PlanOp *op)
-{
-    return (text_peek(&ps->t) == '<' || refs(ps, &s->out, &s->outs)) && text_need(&ps->t, "<-") &&
-           ((op && op->arity == 0) || refs(ps, &s->in, &s->ins)) && (!op || attributes(ps, op, s)) && text_end(&ps->t);
-}
-
-static bool steps(Parser *ps, uint32_t open, bool in_loop, Step **list, uint32_t *count);
-
-static bool step(Parser *ps, bool in_loop, Step *s)
-{
-    Text       *t = &ps->t;
-    uint32_t    open = t->line;
-    const char *word;
-    if (!text_name(t, &word, NULL))
-        return false;
-    if (strcmp(word, "loop") == 0) {
-        s->kind = STEP_LOOP;
-        if (in_loop)
-            return text_fail(t, "loops do not nest");
-        if (!text_need(t, "L") || !text_int32(t, 0, INT32_MAX, &s->first) || !text_int32(t, 1, INT32_MAX, &s->n))
-            return false;
-        s->reverse = text_take(t, "reverse");
-        return text_need(t, "{") && text_end(t) && steps(ps, open, true, &s->body, &s->bodies);
-    }
-    if (strcmp(word, "move") == 0) {
-        s->kind = STEP_MOVE;
-        return step_body(ps, s, NULL);
-    }
-    if (strcmp(word, "run") == 0) {
-        s->kind = STEP_RUN;
-        if (!text_name(t, &word, NULL))
-            return false;
-        StrId id = intern(ps->programs, word);
-        if (id == 0 || id > ps->plan->programs)
-            return text_fail(t, "no program '%.80s' before this line", word);
-        s->program = id - 1;
-        return step_body(ps, s, NULL);
-    }
-    const PlanOp *op = plan_op(word);
-    if (!op) {
-        Suggest near = {.word = word};
-        for (uint32_t i = 0; i < plan_op_count; i++)
-            suggest(&near, plan_ops[i].name);
-        return text_fail(t, "unknown operation '%.60s'%s%s%s", word, near.best ? "; did you mean '" : "",
-                         near.best ? near.best : "", near.best ? "'?" : "");
-    }
-    s->kind = STEP_OP;
-    s->op = op->name;
-    return step_body(ps, s, op);
-}
-
-static bool steps(Parser *ps, uint32_t open, bool in_loop, Step **list, uint32_t *count)
-{
-    uint32_t cap = 0;
-    for (;;) {
-        bool done = false;
-        if (!block_line(ps, open, &done))
-            return false;
-        if (done)
-            return true;
-        GROW(ps->arena, *list, *count, cap);
-        if (!step(ps, in_loop, &(*list)[(*count)++]))
-            return false;
-    }
-}
-
-/* ---- entries ---- */
-
-static bool input(Parser *ps, PlanInput *in)
-{
-    static const char *const kind[] = {"token", "real", "int", "loss_scale"};
-    const char              *name;
-    uint32_t                 k = 0;
-    if (!text_name(&ps->t, &in->name, NULL) || !one_of(ps, kind, COUNT(kind), "token, real, int or loss_scale", &k) ||
-        !text_name(&ps->t, &name, NULL) || !find_buffer(ps, name, &in->buffer))
-        return false;
-    in->kind = (PlanInputKind)k;
-    return k != IN_TOKENS || (text_need(&ps->t, "vocab") && text_int32(&ps->t, 1, INT32_MAX, &in->vocab));
-}
-
-static bool result(Parser *ps, PlanResult *r)
-{
-    const char *name;
-    return text_name(&ps->t, &r->name, NULL) && text_name(&ps->t, &name, NULL) && find_buffer(ps, name, &r->buffer);
-}
-
-static bool entry(Parser *ps)
-{
-    static const char *const keys[] = {"input", "result", "forward", "backward", NULL};
-    PlanEntry                e = {0};
-    uint32_t                 open = ps->t.line, seen = 0, in_cap = 0, result_cap = 0;
-    bool                     ok = text_name(&ps->t, &e.name, NULL) && text_need(&ps->t, "{") && text_end(&ps->t);
-    for (bool done = false; ok && (ok = block_line(ps, open, &done)) && !done;) {
-        uint32_t line = ps->t.line;
-        if (text_take(&ps->t, keys[0])) {
-            GROW(ps->arena, e.input, e.inputs, in_cap);
-            ok = input(ps, &e.input[e.inputs++]);
-        } else if (text_take(&ps->t, keys[1])) {
-            GROW(ps->arena, e.result, e.results, result_cap);
-            ok = result(ps, &e.result[e.results++]);
-        } else if (text_take(&ps->t, keys[2])) {
-            ok = once(ps, &seen, 1, "forward") && text_need(&ps->t, "{") && text_end(&ps->t) &&
-                 steps(ps, line, false, &e.forward, &e.forwards);
-        } else if (text_take(&ps->t, keys[3])) {
-            ok = once(ps, &seen, 2, "backward") && text_need(&ps->t, "{") && text_end(&ps->t) &&
-                 steps(ps, line, false, &e.backward, &e.backwards);
-        } else
-            ok = unknown(ps, "an entry", keys);
-        ok = ok && text_end(&ps->t);
-    }
-    if (ok && !(seen & 1))
-        return text_fail(&ps->t, "entry '%s' has no forward", e.name);
-    GROW(ps->arena, ps->plan->entry, ps->plan->entries, ps->entry_cap);
-    ps->plan->entry[ps->plan->entries++] = e;
-    return ok;
-}
-
 static bool train(Parser *ps)
 {
     Plan    *p = ps->plan;
@@ -577,7 +356,7 @@ static bool train(Parser *ps)
     if (p->train_entry)
         return text_fail(&ps->t, "a second 'train' section");
     bool ok = text_name(&ps->t, &p->train_entry, NULL) && text_need(&ps->t, "{") && text_end(&ps->t);
-    for (bool done = false; ok && (ok = block_line(ps, open, &done)) && !done;) {
+    for (bool done = false; ok && (ok = parse_block_line(ps, open, &done)) && !done;) {
         GROW(ps->arena, p->train, p->trains, ps->train_cap);
         ok = setting(ps, &p->train[p->trains++]);
     }
@@ -610,7 +389,7 @@ static bool section(Parser *ps, uint32_t *seen)
     const char             **text[] = {&p->compiler, &p->model, &p->target, &p->sources_hash};
     for (uint32_t i = 0; i < COUNT(text); i++)
         if (text_take(&ps->t, keys[i]))
-            return once(ps, seen, 1u << i, keys[i]) && text_value(&ps->t, text[i]) && text_end(&ps->t);
+            return parse_once(ps, seen, 1u << i, keys[i]) && text_value(&ps->t, text[i]) && text_end(&ps->t);
     if (text_take(&ps->t, "config")) {
         GROW(ps->arena, p->config, p->configs, ps->config_cap);
         return setting(ps, &p->config[p->configs++]);
@@ -628,10 +407,10 @@ static bool section(Parser *ps, uint32_t *seen)
     if (text_take(&ps->t, "surface"))
         return buffer(ps, BUF_SURFACE);
     if (text_take(&ps->t, "entry"))
-        return entry(ps);
+        return parse_entry(ps);
     if (text_take(&ps->t, "train"))
         return train(ps);
-    return unknown(ps, "a plan", keys);
+    return parse_unknown(ps, "a plan", keys);
 }
 
 Plan *plan_parse(Arena *a, const char *name, const char *text, size_t len, Buf *err)

@@ -14,13 +14,32 @@ Every fence whose info string begins with `anel` is an example:
 Words can be combined (`anel fragment error=E0109`). By default an example must be accepted by the parser (`anec fmt`);
 with `check` among its words, or --check, it must pass `anec check`, which also gives it a meaning. {root} is the
 project's folder; it is also where `use "std/..."` is looked up.
+
+What a file says of other files is checked too: relative links, and paths in backticks that start with one of the project's
+folders and have an extension, must exist.
 """
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+
+ROOT = Path(__file__).resolve().parents[2]
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
+PATH = re.compile(r"`((?:src|runtime|grammar|docs|std|models|scripts|tests|bench)/[\w/.-]*\w\.[a-z]+)`")
+
+
+def references(path):
+    """(line number, what is written, the file meant) of every link and path in a file, outside of fences."""
+    fenced = False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        fenced ^= line.lstrip().startswith("```")
+        if not fenced:
+            yield from ((number, m[1], path.parent / m[1]) for m in LINK.finditer(line))
+            yield from ((number, m[1], ROOT / m[1]) for m in PATH.finditer(line))
 
 
 def examples(path):
@@ -83,6 +102,11 @@ def main():
     options = parser.parse_args()
     passed = failed = 0
     for path in options.file:
+        for line, written, meant in references(path):
+            passed += meant.exists()
+            if not meant.exists():
+                failed += 1
+                print(f"FAIL {path}:{line}\nthere is no {written}")
         for line, words, text in examples(path):
             problem = run(options.anec, words, text, options.check)
             if problem is None:

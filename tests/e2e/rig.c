@@ -136,7 +136,7 @@ Run run_open(const Rig *r, const char *entry, Numerics numerics, ReduceMode redu
     bool wide = numerics == NUMERICS_EXACT;
     Run  run = {0};
     Buf  err = {0};
-    run.device = device_open("host", &(DeviceOptions){numerics, reduce, wide}, &err);
+    run.device = device_open("host", &(DeviceOptions){.numerics = numerics, .reduce = reduce, .wide_ports = wide}, &err);
     cr_assert(run.device != NULL, "%s", err.data);
     run.exec = exec_open(r->plan, path_join(r->a, r->dir, "plan"), run.device, &(ExecOptions){.wide_ports = wide}, &err);
     cr_assert(run.exec != NULL, "%s", err.data);

@@ -13,7 +13,7 @@
 static void add_defines(Elabed *t, const char *defines, FrontendOptions *opt)
 {
     Override *o = NEW_N(t->a, Override, strlen(defines) + 1);
-    char     *copy = arena_strdup(t->a, defines);
+    char *copy = arena_strdup(t->a, defines);
     for (char *word = strtok(copy, " "); word; word = strtok(NULL, " ")) {
         char *eq = strchr(word, '=');
         *eq = 0;
@@ -25,7 +25,7 @@ static void add_defines(Elabed *t, const char *defines, FrontendOptions *opt)
 Elabed elab_file(const char *path, const char *defines)
 {
     static const char *search[] = {ANEL_ROOT};
-    Elabed          t = {.a = arena_new()};
+    Elabed t = {.a = arena_new()};
     FrontendOptions opt = {.search = search, .searches = 1};
     t.sources = sources_new(t.a);
     t.ds = diags_new(t.a, t.sources, "anec");
@@ -75,11 +75,12 @@ const char *elab_code(const Elabed *t)
 void elab_bad(const char *text, const char *codes, const char *part)
 {
     Elabed t = elab_text(text, NULL);
-    Buf    got = {0};
+    Buf got = {0};
     for (uint32_t i = 0; i < t.ds->count; i++)
         buf_printf(&got, "%s%s", i ? " " : "", t.ds->item[i]->code);
     cr_assert(t.m == NULL);
-    cr_assert_str_eq(got.data ? got.data : "", codes, "expected %s, got %s:\n%s\n%s", codes, got.data, text, elab_errors(&t));
+    cr_assert_str_eq(got.data ? got.data : "", codes, "expected %s, got %s:\n%s\n%s", codes, got.data, text,
+                     elab_errors(&t));
     cr_assert(part == NULL || strstr(elab_errors(&t), part) != NULL, "no '%s' in:\n%s", part, elab_errors(&t));
     buf_free(&got);
     elab_free(&t);
@@ -92,11 +93,12 @@ void elab_init(Elabed *t)
     t->env.param = NEW_N(t->a, double *, m->params + 1);
     t->env.state = NEW_N(t->a, double *, m->states + 1);
     for (uint32_t i = 0; i < m->params; i++) {
-        int64_t  n = shape_numel(m->param[i].type.shape);
+        int64_t n = shape_numel(m->param[i].type.shape);
         uint64_t key = rng_key(0, interned(m->strings, m->param[i].path));
         t->env.param[i] = NEW_N(t->a, double, (size_t)n);
         for (int64_t k = 0; k < n; k++)
-            t->env.param[i][k] = init_value(&m->param[i].init, key, (uint64_t)k) + 0.1 * rng_normal(key + 1, (uint64_t)k);
+            t->env.param[i][k] =
+                init_value(&m->param[i].init, key, (uint64_t)k) + 0.1 * rng_normal(key + 1, (uint64_t)k);
     }
     for (uint32_t i = 0; i < m->states; i++) {
         int64_t n = shape_numel(m->state[i].type.shape);
@@ -116,8 +118,8 @@ const Graph *elab_graph(Elabed *t, const char *entry)
 const double *elab_run(Elabed *t, const char *entry, const double *const *in, uint32_t n_in)
 {
     const Graph *g = elab_graph(t, entry);
-    Tensor      *x = NEW_N(t->a, Tensor, n_in + 1), *out = NEW_N(t->a, Tensor, g->outs);
-    Buf          err = {0};
+    Tensor *x = NEW_N(t->a, Tensor, n_in + 1), *out = NEW_N(t->a, Tensor, g->outs);
+    Buf err = {0};
     cr_assert_eq(g->inputs, n_in);
     if (!t->env.m)
         elab_init(t);

@@ -6,21 +6,21 @@
 #include "ir/eval.h"
 
 typedef struct {
-    Arena   *a;
+    Arena *a;
     Sources *sources;
-    Diags   *ds;
-    Module  *m; /* NULL: it did not compile */
-    Buf      buf;
-    EvalEnv  env;
+    Diags *ds;
+    Module *m; /* NULL: it did not compile */
+    Buf buf;
+    EvalEnv env;
 } Elabed;
 
-/* Compile a text (written to a file of a temporary folder) or a file of the project. `defines`: "dim=12 heads=2". A module
- * that comes out is verified. */
+/* Compile a text (written to a file of a temporary folder) or a file of the project. `defines`: "dim=12 heads=2". A
+ * module that comes out is verified. */
 Elabed elab_text(const char *text, const char *defines);
 Elabed elab_file(const char *path, const char *defines);
 /* ... and must be right. */
 Elabed elab_ok(const char *text);
-void   elab_free(Elabed *t);
+void elab_free(Elabed *t);
 const char *elab_errors(Elabed *t); /* rendered */
 /* The code of the first error, "" if there is none. */
 const char *elab_code(const Elabed *t);

@@ -63,11 +63,11 @@ enum { SEQ = 8, VOCAB = 24 };
 /* The model with one more entry, which returns the logits of all positions. */
 static Elabed with_logits(const char *path, const char *entry, const char *defines)
 {
-    char   err[FILE_ERR_MAX], *text;
+    char err[FILE_ERR_MAX], *text;
     size_t len;
     Arena *a = arena_new();
     cr_assert(file_read(a, path, &text, &len, err), "%s", err);
-    char  *train = strstr(text, "  train loss");
+    char *train = strstr(text, "  train loss");
     Elabed t = elab_text(arena_printf(a, "%.*s%s%s", (int)(train - text), text, entry, train), defines);
     cr_assert(t.m != NULL, "%s", elab_errors(&t));
     arena_free(a);
@@ -80,9 +80,9 @@ static void decoding_agrees(Elabed t)
     for (int i = 0; i < SEQ; i++)
         tokens[i] = (7 * i + 3) % VOCAB;
     const double *all = elab_run(&t, "logits", (const double *const[]){tokens}, 1);
-    double        worst = 0, largest = 0;
+    double worst = 0, largest = 0;
     for (int i = 0; i < SEQ; i++) {
-        double        pos = i;
+        double pos = i;
         const double *one = elab_run(&t, "decode", (const double *const[]){&tokens[i], &pos}, 2);
         for (int v = 0; v < VOCAB; v++) {
             worst = fmax(worst, fabs(one[v] - all[v * SEQ + i]));
@@ -96,7 +96,8 @@ static void decoding_agrees(Elabed t)
 
 Test(elab_models, decoding_stories_agrees_with_the_full_pass)
 {
-    decoding_agrees(with_logits(MODEL("stories110m"),
+    decoding_agrees(with_logits(
+        MODEL("stories110m"),
         "entry logits(tokens: tok[seq]) -> real[vocab, seq] = embed @ trunk(tokens, rope_cos(hd, seq, 10000.0), "
         "rope_sin(hd, seq, 10000.0), causal_mask(seq), pos: 0, cached: false);\n",
         "dim=24 hidden=32 layers=3 heads=4 kv_heads=2 vocab=24 seq=8"));
@@ -104,7 +105,8 @@ Test(elab_models, decoding_stories_agrees_with_the_full_pass)
 
 Test(elab_models, decoding_tiny_agrees_with_the_full_pass)
 {
-    decoding_agrees(with_logits(MODEL("tiny"),
+    decoding_agrees(with_logits(
+        MODEL("tiny"),
         "entry logits(tokens: tok[seq]) -> real[vocab, seq] = embed @ trunk(tokens, rope_cos(hd, seq, 10000.0), "
         "rope_sin(hd, seq, 10000.0), causal_mask(seq), pos: 0, cached: false);\n",
         "dim=24 hidden=32 layers=3 heads=4 kv_heads=4 vocab=24 seq=8"));
@@ -112,7 +114,8 @@ Test(elab_models, decoding_tiny_agrees_with_the_full_pass)
 
 Test(elab_models, decoding_gpt2_agrees_with_the_full_pass)
 {
-    decoding_agrees(with_logits(MODEL("gpt2"),
+    decoding_agrees(with_logits(
+        MODEL("gpt2"),
         "entry logits(tokens: tok[seq]) -> real[vocab, seq] = wte @ trunk(gather(wte, tokens)' + wpe[0..seq, :]', "
         "causal_mask(seq), pos: 0, cached: false);\n",
         "dim=24 layers=3 heads=4 vocab=24 ctx=16 seq=8"));
@@ -120,7 +123,8 @@ Test(elab_models, decoding_gpt2_agrees_with_the_full_pass)
 
 Test(elab_models, decoding_qwen3_agrees_with_the_full_pass)
 {
-    decoding_agrees(with_logits(MODEL("qwen3_0_6b"),
+    decoding_agrees(with_logits(
+        MODEL("qwen3_0_6b"),
         "entry logits(tokens: tok[seq]) -> real[vocab, seq] = embed @ trunk(tokens, rope_cos(hd, seq, theta), "
         "rope_sin(hd, seq, theta), causal_mask(seq), pos: 0, cached: false);\n",
         "dim=24 hidden=32 layers=3 heads=4 kv_heads=2 hd=8 vocab=24 seq=8"));
@@ -144,6 +148,8 @@ Test(elab_models, start_near_the_loss_of_guessing)
 {
     double guess = log(VOCAB);
     loss_is_plausible(MODEL("gpt2"), "dim=24 layers=2 heads=4 vocab=24 ctx=16 seq=8", guess - 1, guess + 1);
-    loss_is_plausible(MODEL("qwen3_0_6b"), "dim=24 hidden=32 layers=2 heads=4 kv_heads=2 hd=8 vocab=24 seq=8", guess - 1, guess + 1);
-    loss_is_plausible(MODEL("tiny"), "dim=24 hidden=32 layers=2 heads=4 kv_heads=2 vocab=24 seq=8", guess - 1, guess + 1);
+    loss_is_plausible(MODEL("qwen3_0_6b"), "dim=24 hidden=32 layers=2 heads=4 kv_heads=2 hd=8 vocab=24 seq=8",
+                      guess - 1, guess + 1);
+    loss_is_plausible(MODEL("tiny"), "dim=24 hidden=32 layers=2 heads=4 kv_heads=2 vocab=24 seq=8", guess - 1,
+                      guess + 1);
 }

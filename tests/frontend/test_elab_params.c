@@ -14,9 +14,11 @@ static const char *path(const Elabed *t, uint32_t i)
 Test(elab_params, labels_make_the_path)
 {
     Elabed t = elab_ok(STD "model M {\n"
-                           "  block inner(x: real[4, 2]) -> real[4, 2] { param a: real[4, 4] = normal(0.1); return linear(a @ x, 4) as up; }\n"
+                           "  block inner(x: real[4, 2]) -> real[4, 2] { param a: real[4, 4] = normal(0.1); return "
+                           "linear(a @ x, 4) as up; }\n"
                            "  block plain(x: real[4, 2]) -> real[4, 2] = inner(x) as one;\n"
-                           "  entry e(x: real[4, 2]) -> real[4, 2] { param top: real[4] = ones(); return plain(x * top[:, _]) as two.three; }\n}\n");
+                           "  entry e(x: real[4, 2]) -> real[4, 2] { param top: real[4] = ones(); return plain(x * "
+                           "top[:, _]) as two.three; }\n}\n");
     cr_assert_eq(t.m->params, 3);
     cr_assert_str_eq(path(&t, 0), "top");
     cr_assert_str_eq(path(&t, 1), "two.three.one.a");
@@ -26,12 +28,13 @@ Test(elab_params, labels_make_the_path)
 
 Test(elab_params, two_calls_with_one_label_are_an_error)
 {
-    elab_bad(STD "model M { entry e(x: real[4, 2]) -> real[4, 2] { y = linear(x, 4) as a; return linear(y, 4) as a; } }\n", "E0502",
-             "parameter path 'a.weight' is created twice in entry 'e'");
-    elab_bad(STD "model M { entry e(x: real[4, 2]) -> real[4, 2] { y = linear(x, 4); return linear(y, 4); } }\n", "E0502",
-             "'weight' is created twice");
-    elab_bad("model M { param a: real[2] = ones(); entry e() -> real[2] { param a: real[2] = ones(); return a; } }\n", "E0502",
-             "is that of a param of the model");
+    elab_bad(STD
+             "model M { entry e(x: real[4, 2]) -> real[4, 2] { y = linear(x, 4) as a; return linear(y, 4) as a; } }\n",
+             "E0502", "parameter path 'a.weight' is created twice in entry 'e'");
+    elab_bad(STD "model M { entry e(x: real[4, 2]) -> real[4, 2] { y = linear(x, 4); return linear(y, 4); } }\n",
+             "E0502", "'weight' is created twice");
+    elab_bad("model M { param a: real[2] = ones(); entry e() -> real[2] { param a: real[2] = ones(); return a; } }\n",
+             "E0502", "is that of a param of the model");
 }
 
 Test(elab_params, sharing_is_deliberate)
@@ -43,18 +46,20 @@ Test(elab_params, sharing_is_deliberate)
     elab_free(&t);
     /* a shared call in a repeat: all iterations use one set, born outside */
     t = elab_ok(STD "model M { entry e(x: real[4, 2]) -> real[4, 2] {\n"
-                    "  repeat layers[L in 0..3] { param g: real[4] = ones(); #[share] x = linear(x, 4) as a; x = x * g[:, _]; } return x; } }\n");
+                    "  repeat layers[L in 0..3] { param g: real[4] = ones(); #[share] x = linear(x, 4) as a; x = x * "
+                    "g[:, _]; } return x; } }\n");
     cr_assert_eq(t.m->params, 4);
     cr_assert(elab_param(&t, "a.weight") != NULL && elab_param(&t, "layers.2.g") != NULL);
     cr_assert_eq(elab_count(elab_graph(&t, "e"), OP_repeat), 1);
     for (uint32_t i = 0; i < t.m->param_sets; i++) {
         const LeafSet *s = &t.m->param_set[i];
-        bool           shared = strcmp(interned(t.m->strings, s->pattern), "a.weight") == 0;
+        bool shared = strcmp(interned(t.m->strings, s->pattern), "a.weight") == 0;
         cr_assert(s->count == 3 && (s->leaf[0] == s->leaf[2]) == shared);
     }
     elab_free(&t);
     elab_bad(STD "model M { entry e(x: real[4, 2]) -> real[4, 2] {\n"
-                 "  y = linear(x, 4) as a; #[share] y = linear(y, 4, std: 0.5) as a; return y; } }\n", "E0503", "declared in two ways");
+                 "  y = linear(x, 4) as a; #[share] y = linear(y, 4, std: 0.5) as a; return y; } }\n",
+             "E0503", "declared in two ways");
 }
 
 Test(elab_params, entries_agree_on_a_path)
@@ -64,7 +69,8 @@ Test(elab_params, entries_agree_on_a_path)
     cr_assert_eq(t.m->params, 1);
     elab_free(&t);
     elab_bad(STD "model M {\n  entry e(x: real[4, 2]) -> real[4, 2] = linear(x, 4) as a;\n"
-                 "  entry f(x: real[5, 9]) -> real[4, 9] = linear(x, 4) as a;\n}\n", "E0503", "is real[4, 5] here and real[4, 4] elsewhere");
+                 "  entry f(x: real[5, 9]) -> real[4, 9] = linear(x, 4) as a;\n}\n",
+             "E0503", "is real[4, 5] here and real[4, 4] elsewhere");
 }
 
 Test(elab_params, a_param_of_the_model_is_one_value)
@@ -79,13 +85,16 @@ Test(elab_params, a_param_of_the_model_is_one_value)
 
 Test(elab_params, attributes_and_initialisers)
 {
-    Elabed t = elab_ok("#[import(\"net.{path}\")]\nmodel M {\n"
-                       "  const r = 2;\n"
-                       "  #[nodecay, lr(0.5)] param a: real[2] = uniform(-1.0, 2);\n"
-                       "  #[freeze, import(\"x.{path}.{r}\", transpose, rows(1, 3))] param b: f32[2, 2] = value(0.25);\n"
-                       "  entry e() -> real[2] { repeat l[L in 0..2] { #[import(\"old.{L}\")] param c: real[2] = normal(1.0 / (L + 1)); } return a; }\n}\n");
+    Elabed t =
+        elab_ok("#[import(\"net.{path}\")]\nmodel M {\n"
+                "  const r = 2;\n"
+                "  #[nodecay, lr(0.5)] param a: real[2] = uniform(-1.0, 2);\n"
+                "  #[freeze, import(\"x.{path}.{r}\", transpose, rows(1, 3))] param b: f32[2, 2] = value(0.25);\n"
+                "  entry e() -> real[2] { repeat l[L in 0..2] { #[import(\"old.{L}\")] param c: real[2] = normal(1.0 / "
+                "(L + 1)); } return a; }\n}\n");
     const Param *p = elab_param(&t, "a");
-    cr_assert(p->nodecay && p->lr == 0.5 && !p->frozen && p->init.kind == INIT_UNIFORM && p->init.a == -1 && p->init.b == 2);
+    cr_assert(p->nodecay && p->lr == 0.5 && !p->frozen && p->init.kind == INIT_UNIFORM && p->init.a == -1 &&
+              p->init.b == 2);
     cr_assert_str_eq(interned(t.m->strings, p->import), "net.a");
     p = elab_param(&t, "b");
     cr_assert(p->frozen && p->import_transpose && p->import_rows[0] == 1 && p->import_rows[1] == 3 && p->lr == 1);
@@ -108,10 +117,14 @@ Test(elab_params, attributes_and_initialisers)
 Test(elab_params, functions_are_pure)
 {
     elab_bad("fn f(x: real[2]) -> real[2] { param a: real[2] = ones(); return a * x; }\n"
-             "model M { entry e(x: real[2]) -> real[2] = f(x); }\n", "E0501", "declare 'f' as block");
-    elab_bad(STD "fn f(x: real[2, 2]) -> real[2, 2] = linear(x, 2);\nmodel M { entry e(x: real[2, 2]) -> real[2, 2] = f(x); }\n",
-             "E0501", "only blocks and entries call blocks");
-    elab_bad(STD "model M { entry e(x: real[2, 2]) -> real[2, 2] = silu(x) as s; }\n", "E0501", "no parameters to label");
+             "model M { entry e(x: real[2]) -> real[2] = f(x); }\n",
+             "E0501", "declare 'f' as block");
+    elab_bad(
+        STD
+        "fn f(x: real[2, 2]) -> real[2, 2] = linear(x, 2);\nmodel M { entry e(x: real[2, 2]) -> real[2, 2] = f(x); }\n",
+        "E0501", "only blocks and entries call blocks");
+    elab_bad(STD "model M { entry e(x: real[2, 2]) -> real[2, 2] = silu(x) as s; }\n", "E0501",
+             "no parameters to label");
 }
 
 Test(elab_params, states_keep_what_was_stored)
@@ -132,9 +145,11 @@ Test(elab_params, states_keep_what_was_stored)
     elab_bad(STATE("x <- s;"), "E0505", "'x' is not a state");
     elab_bad(STATE("t <- s;"), "E0204", "unknown name 't'");
     elab_bad(STATE("s <- sum(x);"), "E0411", "state 's' is declared real[2]");
-    elab_bad("model M { entry e(x: real[2]) -> real[2] { state s: real[2] = normal(1.0); return s; } }\n", "E0504", "a state starts");
+    elab_bad("model M { entry e(x: real[2]) -> real[2] { state s: real[2] = normal(1.0); return s; } }\n", "E0504",
+             "a state starts");
     elab_bad("model M { block b(x: real[2]) -> real[2] { state s: real[2] = zeros(); return s + x; }\n"
-             "  entry e(x: real[2]) -> real[2] = b(x) + b(x); }\n", "E0502", "state 's' is created twice");
+             "  entry e(x: real[2]) -> real[2] = b(x) + b(x); }\n",
+             "E0502", "state 's' is created twice");
 }
 
 Test(elab_params, hints_reach_the_nodes)
@@ -148,13 +163,24 @@ Test(elab_params, hints_reach_the_nodes)
         const Node *n = &g->node[i];
         const Hint *h = &t.m->hint[n->hint];
         switch (n->op) {
-        case OP_add: cr_assert(h->place == PLACE_ANE && h->group && !h->save && !h->f32); break;
-        case OP_exp: cr_assert(h->place == PLACE_ANE && h->group && h->save && h->f32); break;
-        case OP_sub: cr_assert(h->cut == 1 && !h->group && h->place == PLACE_FREE); break;
-        case OP_mul: cr_assert(h->place == PLACE_CPU || (h->f32 && !h->save)); break;
+        case OP_add:
+            cr_assert(h->place == PLACE_ANE && h->group && !h->save && !h->f32);
+            break;
+        case OP_exp:
+            cr_assert(h->place == PLACE_ANE && h->group && h->save && h->f32);
+            break;
+        case OP_sub:
+            cr_assert(h->cut == 1 && !h->group && h->place == PLACE_FREE);
+            break;
+        case OP_mul:
+            cr_assert(h->place == PLACE_CPU || (h->f32 && !h->save));
+            break;
         case OP_neg:
-        case OP_input: cr_assert_eq(n->hint, 0); break;
-        default: break;
+        case OP_input:
+            cr_assert_eq(n->hint, 0);
+            break;
+        default:
+            break;
         }
         if (n->op == OP_mul && n->name)
             cr_assert_str_eq(interned(t.m->strings, n->name), "a");
@@ -171,12 +197,17 @@ Test(elab_params, hints_reach_the_nodes)
 
 Test(elab_params, train_sections_become_settings)
 {
-    Elabed t = elab_ok("config n = 300;\nmodel M { entry loss(x: real[2]) -> real[] = sum(x);\n  train loss {\n"
-                       "    data = tokens_u16(\"a.bin\", sample: \"sequential\");\n    optimizer = lion(1e-4);\n    clip = 1;\n"
-                       "    loss_scale = fixed(1024);\n    schedule = wsd(total: 2 * n, warmup: 10);\n    eval = \"held.txt\";\n    steps = n;\n  }\n}\n");
-    static const char *const want[] = {"data", "tokens_u16", "data.path", "a.bin", "data.sample", "sequential", "optimizer", "lion",
-        "optimizer.lr", "0.0001", "clip", "1.0", "loss_scale", "fixed", "loss_scale.value", "1024.0", "schedule", "wsd",
-        "schedule.total", "600", "schedule.warmup", "10", "eval", "held.txt", "steps", "300"};
+    Elabed t = elab_ok(
+        "config n = 300;\nmodel M { entry loss(x: real[2]) -> real[] = sum(x);\n  train loss {\n"
+        "    data = tokens_u16(\"a.bin\", sample: \"sequential\");\n    optimizer = lion(1e-4);\n    clip = 1;\n"
+        "    loss_scale = fixed(1024);\n    schedule = wsd(total: 2 * n, warmup: 10);\n    eval = \"held.bin\";\n    "
+        "steps = n;\n  }\n}\n");
+    static const char *const want[] = {
+        "data",           "tokens_u16", "data.path",        "a.bin",  "data.sample", "sequential",
+        "optimizer",      "lion",       "optimizer.lr",     "0.0001", "clip",        "1.0",
+        "loss_scale",     "fixed",      "loss_scale.value", "1024.0", "schedule",    "wsd",
+        "schedule.total", "600",        "schedule.warmup",  "10",     "eval",        "held.bin",
+        "steps",          "300"};
     cr_assert_eq(t.m->settings, COUNT(want) / 2);
     for (uint32_t i = 0; i < t.m->settings; i++) {
         cr_assert_str_eq(interned(t.m->strings, t.m->setting[i].key), want[2 * i]);
@@ -184,7 +215,9 @@ Test(elab_params, train_sections_become_settings)
     }
     cr_assert_str_eq(interned(t.m->strings, t.m->train_entry), "loss");
     elab_free(&t);
-#define TRAIN(entry, body) "model M { entry loss(x: real[2]) -> real[] = sum(x); entry two(x: real[2]) -> real[2] = x; train " entry " { " body " } }\n"
+#define TRAIN(entry, body)                                                                                             \
+    "model M { entry loss(x: real[2]) -> real[] = sum(x); entry two(x: real[2]) -> real[2] = x; train " entry          \
+    " { " body " } }\n"
     elab_bad(TRAIN("los", ""), "E0603", "did you mean 'loss'?");
     elab_bad(TRAIN("two", ""), "E0603", "it returns real[2]");
     elab_bad(TRAIN("loss", "acum = 2;"), "E0601", "did you mean 'accum'?");

@@ -9,7 +9,7 @@ static const double X[2] = {3, 5};
 static uint32_t runs(Elabed *t, const char *entry, int32_t *n)
 {
     const Graph *g = elab_graph(t, entry);
-    uint32_t     k = 0;
+    uint32_t k = 0;
     for (uint32_t i = 1; i < g->count; i++)
         if (g->node[i].op == OP_repeat)
             n[k++] = g->node[i].a.repeat.n;
@@ -18,8 +18,9 @@ static uint32_t runs(Elabed *t, const char *entry, int32_t *n)
 
 Test(elab_repeat, carries_what_is_assigned)
 {
-    Elabed t = elab_ok("model M { entry e(x: real[2]) -> real[2] {\n"
-                       "  y = x; k = 2; repeat l[L in 0..4] { z = y * 2; x = x + z; y = z; k = k + 1; } return x + y * k; } }\n");
+    Elabed t = elab_ok(
+        "model M { entry e(x: real[2]) -> real[2] {\n"
+        "  y = x; k = 2; repeat l[L in 0..4] { z = y * 2; x = x + z; y = z; k = k + 1; } return x + y * k; } }\n");
     int32_t n[8];
     cr_assert_eq(runs(&t, "e", n), 1);
     cr_assert_eq(n[0], 4);
@@ -30,9 +31,10 @@ Test(elab_repeat, carries_what_is_assigned)
 
 Test(elab_repeat, splits_into_uniform_runs)
 {
-    Elabed t = elab_ok("model M { entry e(x: real[2]) -> real[2] {\n"
-                       "  repeat l[L in 1..8] { param g: real[2] = ones(); if L == 1 { x = x * 2; }\n"
-                       "    if L % 7 == 0 { param h: real[2] = ones(); x = x + h; } else { x = x * g; } } return x; } }\n");
+    Elabed t =
+        elab_ok("model M { entry e(x: real[2]) -> real[2] {\n"
+                "  repeat l[L in 1..8] { param g: real[2] = ones(); if L == 1 { x = x * 2; }\n"
+                "    if L % 7 == 0 { param h: real[2] = ones(); x = x + h; } else { x = x * g; } } return x; } }\n");
     int32_t n[8];
     cr_assert_eq(runs(&t, "e", n), 3);
     cr_assert(n[0] == 1 && n[1] == 5 && n[2] == 1);
@@ -53,7 +55,8 @@ Test(elab_repeat, splits_into_uniform_runs)
 
 Test(elab_repeat, numbers_that_change_break_uniformity)
 {
-    Elabed t = elab_ok("model M { entry e(x: real[2]) -> real[2] { repeat l[L in 0..4] { x = x * (1 + div(L, 2)); } return x; } }\n");
+    Elabed t = elab_ok(
+        "model M { entry e(x: real[2]) -> real[2] { repeat l[L in 0..4] { x = x * (1 + div(L, 2)); } return x; } }\n");
     int32_t n[8];
     cr_assert_eq(runs(&t, "e", n), 2);
     cr_assert(n[0] == 2 && n[1] == 2);
@@ -74,9 +77,10 @@ Test(elab_repeat, one_iteration_is_still_a_repeat_and_none_is_nothing)
 
 Test(elab_repeat, outer_values_become_invariants_and_params_stay_params)
 {
-    Elabed t = elab_ok("fn mask(S: int) -> real[S] = [1.0 * i for i in S];\n"
-                       "model M { param w: real[2] = ones(); entry e(x: real[2], b: real[2]) -> real[2] {\n"
-                       "  m = mask(2); c = b * 2; v = w; repeat l[L in 0..3] { x = x * v + c + m; } return x + c; } }\n");
+    Elabed t =
+        elab_ok("fn mask(S: int) -> real[S] = [1.0 * i for i in S];\n"
+                "model M { param w: real[2] = ones(); entry e(x: real[2], b: real[2]) -> real[2] {\n"
+                "  m = mask(2); c = b * 2; v = w; repeat l[L in 0..3] { x = x * v + c + m; } return x + c; } }\n");
     const Graph *g = elab_graph(&t, "e");
     for (uint32_t i = 1; i < g->count; i++)
         if (g->node[i].op == OP_repeat) {
@@ -97,7 +101,8 @@ Test(elab_repeat, outer_values_become_invariants_and_params_stay_params)
 Test(elab_repeat, inner_repeats_are_unrolled)
 {
     Elabed t = elab_ok("model M { entry e(x: real[2]) -> real[2] {\n"
-                       "  repeat a[L in 0..3] { repeat b.c[K in 0..2] { param g: real[2] = ones(); x = x + g * K; } } return x; } }\n");
+                       "  repeat a[L in 0..3] { repeat b.c[K in 0..2] { param g: real[2] = ones(); x = x + g * K; } } "
+                       "return x; } }\n");
     cr_assert_eq(t.m->params, 6);
     cr_assert(elab_param(&t, "a.2.b.c.1.g") != NULL);
     int32_t n[8];
@@ -113,7 +118,8 @@ Test(elab_repeat, states_inside_and_outside)
 {
     Elabed t = elab_ok("model M { entry e(x: real[2]) -> real[2] {\n"
                        "  state total: real[2] = zeros();\n"
-                       "  repeat l[L in 0..3] { state own: real[2] = value(1); own <- own + x; total <- total + own; } return total; } }\n");
+                       "  repeat l[L in 0..3] { state own: real[2] = value(1); own <- own + x; total <- total + own; } "
+                       "return total; } }\n");
     cr_assert_eq(t.m->states, 4);
     const double *v = elab_run(&t, "e", (const double *const[]){X}, 1);
     cr_assert(v[0] == 12 && v[1] == 18);
@@ -143,7 +149,8 @@ Test(elab_repeat, names_and_scopes)
 
 Test(elab_repeat, mistakes)
 {
-#define REPEAT(before, head, body) "model M { entry e(x: real[2]) -> real[2] { " before " repeat l[" head "] { " body " } return x; } }\n"
+#define REPEAT(before, head, body)                                                                                     \
+    "model M { entry e(x: real[2]) -> real[2] { " before " repeat l[" head "] { " body " } return x; } }\n"
     elab_bad(REPEAT("", "L in 0..2", "x = x[:, _];"), "E0412", "before the repeat it is real[2]");
     elab_bad(REPEAT("y = 0.0;", "L in 0..2", "y = y + x;"), "E0412", "broadcast(0.0, [..])");
     elab_bad(REPEAT("", "L in 2..0", "x = x;"), "E0309", "from 2 to 0");
@@ -154,7 +161,8 @@ Test(elab_repeat, mistakes)
 
 Test(elab_repeat, buckets_are_instances)
 {
-    Elabed t = elab_ok("use \"std/nn.anel\";\nmodel M { #[bucket(4, 16)] entry pre(x: real[2, S]) -> real[2, S] = linear(x, 2) as w; }\n");
+    Elabed t = elab_ok("use \"std/nn.anel\";\nmodel M { #[bucket(4, 16)] entry pre(x: real[2, S]) -> real[2, S] = "
+                       "linear(x, 2) as w; }\n");
     cr_assert_eq(t.m->entries, 2);
     cr_assert_eq(elab_graph(&t, "pre@16")->input[0].type.shape.dim[1], 16);
     cr_assert_eq(t.m->params, 1);
@@ -162,5 +170,6 @@ Test(elab_repeat, buckets_are_instances)
     elab_bad("model M { #[bucket(4)] entry e(x: real[2]) -> real[2] = x; }\n", "E0209", "nothing else declares");
     elab_bad("model M { #[bucket(4, 4)] entry e(x: real[S]) -> real[S] = x; }\n", "E0209", "given twice");
     elab_bad("model M { #[buckt(4)] entry e(x: real[2]) -> real[2] = x; }\n", "E0208", "did you mean 'bucket'?");
-    elab_bad("model M { entry e(x: real[2]) -> real[2] = x; entry e(x: real[2]) -> real[2] = x; }\n", "E0203", "entry 'e'");
+    elab_bad("model M { entry e(x: real[2]) -> real[2] = x; entry e(x: real[2]) -> real[2] = x; }\n", "E0203",
+             "entry 'e'");
 }

@@ -111,8 +111,9 @@ Test(elab_static, asserts_interpolate)
 
 Test(elab_static, configs_are_overridden_before_anything_is_computed)
 {
-    const char *text = "config dim = 8; config rate = 1.0; config on: bool = false; config name = \"x\"; const half = dim / 2;\n"
-                       "model M { entry e() -> real[] = if on then half * rate else 0.0; }\n";
+    const char *text =
+        "config dim = 8; config rate = 1.0; config on: bool = false; config name = \"x\"; const half = dim / 2;\n"
+        "model M { entry e() -> real[] = if on then half * rate else 0.0; }\n";
     Elabed t = elab_text(text, "dim=12 rate=3 on=true");
     cr_assert(t.m != NULL, "%s", elab_errors(&t));
     cr_assert_eq(*elab_value(&t, "e"), 18);
@@ -121,13 +122,23 @@ Test(elab_static, configs_are_overridden_before_anything_is_computed)
     cr_assert(t.m->config[0].overridden && !t.m->config[3].overridden);
     cr_assert_str_eq(interned(t.m->strings, t.m->config[1].value), "3.0");
     elab_free(&t);
+    t = elab_text(text, "name=a/b.txt");
+    cr_assert_str_eq(interned(t.m->strings, t.m->config[3].value), "a/b.txt");
+    elab_free(&t);
+    t = elab_text("config a = 2 * b; config b = 3; model M { entry e() -> real[] = a; }\n", "b=5");
+    cr_assert_eq(*elab_value(&t, "e"), 10);
+    elab_free(&t);
     t = elab_text(text, "dim=2*3+2");
     cr_assert(t.m != NULL, "%s", elab_errors(&t));
     elab_free(&t);
-    static const struct { const char *define, *code, *part; } cases[] = {
-        {"din=3", "E0302", "did you mean 'dim'?"}, {"dim=1.5", "E0303", "the config is an int"},
-        {"on=1", "E0303", "a bool"},               {"name=abc", "E0204", NULL},
-        {"name=3", "E0303", "in quotes"},          {"dim=9", "E0301", "-D dim=9"},
+    static const struct {
+        const char *define, *code, *part;
+    } cases[] = {
+        {"din=3", "E0302", "did you mean 'dim'?"},
+        {"dim=1.5", "E0303", "the config is an int"},
+        {"on=1", "E0303", "a bool"},
+
+        {"dim=9", "E0301", "-D dim=9"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         t = elab_text(text, cases[i].define);
@@ -181,10 +192,13 @@ Test(elab_static, equal_tables_are_stored_once)
 
 Test(elab_static, files_are_found_once)
 {
-    elab_bad("use \"std/nothing.anel\";\nmodel M { entry e() -> real[] = 1; }\n", "E0201", "cannot find 'std/nothing.anel'");
-    elab_bad("use \"std/nn.anel\";\nuse \"std/nn.anel\";\nmodel M { entry e() -> real[] = 1; }\n", "E0203", "used twice");
+    elab_bad("use \"std/nothing.anel\";\nmodel M { entry e() -> real[] = 1; }\n", "E0201",
+             "cannot find 'std/nothing.anel'");
+    elab_bad("use \"std/nn.anel\";\nuse \"std/nn.anel\";\nmodel M { entry e() -> real[] = 1; }\n", "E0203",
+             "used twice");
     elab_bad("use \"t.anel\";\nmodel M { entry e() -> real[] = 1; }\n", "E0202", "uses itself");
-    elab_bad("use \"std/nn.anel\";\nfn silu(x: int) -> int = x;\nmodel M { entry e() -> real[] = 1; }\n", "E0203", "std/nn.anel");
+    elab_bad("use \"std/nn.anel\";\nfn silu(x: int) -> int = x;\nmodel M { entry e() -> real[] = 1; }\n", "E0203",
+             "std/nn.anel");
     elab_bad("fn f(x: int) -> int = x;\n", "E0210", "no model");
     elab_bad("model M { fn f(x: int) -> int = x; }\n", "E0210", "no entry");
     elab_bad("model M { entry e() -> real[] = 1; }\nmodel N { entry e() -> real[] = 1; }\n", "E0210", "second model");

@@ -20,7 +20,8 @@ static void noise(double *x, int n, uint64_t key)
 static void close_to(const double *got, const double *want, int n, const char *what)
 {
     for (int i = 0; i < n; i++)
-        cr_assert(fabs(got[i] - want[i]) < 1e-12 * (1 + fabs(want[i])), "%s: element %d is %.17g, not %.17g", what, i, got[i], want[i]);
+        cr_assert(fabs(got[i] - want[i]) < 1e-12 * (1 + fabs(want[i])), "%s: element %d is %.17g, not %.17g", what, i,
+                  got[i], want[i]);
 }
 
 Test(elab_std, rmsnorm_follows_its_equation)
@@ -58,7 +59,9 @@ Test(elab_std, layernorm_follows_its_equation)
         for (int c = 0; c < C; c++)
             want[c * S + s] = (x[c * S + s] - mean) / sqrt(var + 1e-6) * g[c] + b[c];
     }
-    Elabed t = elab_ok(STD "model M { entry e(x: real[5, 3], g: real[5], b: real[5]) -> real[5, 3] = layernorm(x, g, b, eps: 1e-6); }\n");
+    Elabed t = elab_ok(
+        STD
+        "model M { entry e(x: real[5, 3], g: real[5], b: real[5]) -> real[5, 3] = layernorm(x, g, b, eps: 1e-6); }\n");
     close_to(elab_run(&t, "e", (const double *const[]){x, g, b}, 3), want, C * S, "layernorm");
     elab_free(&t);
 }
@@ -67,17 +70,19 @@ Test(elab_std, layernorm_follows_its_equation)
 static void rope(const char *fn, int first, int second, int step)
 {
     enum { H = 2, D = 6, S = 4 };
-    char   text[512];
+    char text[512];
     double x[H * D * S];
     noise(x, H * D * S, 7);
-    snprintf(text, sizeof text, STD "model M { entry e(x: real[2, 6, 4]) -> real[2, 6, 4] = "
-             "%s(x, rope_cos(6, 4, 100.0), rope_sin(6, 4, 100.0)); }\n", fn);
-    Elabed        t = elab_ok(text);
+    snprintf(text, sizeof text,
+             STD "model M { entry e(x: real[2, 6, 4]) -> real[2, 6, 4] = "
+                 "%s(x, rope_cos(6, 4, 100.0), rope_sin(6, 4, 100.0)); }\n",
+             fn);
+    Elabed t = elab_ok(text);
     const double *y = elab_run(&t, "e", (const double *const[]){x}, 1);
     for (int h = 0; h < H; h++)
         for (int i = 0; i < D / 2; i++)
             for (int s = 0; s < S; s++) {
-                int    p = (h * D + first + i * step) * S + s, q = (h * D + second + i * step) * S + s;
+                int p = (h * D + first + i * step) * S + s, q = (h * D + second + i * step) * S + s;
                 double a = s * pow(100.0, -2.0 * i / D);
                 double want[2] = {x[p] * cos(a) - x[q] * sin(a), x[p] * sin(a) + x[q] * cos(a)};
                 close_to((double[]){y[p], y[q]}, want, 2, fn);
@@ -101,7 +106,7 @@ Test(elab_std, sdpa_agrees_with_loops)
     for (int h = 0; h < H; h++)
         for (int s = 0; s < S; s++) {
             double p[S], sum = 0;
-            int    kv = h / (H / K);
+            int kv = h / (H / K);
             for (int t = 0; t <= s; t++) {
                 double dot = 0;
                 for (int d = 0; d < D; d++)
@@ -124,7 +129,8 @@ Test(elab_std, sdpa_agrees_with_loops)
 Test(elab_std, activations)
 {
     double x[4] = {-2, -0.5, 0, 3}, want[4];
-    Elabed t = elab_ok(STD "model M { entry s(x: real[4]) -> real[4] = silu(x); entry g(x: real[4]) -> real[4] = gelu(x); }\n");
+    Elabed t = elab_ok(
+        STD "model M { entry s(x: real[4]) -> real[4] = silu(x); entry g(x: real[4]) -> real[4] = gelu(x); }\n");
     for (int i = 0; i < 4; i++)
         want[i] = x[i] / (1 + exp(-x[i]));
     close_to(elab_run(&t, "s", (const double *const[]){x}, 1), want, 4, "silu");
@@ -142,9 +148,9 @@ Test(elab_std, activations)
 static void adjoint_fits(Elabed *t, GraphId forward, GraphId vjp)
 {
     const Graph *f = t->m->graph[forward], *b = t->m->graph[vjp];
-    Tensor       in[8], out[8], back[8];
-    Buf          err = {0};
-    double       forward_dot = 0, backward_dot = 0;
+    Tensor in[8], out[8], back[8];
+    Buf err = {0};
+    double forward_dot = 0, backward_dot = 0;
     cr_assert(f->inputs + 1 == b->inputs && b->inputs <= 8);
     EvalEnv env = {.m = t->m, .arena = t->a, .tangents = true};
     for (uint32_t i = 0; i < b->inputs; i++) {
@@ -163,7 +169,8 @@ static void adjoint_fits(Elabed *t, GraphId forward, GraphId vjp)
     for (uint32_t i = 0; i < f->inputs; i++)
         for (int64_t k = 0; k < shape_numel(in[i].type.shape); k++)
             backward_dot += back[i].v[k] * in[i].dv[k];
-    cr_assert(fabs(forward_dot - backward_dot) < 1e-9 * (1 + fabs(forward_dot)), "%.17g against %.17g", forward_dot, backward_dot);
+    cr_assert(fabs(forward_dot - backward_dot) < 1e-9 * (1 + fabs(forward_dot)), "%.17g against %.17g", forward_dot,
+              backward_dot);
 }
 
 Test(elab_vjp, calls_share_instances_and_leave_checks)
@@ -172,8 +179,8 @@ Test(elab_vjp, calls_share_instances_and_leave_checks)
                            "  a = rmsnorm(rmsnorm(x, g), g); b = rmsnorm(x, g, eps: 1e-3); c = rmsnorm(y, g);\n"
                            "  return a + b + c[0, :, :] + layernorm(x, g, g); } }\n");
     const Graph *g = elab_graph(&t, "e");
-    GraphId      body[8];
-    uint32_t     n = 0;
+    GraphId body[8];
+    uint32_t n = 0;
     for (uint32_t i = 1; i < g->count; i++)
         if (g->node[i].op == OP_call) {
             body[n++] = g->node[i].a.call.graph;
@@ -189,12 +196,14 @@ Test(elab_vjp, calls_share_instances_and_leave_checks)
 
 Test(elab_vjp, numbers_and_static_arguments)
 {
-    Elabed t = elab_ok("#[vjp(scale_bwd)] fn scale[S](x: real[S], by: real[], n: int = 2, up: bool = true) -> real[S] =\n"
-                       "  if up then x * by ** n else x;\n"
-                       "fn scale_bwd[S](x: real[S], by: real[], n: int, up: bool, dy: real[S]) -> (real[S], real[]) =\n"
-                       "  (dy * by ** n, sum(dy * x) * n * by ** (n - 1));\n"
-                       "model M { entry e(x: real[3], b: real[]) -> real[3] = scale(x, b) + scale(x, 3, n: 1) + scale(f16(x), b); }\n");
-    double        x[3] = {1, 2, 3}, b = 2;
+    Elabed t =
+        elab_ok("#[vjp(scale_bwd)] fn scale[S](x: real[S], by: real[], n: int = 2, up: bool = true) -> real[S] =\n"
+                "  if up then x * by ** n else x;\n"
+                "fn scale_bwd[S](x: real[S], by: real[], n: int, up: bool, dy: real[S]) -> (real[S], real[]) =\n"
+                "  (dy * by ** n, sum(dy * x) * n * by ** (n - 1));\n"
+                "model M { entry e(x: real[3], b: real[]) -> real[3] = scale(x, b) + scale(x, 3, n: 1) + scale(f16(x), "
+                "b); }\n");
+    double x[3] = {1, 2, 3}, b = 2;
     const double *y = elab_run(&t, "e", (const double *const[]){x, &b}, 2);
     cr_assert(y[0] == 4 + 3 + 4 && y[2] == 12 + 9 + 12);
     const Graph *g = elab_graph(&t, "e");
@@ -206,15 +215,18 @@ Test(elab_vjp, numbers_and_static_arguments)
 
 Test(elab_vjp, mistakes)
 {
-#define VJP(bwd) "#[vjp(f_bwd)] fn f[S](x: real[S], g: real[S]) -> real[S] = x * g;\n" bwd "\n" \
-                 "model M { entry e(x: real[3]) -> real[3] = f(x, x); }\n"
+#define VJP(bwd)                                                                                                       \
+    "#[vjp(f_bwd)] fn f[S](x: real[S], g: real[S]) -> real[S] = x * g;\n" bwd "\n"                                     \
+    "model M { entry e(x: real[3]) -> real[3] = f(x, x); }\n"
     elab_bad(VJP(""), "E0205", "unknown function 'f_bwd'");
     elab_bad(VJP("fn f_bwd[S](x: real[S], dy: real[S]) -> real[S] = x;"), "E0511", "3 in all");
     elab_bad(VJP("fn f_bwd[S](x: real[S], g: real[S], dy: real[S]) -> real[S] = x;"), "E0511", "1 cotangents for 2");
     elab_bad(VJP("fn f_bwd[S](x: real[S], g: real[S], dy: real[S]) -> (real[S], real[]) = (x, sum(x));"), "E0511",
              "as the cotangent of 'g', which is real[3]");
-    elab_bad("#[vjp(f_bwd)] fn f[S](x: real[S]) -> real[S] = x * w;\nfn f_bwd[S](x: real[S], dy: real[S]) -> real[S] = dy;\n"
-             "model M { param w: real[3] = ones(); entry e(x: real[3]) -> real[3] = f(x); }\n", "E0511", "pass it as an argument");
-    elab_bad("use \"std/nn.anel\";\nmodel M { entry e(x: real[3, 2], g: real[4]) -> real[3, 2] = rmsnorm(x, g); }\n", "E0403",
-             "C is 3");
+    elab_bad(
+        "#[vjp(f_bwd)] fn f[S](x: real[S]) -> real[S] = x * w;\nfn f_bwd[S](x: real[S], dy: real[S]) -> real[S] = dy;\n"
+        "model M { param w: real[3] = ones(); entry e(x: real[3]) -> real[3] = f(x); }\n",
+        "E0511", "pass it as an argument");
+    elab_bad("use \"std/nn.anel\";\nmodel M { entry e(x: real[3, 2], g: real[4]) -> real[3, 2] = rmsnorm(x, g); }\n",
+             "E0403", "C is 3");
 }

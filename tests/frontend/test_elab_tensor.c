@@ -1,12 +1,13 @@
-/* test_elab_tensor.c: operators and builtins on tensors: values against numbers worked out by hand, and what is refused. */
+/* test_elab_tensor.c: operators and builtins on tensors: values against numbers worked out by hand, and what is
+ * refused. */
 #include "elab_rig.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 
-static const double X[6] = {1, 2, 3, 4, 5, 6};           /* as [2, 3] */
-static const double Y[6] = {0.5, -1, 2, 1.5, 0, -2};     /* as [3, 2] */
+static const double X[6] = {1, 2, 3, 4, 5, 6};       /* as [2, 3] */
+static const double Y[6] = {0.5, -1, 2, 1.5, 0, -2}; /* as [3, 2] */
 static const double V[3] = {10, 20, 30};
 static const double I[2] = {2, 0};
 
@@ -17,12 +18,12 @@ static void gives(const char *type, const char *expr, const char *want)
 {
     char text[2048];
     snprintf(text, sizeof text, frame, type, expr);
-    Elabed        t = elab_ok(text);
+    Elabed t = elab_ok(text);
     const double *got = elab_run(&t, "e", (const double *const[]){X, Y, V, I}, 4);
-    const Graph  *g = elab_graph(&t, "e");
-    int64_t       n = shape_numel(g->node[g->out[0]].type.shape), k = 0;
+    const Graph *g = elab_graph(&t, "e");
+    int64_t n = shape_numel(g->node[g->out[0]].type.shape), k = 0;
     for (const char *p = want; *p; k++) {
-        char  *end;
+        char *end;
         double w = strtod(p, &end);
         cr_assert(k < n && fabs(got[k] - w) < 1e-9, "%s: element %lld is %g, not %g", expr, (long long)k, got[k], w);
         for (p = end; *p == ' '; p++)
@@ -59,7 +60,8 @@ Test(elab_tensor, elementwise_operators_broadcast)
 
 Test(elab_tensor, vectors_do_not_broadcast_silently)
 {
-    bad("real[2, 3]", "x + v", "E0405", "'v[:, _]' gives one value per channel, 'v[_, :]' one per position; its extent fits the positions");
+    bad("real[2, 3]", "x + v", "E0405",
+        "'v[:, _]' gives one value per channel, 'v[_, :]' one per position; its extent fits the positions");
     bad("real[2, 3]", "v * x", "E0405", "cannot multiply real[3] by real[2, 3]");
     bad("real[2, 3]", "x - y", "E0404", "cannot subtract real[3, 2] from real[2, 3]: axis -1 has 3 and 2 elements");
     bad("real[2, 3]", "x + i[:, _]", "E0408", "real(x) converts ints");
@@ -120,8 +122,10 @@ Test(elab_tensor, reductions)
     gives("real[3]", "sum(x, except: -1)", "5 7 9");
     gives("real[]", "amax(x) + amax(-x)", "5");
     gives("real[2]", "amax(x, except: 0)", "3 6");
-    gives("real[2, 3]", "softmax(x, axis: -1)", "0.0900305731704 0.244728471055 0.665240955775 0.0900305731704 0.244728471055 0.665240955775");
-    gives("real[2, 3]", "softmax(x, axis: 0)", "0.0474258731776 0.0474258731776 0.0474258731776 0.952574126822 0.952574126822 0.952574126822");
+    gives("real[2, 3]", "softmax(x, axis: -1)",
+          "0.0900305731704 0.244728471055 0.665240955775 0.0900305731704 0.244728471055 0.665240955775");
+    gives("real[2, 3]", "softmax(x, axis: 0)",
+          "0.0474258731776 0.0474258731776 0.0474258731776 0.952574126822 0.952574126822 0.952574126822");
     bad("real[2]", "sum(x, axis: 2)", "E0409", "axis 2 of a value with 2 axes");
     bad("real[2]", "sum(x, axis: 0, except: 1)", "E0401", "exclude each other");
     bad("real[2]", "softmax(x)", "E0401", "it is softmax(x, axis)");

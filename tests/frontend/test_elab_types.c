@@ -20,7 +20,8 @@ static void bad(const char *decls, const char *header, const char *expr, const c
 }
 
 static const char run[] = "fn f[..B, C, S](x: real[..B, C, S], g: real[C]) -> real[..B, C, S] = x * g[:, _];";
-static const char half[] = "fn f[H, D, S](x: real[H, D, S], c: real[D/2, S]) -> real[H * D, S] = reshape(x, [H * D, S]);";
+static const char half[] =
+    "fn f[H, D, S](x: real[H, D, S], c: real[D/2, S]) -> real[H * D, S] = reshape(x, [H * D, S]);";
 static const char order[] = "fn f[S](n: int, x: real[n, S], y: real[2 * n]) -> real[S] = x[0, :];";
 static const char pair[] = "fn f[A, B](x: real[A, B], y: real[B, A]) -> real[A, A] = x @ y;";
 
@@ -38,7 +39,8 @@ Test(elab_types, generics_are_bound_by_the_arguments)
     bad(half, "x: real[2, 5, 4], c: real[2, 4]) -> real[10, 4]", "f(x, c)", "E0301", "5 / 2 is not exact");
     bad(order, "x: real[3, 4], y: real[6]) -> real[4]", "f(2, x, y)", "E0403", "n = 2");
     bad(pair, "x: real[3, 4], y: real[4, 2]) -> real[3, 3]", "f(x, y)", "E0403", "A is 3, by 'x'");
-    bad("fn f[S](x: real[3]) -> real[3] = x;", "x: real[3]) -> real[3]", "f(x)", "E0415", "no argument of 'f' fixes the dimension 'S'");
+    bad("fn f[S](x: real[3]) -> real[3] = x;", "x: real[3]) -> real[3]", "f(x)", "E0415",
+        "no argument of 'f' fixes the dimension 'S'");
     bad("fn f(x: real[..B]) -> real[3] = x;", "x: real[3]) -> real[3]", "f(x)", "E0415", "not among the generics");
 }
 
@@ -48,7 +50,8 @@ Test(elab_types, element_types_are_converted_only_around_real)
     good("fn f(x: i32[]) -> i32[] = x;", "x: i32[]) -> i32[]", "f(3)");
     good("fn f(x: real[]) -> real[] = x;", "x: i32[]) -> real[]", "f(3)");
     good("fn f[S](x: tok[S]) -> i32[S] = x;", "x: i32[3]) -> tok[3]", "f(x)");
-    bad("fn f[S](x: f32[S]) -> f32[S] = x;", "x: f16[3]) -> f32[3]", "f(x)", "E0411", "declared f32[3], and this is f16[3]");
+    bad("fn f[S](x: f32[S]) -> f32[S] = x;", "x: f16[3]) -> f32[3]", "f(x)", "E0411",
+        "declared f32[3], and this is f16[3]");
     bad("fn f[S](x: real[S]) -> real[S] = x;", "x: i32[3]) -> real[3]", "f(x)", "E0411", "real(x) converts ints");
     bad("fn f[S](x: real[S]) -> real[S] = x;", "x: i32[3]) -> real[3]", "f(3)", "E0402", "broadcast(x, [..])");
     bad("fn f[S](x: real[S]) -> real[S] = x;", "x: i32[3]) -> real[3]", "f(\"a\")", "E0402", "str a");
@@ -88,16 +91,19 @@ Test(elab_types, tuples_are_taken_apart)
     cr_assert(v[0] == 5 && v[1] == 7);
     elab_free(&t);
     elab_bad("fn both[S](x: real[S]) -> (real[S], real[]) = (2 * x, sum(x));\n"
-             "model M { entry e(x: real[2]) -> real[2] { a = both(x); return a; } }\n", "E0414", "write '(a, b) = ...'");
+             "model M { entry e(x: real[2]) -> real[2] { a = both(x); return a; } }\n",
+             "E0414", "write '(a, b) = ...'");
     elab_bad("fn both[S](x: real[S]) -> (real[S], real[]) = (2 * x, sum(x));\n"
-             "model M { entry e(x: real[2]) -> real[2] { (a, b, c) = both(x); return a; } }\n", "E0414", "for 3 names");
+             "model M { entry e(x: real[2]) -> real[2] { (a, b, c) = both(x); return a; } }\n",
+             "E0414", "for 3 names");
 }
 
 Test(elab_types, poison_silences_echoes)
 {
-    elab_bad("model M { entry e(x: real[2]) -> real[2] { a = y + x; b = a * a; c = b @ a; return sum(c) + c; } }\n", "E0204",
-             "unknown name 'y'");
-    elab_bad("model M { entry e(x: real[2]) -> real[2] { a = y + x; b = z + x; return a + b; } }\n", "E0204 E0204", NULL);
+    elab_bad("model M { entry e(x: real[2]) -> real[2] { a = y + x; b = a * a; c = b @ a; return sum(c) + c; } }\n",
+             "E0204", "unknown name 'y'");
+    elab_bad("model M { entry e(x: real[2]) -> real[2] { a = y + x; b = z + x; return a + b; } }\n", "E0204 E0204",
+             NULL);
 }
 
 Test(elab_types, library_mistakes_are_told_at_the_call)

@@ -61,7 +61,7 @@ Test(fmt, the_corpus_keeps_its_meaning)
     for (size_t i = 0; i < COUNT(file); i++) {
         char  *data, err[FILE_ERR_MAX];
         size_t len;
-        cr_assert(file_read(x.arena, path_join(x.arena, getenv("ANEL_CORPUS"), file[i]), &data, &len, err), "%s", err);
+        cr_assert(file_read(x.arena, path_join(x.arena, ANEL_CORPUS, file[i]), &data, &len, err), "%s", err);
         Buf out = format(&x, data, len);
         for (const char *line = out.data, *end; (end = strchr(line, '\n')); line = end + 1)
             cr_expect(end - line <= 110 || strstr(line, "//"), "%s: %.*s", file[i], (int)(end - line), line);

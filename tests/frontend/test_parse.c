@@ -42,7 +42,7 @@ Test(parse, the_library_and_the_models_parse)
     static const char *const file[] = {"nn.anel", "layer768.anel", "stories110m.anel", "gpt2.anel", "qwen3.anel"};
     Fixture                  x = setup();
     for (size_t i = 0; i < COUNT(file); i++) {
-        char  *data, err[FILE_ERR_MAX], *path = path_join(x.arena, getenv("ANEL_CORPUS"), file[i]);
+        char  *data, err[FILE_ERR_MAX], *path = path_join(x.arena, ANEL_CORPUS, file[i]);
         size_t len;
         cr_assert(file_read(x.arena, path, &data, &len, err), "%s", err);
         File *f = parse_file(x.arena, x.strings, x.sources, sources_add(x.sources, file[i], data, len), x.ds);

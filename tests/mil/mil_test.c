@@ -53,7 +53,7 @@ void mil_run(MilRun *r, const char *text, Numerics numerics, ReduceMode reduce, 
              FillFn *fill, void *context)
 {
     *r = (MilRun){0};
-    Device  *d = device_open("host", &(DeviceOptions){numerics, reduce, true}, &r->err);
+    Device  *d = device_open("host", &(DeviceOptions){.numerics = numerics, .reduce = reduce, .wide_ports = true}, &r->err);
     Program *p = program_compile(d, "test.mil", text, strlen(text), file, files, &r->err);
     if (!p) {
         device_close(d);
@@ -170,6 +170,7 @@ void check_case(const OpCase *c)
         Numerics   numerics;
         ReduceMode reduce;
     } modes[] = {{NUMERICS_EXACT, REDUCE_STRICT}, {NUMERICS_ANE, REDUCE_STRICT}, {NUMERICS_ANE, REDUCE_LENIENT}};
+    check_same(c->text);
     for (size_t m = 0; m < COUNT(modes); m++) {
         MilRun  r;
         double *want[PORTS] = {0};

@@ -45,6 +45,7 @@ void mil_run_free(MilRun *r);
 char *mil_compile_errors(const char *text, size_t len, const DeviceFile *file, size_t files);
 
 void   check_case(const OpCase *c);
+void   check_same(const char *text); /* this machine's kernels against the portable ones; see test_same.c */
 double steps16(double got, double want); /* distance in fp16 steps after rounding `want` */
 size_t port_elems(const Port *p);
 

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static const PlanFile files[] = {{"mil/layer_fwd.mil", "program\n", 8}, {"src/tiny.anel", "model", 5}, {"map/a.map", "", 0}};
+static const PlanFile files[] = {{"mil/layer_fwd.mil", "program\n", 8},
+                                 {"src/tiny.anel", "model", 5},
+                                 {"map/a.map", "", 0}};
 
 typedef struct {
     Arena *a;

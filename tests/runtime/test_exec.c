@@ -133,7 +133,7 @@ static Model model(bool exact)
     cr_assert(mkdtemp(m.base) != NULL);
     m.dir = path_join(m.arena, m.base, "plan");
     write_model(&m);
-    DeviceOptions o = {exact ? NUMERICS_EXACT : NUMERICS_ANE, REDUCE_STRICT, exact};
+    DeviceOptions o = {.numerics = exact ? NUMERICS_EXACT : NUMERICS_ANE, .wide_ports = exact};
     m.device = device_open("host", &o, &m.err);
     m.plan = plan_open(m.arena, m.dir, NULL, &m.err);
     cr_assert(m.plan != NULL, "%s", m.err.data);

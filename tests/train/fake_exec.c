@@ -32,9 +32,11 @@ Plan *fake_plan(Arena *a, const char *const *settings)
     p->model = "bigram";
     p->param = NEW_N(a, PlanParam, PARAMS);
     p->params = p->param_count = PARAMS;
-    p->param[TABLE] = (PlanParam){.pattern = "table", .n = 1, .shape = {2, {V, V}}, .init = {PINIT_NORMAL, 0.02, 0}, .decay = true, .lr = 1};
+    p->param[TABLE] = (PlanParam){
+        .pattern = "table", .n = 1, .shape = {2, {V, V}}, .init = {PINIT_NORMAL, 0.02, 0}, .decay = true, .lr = 1};
     p->param[BIAS] = (PlanParam){.pattern = "bias", .n = 1, .shape = {1, {V}}, .lr = 0.5};
-    p->param[FROZEN] = (PlanParam){.pattern = "frozen", .n = 1, .shape = {1, {3}}, .init = {PINIT_VALUE, 7, 0}, .frozen = true, .lr = 1};
+    p->param[FROZEN] = (PlanParam){
+        .pattern = "frozen", .n = 1, .shape = {1, {3}}, .init = {PINIT_VALUE, 7, 0}, .frozen = true, .lr = 1};
     p->buffer = NEW_N(a, PlanBuffer, 6);
     p->buffers = 6;
     p->buffer[0] = (PlanBuffer){"x", BUF_PLAIN, PLAN_I32, {1, {S}}, 0};
@@ -45,8 +47,13 @@ Plan *fake_plan(Arena *a, const char *const *settings)
     p->buffer[5] = (PlanBuffer){"logits", BUF_PLAIN, PLAN_F32, {2, {V, 1}}, 0};
     p->entry = NEW_N(a, PlanEntry, 2);
     p->entries = 2;
-    p->entry[0] = (PlanEntry){.name = "loss", .input = NEW_N(a, PlanInput, 3), .inputs = 3, .result = NEW(a, PlanResult),
-                              .results = 1, .backward = backward, .backwards = 1};
+    p->entry[0] = (PlanEntry){.name = "loss",
+                              .input = NEW_N(a, PlanInput, 3),
+                              .inputs = 3,
+                              .result = NEW(a, PlanResult),
+                              .results = 1,
+                              .backward = backward,
+                              .backwards = 1};
     p->entry[0].input[0] = (PlanInput){"x", IN_TOKENS, 0, V};
     p->entry[0].input[1] = (PlanInput){"y", IN_TOKENS, 0, V};
     p->entry[0].input[2] = (PlanInput){"scale", IN_LOSS_SCALE, 1, 0};
@@ -54,8 +61,13 @@ Plan *fake_plan(Arena *a, const char *const *settings)
     Ref *cache = NEW(a, Ref);
     cache->shape = (PlanShape){3, {4, FAKE_CONTEXT, 8}};
     splice[0] = (Step){.kind = STEP_OP, .op = "splice", .a.axis = 1, .in = cache, .ins = 1};
-    p->entry[1] = (PlanEntry){.name = "decode", .input = NEW_N(a, PlanInput, 2), .inputs = 2, .result = NEW(a, PlanResult),
-                              .results = 1, .forward = splice, .forwards = 1};
+    p->entry[1] = (PlanEntry){.name = "decode",
+                              .input = NEW_N(a, PlanInput, 2),
+                              .inputs = 2,
+                              .result = NEW(a, PlanResult),
+                              .results = 1,
+                              .forward = splice,
+                              .forwards = 1};
     p->entry[1].input[0] = (PlanInput){"token", IN_TOKENS, 3, V};
     p->entry[1].input[1] = (PlanInput){"pos", IN_INT, 4, 0};
     p->entry[1].result->buffer = 5;
@@ -112,7 +124,9 @@ void exec_init_params(Exec *e, uint64_t seed)
 {
     for (uint32_t i = 0; i < PARAMS; i++)
         for (size_t k = 0; k < e->param[i].numel; k++)
-            e->param[i].value[k] = i == FROZEN ? 7 : i == BIAS ? 0 : 0.02f * (float)rng_normal(rng_key(seed, "table"), k);
+            e->param[i].value[k] = i == FROZEN ? 7
+                                   : i == BIAS ? 0
+                                               : 0.02f * (float)rng_normal(rng_key(seed, "table"), k);
 }
 
 void exec_reset_states(Exec *e, uint64_t seed)

@@ -1,8 +1,9 @@
 /* fake_exec.h: an executor with a model in a few lines of C, behind the interface of runtime/exec.h.
  *
  * The model is a bigram table: logits of the next byte are the row of the current one. It keeps what matters to the
- * training loop honest: forward and backward use the weights of the last exec_bake(), gradients add up and are multiplied
- * by the loss scale, and they may be told to overflow. Entries: loss(x: tok[S], y: tok[S]), decode(token, pos). */
+ * training loop honest: forward and backward use the weights of the last exec_bake(), gradients add up and are
+ * multiplied by the loss scale, and they may be told to overflow. Entries: loss(x: tok[S], y: tok[S]), decode(token,
+ * pos). */
 #ifndef ANEL_TESTS_FAKE_EXEC_H
 #define ANEL_TESTS_FAKE_EXEC_H
 

@@ -75,7 +75,8 @@ Test(sample, temperature_zero_takes_the_first_of_the_largest)
 
 Test(sample, numbers_that_are_none_never_win)
 {
-    static const float some[4] = {NAN, 1, -INFINITY, NAN}, none[4] = {NAN, NAN, -INFINITY, NAN}, over[4] = {1, INFINITY, 2, 3};
+    static const float some[4] = {NAN, 1, -INFINITY, NAN}, none[4] = {NAN, NAN, -INFINITY, NAN},
+                       over[4] = {1, INFINITY, 2, 3};
     static const SampleOptions o[] = {{0, 0, 1}, {1, 0, 1}, {1, 2, 0.9}};
     for (size_t k = 0; k < COUNT(o); k++) {
         Arena  *a = arena_new();

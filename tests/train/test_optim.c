@@ -60,7 +60,8 @@ static void compare(OptimKind kind, double momentum, double decay, bool decayed)
             g[i] = i == 3 ? 0 : (float)(rng_normal(2, (uint64_t)(t * N + i)) * pow(10, i % 5 - 2) * scale * accum);
         OptimStep o;
         optim_step_init(&o, &s, lr, 1 / (scale * accum), (uint64_t)t);
-        optim_apply(&o, (float)factor, decayed, N, w, g, optim_moments(&s) > 0 ? m : NULL, optim_moments(&s) > 1 ? v : NULL);
+        optim_apply(&o, (float)factor, decayed, N, w, g, optim_moments(&s) > 0 ? m : NULL,
+                    optim_moments(&s) > 1 ? v : NULL);
         for (int i = 0; i < N; i++)
             reference_step(&r[i], kind, (double)g[i] / (scale * accum), t, lr * factor, s.beta1, s.beta2, s.eps,
                            momentum, decayed ? decay : 0);

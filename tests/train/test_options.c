@@ -43,7 +43,8 @@ static bool refuses(const char *words, const char *with)
 
 Test(options, a_training_command)
 {
-    cr_assert(parse("gpt.plan --train --data a.txt --steps 5 --set optimizer=lion --set=clip=1 --seed=7 --resume --log l"));
+    cr_assert(
+        parse("gpt.plan --train --data a.txt --steps 5 --set optimizer=lion --set=clip=1 --seed=7 --resume --log l"));
     cr_assert(o.train && o.resume && !o.resume_from && !o.eval);
     cr_assert_str_eq(o.plan, "gpt.plan");
     cr_assert_str_eq(o.log, "l");

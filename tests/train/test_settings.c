@@ -100,7 +100,8 @@ Test(settings, a_choice_gets_what_it_needs_and_nothing_of_others)
     cr_assert_str_eq(err.data, "loss_scale=fixed needs a value: --set loss_scale.value=...");
     buf_clear(&err);
     cr_assert(settings_set(&s, a, "loss_scale.value", "2", &err) && settings_check(&s, &err));
-    cr_assert(settings_set(&s, a, "optimizer.momentum", "0.9", &err) && settings_check(&s, &err)); /* of the plan: unused */
+    cr_assert(settings_set(&s, a, "optimizer.momentum", "0.9", &err) &&
+              settings_check(&s, &err)); /* of the plan: unused */
     cr_assert(settings_insist(&s, a, "optimizer.momentum", "0.9", &err));
     cr_assert(!settings_check(&s, &err));
     cr_assert_str_eq(err.data, "optimizer.momentum has no effect with optimizer=adamw; it belongs to sgd");

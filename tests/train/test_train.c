@@ -65,9 +65,27 @@ static void end(Process *p)
     exec_close(p->exec);
 }
 
-static const char *const adamw[] = {"optimizer.lr", "0.05", "optimizer.decay", "0.01", "accum", "2", "steps", "60", "clip",
-                                    "1", "schedule", "warmup_cosine", "schedule.warmup", "5", "loss_scale", "dynamic",
-                                    "loss_scale.growth_every", "10", "data.holdout", "0.1", NULL};
+static const char *const adamw[] = {"optimizer.lr",
+                                    "0.05",
+                                    "optimizer.decay",
+                                    "0.01",
+                                    "accum",
+                                    "2",
+                                    "steps",
+                                    "60",
+                                    "clip",
+                                    "1",
+                                    "schedule",
+                                    "warmup_cosine",
+                                    "schedule.warmup",
+                                    "5",
+                                    "loss_scale",
+                                    "dynamic",
+                                    "loss_scale.growth_every",
+                                    "10",
+                                    "data.holdout",
+                                    "0.1",
+                                    NULL};
 
 /* All steps' losses of a log, in order. */
 static uint32_t read_losses(double *loss, uint32_t cap)
@@ -144,10 +162,12 @@ Test(train, stopping_and_resuming_changes_no_bit)
 Test(train, resuming_is_exact_for_the_other_rules_and_sequential_data)
 {
     char why[FILE_ERR_MAX];
-    static const char *const lion[] = {"optimizer", "lion", "optimizer.lr", "0.01", "optimizer.beta2", "0.99", "steps", "60",
-                                       "data.sample", "sequential", "schedule", "wsd", "accum", "3", NULL};
-    static const char *const sgd[] = {"optimizer", "sgd", "optimizer.lr", "0.5", "optimizer.momentum", "0.9", "steps", "60",
-                                      "loss_scale", "fixed", "loss_scale.value", "128", NULL};
+    static const char *const lion[] = {"optimizer", "lion",  "optimizer.lr", "0.01",        "optimizer.beta2",
+                                       "0.99",      "steps", "60",           "data.sample", "sequential",
+                                       "schedule",  "wsd",   "accum",        "3",           NULL};
+    static const char *const sgd[] = {"optimizer", "sgd", "optimizer.lr", "0.5",   "optimizer.momentum", "0.9",
+                                      "steps",     "60",  "loss_scale",   "fixed", "loss_scale.value",   "128",
+                                      NULL};
     static const char *const copy[] = {"data", "copy_task", "optimizer", "sgd", "steps", "60", NULL};
     compare_resumed(lion);
     dir_remove(run, why);
@@ -192,7 +212,8 @@ Test(train, a_run_that_only_overflows_gives_up_with_advice)
     begin(&p, fixed);
     fake_knobs(p.exec)->overflow_above = 5000;
     cr_assert(!train_run(&p.s, &(TrainOptions){0}, &said));
-    cr_assert(strstr(said.data, "64 steps in a row overflowed") && strstr(said.data, "lower loss_scale.value"), "%s", said.data);
+    cr_assert(strstr(said.data, "64 steps in a row overflowed") && strstr(said.data, "lower loss_scale.value"), "%s",
+              said.data);
     end(&p);
     static const char *const none[] = {"loss_scale", "none", NULL};
     begin(&p, none);
@@ -239,7 +260,8 @@ Test(train, evaluations_and_checkpoints_come_when_asked)
     Process p;
     char   *text, why[FILE_ERR_MAX];
     size_t  n, count[2] = {0, 0};
-    static const char *const often[] = {"steps", "10", "data.holdout", "0.2", "eval_every", "4", "save_every", "3", "keep", "0", NULL};
+    static const char *const often[] = {"steps",      "10", "data.holdout", "0.2", "eval_every", "4",
+                                        "save_every", "3",  "keep",         "0",   NULL};
     begin(&p, often);
     cr_assert(train_run(&p.s, &(TrainOptions){.run = run, .log = log_path}, &said), "%s", said.data);
     cr_assert(file_read(arena, log_path, &text, &n, why));
@@ -312,7 +334,8 @@ Test(train, log_lines_carry_what_the_step_did)
     FILE *f = fopen(log_path, "r");
     cr_assert(f && fgets(line, sizeof line, f) && strstr(line, "\"start\"") && fgets(line, sizeof line, f));
     json_t *o = json_loads(line, 0, NULL), *ms = json_object_get(o, "ms");
-    static const char *const key[] = {"step", "loss", "lr", "grad_norm", "loss_scale", "skips", "tokens", "tokens_per_s"};
+    static const char *const key[] = {"step",       "loss",  "lr",     "grad_norm",
+                                      "loss_scale", "skips", "tokens", "tokens_per_s"};
     for (size_t i = 0; i < COUNT(key); i++)
         cr_assert(json_is_number(json_object_get(o, key[i])), "%s", key[i]);
     cr_assert(json_is_false(json_object_get(o, "skipped")));

@@ -1,0 +1,109 @@
+/* convert_rows.c: rows to fp16, clamped and counted, and back. Compiled twice; see convert_rows.h. The plain loops have no
+ * branches, so that compilers vectorise them for any machine. With F16C eight elements at a time are converted, unless
+ * one of them is NaN: those, and the end of a row, take the plain way. */
+#include "convert_rows.h"
+
+#include "f16_rows.h"
+
+/* Counters of a short run are 32 bits wide, which keeps the vectors of one width. */
+enum { RUN = 1 << 16, TILE = 32 };
+
+static void to_f16_plain(const float *x, uint16_t *y, size_t n, ConvertCount *count)
+{
+    uint32_t clamped = 0, nan = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t u = f32_bits(x[i]), sign = u & 0x80000000u, mag = u ^ sign;
+        uint32_t over = mag >= 0x477ff000u && mag <= 0x7f800000u; /* 65520 and more round beyond 65504 */
+        clamped += over;
+        nan += mag > 0x7f800000u;
+        mag = over ? 0x477fe000u : mag;
+        y[i] = f16_from_f32(f32_from_bits(sign | mag));
+    }
+    count->clamped += clamped;
+    count->nonfinite += nan;
+}
+
+static void from_f16_plain(const uint16_t *x, float *y, size_t n, ConvertCount *count)
+{
+    uint32_t bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        bad += (x[i] & 0x7c00u) == 0x7c00u;
+        y[i] = f16_to_f32(x[i]);
+    }
+    count->nonfinite += bad;
+}
+
+#if defined __F16C__ && defined __AVX2__
+
+/* What is clamped to +-65504 rounds to it, so the bound may come before the rounding. */
+static void to_f16_run(const float *x, uint16_t *y, size_t n, ConvertCount *count)
+{
+    const __m256 most = _mm256_set1_ps(65504), over = _mm256_set1_ps(65520), sign = _mm256_set1_ps(-0.0f);
+    __m256i      clamped = _mm256_setzero_si256();
+    size_t       i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i), mag = _mm256_andnot_ps(sign, v);
+        if (f16_rows_nan(v)) {
+            to_f16_plain(x + i, y + i, 8, count);
+            continue;
+        }
+        clamped = _mm256_sub_epi32(clamped, _mm256_castps_si256(_mm256_cmp_ps(mag, over, _CMP_GE_OQ)));
+        v = _mm256_or_ps(_mm256_min_ps(mag, most), _mm256_and_ps(sign, v));
+        _mm_storeu_si128((__m128i *)(y + i), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+    }
+    uint32_t lane[8];
+    _mm256_storeu_si256((__m256i *)lane, clamped);
+    for (int k = 0; k < 8; k++)
+        count->clamped += lane[k];
+    to_f16_plain(x + i, y + i, n - i, count);
+}
+
+static void from_f16_run(const uint16_t *x, float *y, size_t n, ConvertCount *count)
+{
+    const __m256 inf = _mm256_castsi256_ps(_mm256_set1_epi32(0x7f800000)), sign = _mm256_set1_ps(-0.0f);
+    size_t       i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 v = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i)));
+        if (_mm256_movemask_ps(_mm256_cmp_ps(_mm256_andnot_ps(sign, v), inf, _CMP_NLT_UQ)))
+            from_f16_plain(x + i, y + i, 8, count);
+        else
+            _mm256_storeu_ps(y + i, v);
+    }
+    from_f16_plain(x + i, y + i, n - i, count);
+}
+
+#define ROWS convert_rows_avx2
+#else
+#define to_f16_run to_f16_plain
+#define from_f16_run from_f16_plain
+#define ROWS convert_rows_plain
+#endif
+
+static void to_f16(const float *x, uint16_t *y, size_t n, ConvertCount *count)
+{
+    for (size_t at = 0; at < n; at += RUN)
+        to_f16_run(x + at, y + at, n - at < RUN ? n - at : RUN, count);
+}
+
+static void from_f16(const uint16_t *x, float *y, size_t n, ConvertCount *count)
+{
+    for (size_t at = 0; at < n; at += RUN)
+        from_f16_run(x + at, y + at, n - at < RUN ? n - at : RUN, count);
+}
+
+/* Rounded in tiles first: then only half as many bytes change places. */
+static void transposed(const float *x, uint16_t *y, size_t rows, size_t columns, ConvertCount *count)
+{
+    uint16_t half[TILE][TILE];
+    for (size_t r0 = 0; r0 < rows; r0 += TILE)
+        for (size_t c0 = 0; c0 < columns; c0 += TILE) {
+            size_t h = rows - r0 < TILE ? rows - r0 : TILE, w = columns - c0 < TILE ? columns - c0 : TILE;
+            for (size_t r = 0; r < h; r++)
+                to_f16_run(x + (r0 + r) * columns + c0, half[r], w, count);
+            for (size_t c = 0; c < w; c++)
+                for (size_t r = 0; r < h; r++)
+                    y[(c0 + c) * rows + r0 + r] = half[r][c];
+        }
+}
+
+const ConvertRows ROWS = {to_f16, from_f16, transposed};

@@ -1,0 +1,15 @@
+/* convert_rows.h: the loops of convert.c, compiled once as plain C and once for AVX2 and F16C; see cpu.h. */
+#ifndef ANEL_RUNTIME_CONVERT_ROWS_H
+#define ANEL_RUNTIME_CONVERT_ROWS_H
+
+#include "convert.h"
+
+typedef struct {
+    void (*to_f16)(const float *x, uint16_t *y, size_t n, ConvertCount *count);
+    void (*from_f16)(const uint16_t *x, float *y, size_t n, ConvertCount *count);
+    void (*transposed)(const float *x, uint16_t *y, size_t rows, size_t columns, ConvertCount *count);
+} ConvertRows;
+
+extern const ConvertRows convert_rows_plain, convert_rows_avx2; /* the latter only with HOST_HAS_AVX2 */
+
+#endif

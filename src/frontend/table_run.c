@@ -1,0 +1,158 @@
+/* table_run.c: running the element expression of a table.
+ *
+ * Types are settled, so a value is a bare number. The first node without a value (a division that is not exact, an
+ * infinity) is remembered and the rest of the element does not matter. */
+#include "frontend/table.h"
+
+#include <math.h>
+
+static Num bad(TRun *r, const TNode *n, const char *why)
+{
+    if (!r->bad) {
+        r->bad = n;
+        r->why = why;
+    }
+    return (Num){.i = 0};
+}
+
+static Num run_int(TRun *r, const TNode *n, int64_t a, int64_t b)
+{
+    Num y = {.i = 0};
+    bool over = false;
+    switch (n->op) {
+    case T_ADD:
+        over = __builtin_add_overflow(a, b, &y.i);
+        break;
+    case T_SUB:
+        over = __builtin_sub_overflow(a, b, &y.i);
+        break;
+    case T_MUL:
+        over = __builtin_mul_overflow(a, b, &y.i);
+        break;
+    case T_POW:
+        over = !int_power(a, b, &y.i);
+        break;
+    case T_DIV:
+        return int_div_exact(a, b, &y.i) ? y : bad(r, n, b ? "is not exact" : "divides by zero");
+    case T_MOD:
+    case T_FLOOR_DIV:
+    case T_CEIL_DIV:
+        if (b == 0 || (a == INT64_MIN && b == -1))
+            return bad(r, n, "divides by zero");
+        y.i = int_floor_div(a, b);
+        if (n->op == T_MOD)
+            y.i = a - y.i * b;
+        else if (n->op == T_CEIL_DIV)
+            y.i += a % b != 0;
+        break;
+    case T_MIN:
+        y.i = a < b ? a : b;
+        break;
+    case T_MAX:
+        y.i = a > b ? a : b;
+        break;
+    default:
+        break;
+    }
+    return over ? bad(r, n, "does not fit into 64 bits") : y;
+}
+
+static Num run_float(TRun *r, const TNode *n, double a, double b)
+{
+    Num y = {.f = 0};
+    switch (n->op) {
+    case T_ADD:
+        y.f = a + b;
+        break;
+    case T_SUB:
+        y.f = a - b;
+        break;
+    case T_MUL:
+        y.f = a * b;
+        break;
+    case T_DIV:
+        y.f = a / b;
+        break;
+    case T_POW:
+        y.f = pow(a, b);
+        break;
+    case T_MIN:
+        y.f = a < b ? a : b;
+        break;
+    case T_MAX:
+        y.f = a > b ? a : b;
+        break;
+    default:
+        break;
+    }
+    return isfinite(y.f) ? y : bad(r, n, "is not a finite number");
+}
+
+static bool run_compare(TOp op, double a, double b, int64_t i, int64_t j, bool ints)
+{
+    switch (op) {
+    case T_EQ:
+        return ints ? i == j : a == b;
+    case T_NE:
+        return ints ? i != j : a != b;
+    case T_LT:
+        return ints ? i < j : a < b;
+    case T_GT:
+        return ints ? i > j : a > b;
+    case T_LE:
+        return ints ? i <= j : a <= b;
+    default:
+        return ints ? i >= j : a >= b;
+    }
+}
+
+Num table_run(TRun *r, const TNode *n)
+{
+    Num a, b;
+    const char *why;
+    switch (n->op) {
+    case T_CONST:
+        return n->value;
+    case T_SLOT:
+        return (Num){.i = r->slot[n->slot]};
+    case T_FLOAT:
+        return (Num){.f = (double)table_run(r, n->a).i};
+    case T_NEG:
+        a = table_run(r, n->a);
+        return n->kind == V_INT ? (Num){.i = (int64_t)(0 - (uint64_t)a.i)} : (Num){.f = -a.f};
+    case T_ABS:
+        a = table_run(r, n->a);
+        return n->kind == V_INT ? (Num){.i = a.i < 0 ? (int64_t)(0 - (uint64_t)a.i) : a.i} : (Num){.f = fabs(a.f)};
+    case T_NOT:
+        return (Num){.b = !table_run(r, n->a).b};
+    case T_AND:
+        return (Num){.b = table_run(r, n->a).b && table_run(r, n->b).b};
+    case T_OR:
+        return (Num){.b = table_run(r, n->a).b || table_run(r, n->b).b};
+    case T_IF:
+        return table_run(r, table_run(r, n->c).b ? n->a : n->b);
+    case T_FN:
+        a = table_run(r, n->a);
+        return static_apply(n->fn, a.f, &b.f, &why) ? b : bad(r, n, why);
+    case T_PICK:
+        a = table_run(r, n->a);
+        if (a.i < 0 || a.i >= n->list.seq.n)
+            return bad(r, n, "is outside the list");
+        return n->kind == V_INT ? (Num){.i = n->list.seq.item[a.i].i}
+                                : (Num){.f = static_number(n->list.seq.item[a.i])};
+    case T_EQ:
+    case T_NE:
+    case T_LT:
+    case T_GT:
+    case T_LE:
+    case T_GE:
+        a = table_run(r, n->a);
+        b = table_run(r, n->b);
+        return n->a->kind == V_INT ? (Num){.b = run_compare(n->op, 0, 0, a.i, b.i, true)}
+                                   : (Num){.b = run_compare(n->op, a.f, b.f, 0, 0, false)};
+    default:
+        a = table_run(r, n->a);
+        b = table_run(r, n->b);
+        return n->kind == V_INT ? run_int(r, n, a.i, b.i) : run_float(r, n, a.f, b.f);
+    }
+}
