@@ -100,10 +100,11 @@ static void train_case(Rig *r, const Case *c)
         cr_assert_not(exec_overflowed(run.exec));
         Distance worst = {0, 0, 1};
         double   peak = modes[k].peak + c->constants, norm = modes[k].norm + c->constants;
+        double   cosine = modes[k].cosine - c->constants * c->constants;
         for (uint32_t id = 0; id < exec_params(run.exec); id++) {
             const ExecParam *p = exec_param(run.exec, id);
             Distance d = distance(p->grad, want[rig_param(r, p->path)], p->numel, LOSS_SCALE);
-            cr_expect(d.peak <= peak && d.norm <= norm && d.cosine >= modes[k].cosine,
+            cr_expect(d.peak <= peak && d.norm <= norm && d.cosine >= cosine,
                       "%s, %s: gradient of %s: off by %.2e of the maximum, %.2e of the norm, cosine %.6f", c->model,
                       modes[k].name, p->path, d.peak, d.norm, d.cosine);
             worst = worst_of(worst, d);
