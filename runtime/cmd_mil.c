@@ -202,6 +202,8 @@ static bool compile(Job *j)
         return false;
     j->options.wide_ports = true;
     j->dev = device_open(j->device ? j->device : "host", &j->options, &j->err);
+    if (!j->dev)
+        buf_putc(&j->err, '\n');
     j->prog = j->dev ? program_compile(j->dev, j->program, mil, len, j->file, j->files, &j->err) : NULL;
     return j->prog != NULL;
 }

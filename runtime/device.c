@@ -30,7 +30,6 @@ Device *device_open(const char *name, const DeviceOptions *options, Buf *err)
     buf_printf(err, "there is no device '%s'; known devices:", name);
     for (size_t i = 0; i < COUNT(drivers); i++)
         buf_printf(err, " %s", drivers[i]->name);
-    buf_putc(err, '\n');
     return NULL;
 }
 

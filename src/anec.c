@@ -2,6 +2,8 @@
  * is no command but looks like a file or an option means the main job: `anec MODEL -o PLAN`. */
 #include "cmd.h"
 
+#include "base/file.h"
+
 #include <string.h>
 
 static const Command commands[] = {
@@ -42,5 +44,7 @@ int main(int argc, char **argv)
     }
     if (strpbrk(argv[1], "-./"))
         return cmd_compile(argc, argv);
-    return usage_error("anec", names, argv[1], "unknown command '%s'", argv[1]);
+    if (path_exists(argv[1])) /* a model without a dot in its name */
+        return cmd_compile(argc, argv);
+    return usage_error("anec", names, argv[1], "there is no command and no file '%s'", argv[1]);
 }

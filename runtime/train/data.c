@@ -105,7 +105,7 @@ static bool map_file(Data *d, const char *path, Buf *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        buf_printf(err, "cannot open data file '%s': %s", path, strerror(errno));
+        buf_printf(err, "cannot open data file '%s': %s; --data FILE names another", path, strerror(errno));
         return false;
     }
     struct stat st;

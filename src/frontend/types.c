@@ -53,7 +53,8 @@ static bool unknown_type(Elab *e, const TypeExpr *t)
 static bool add_extent(Elab *e, Shape *s, int64_t n, Span at, const Expr *x)
 {
     if (n < 1 || n > INT32_MAX) {
-        Diag *d = elab_error(e, "E0415", at, "an extent of %lld: axes have at least one element", (long long)n);
+        Diag *d = elab_error(e, "E0415", at, "an extent of %lld: axes have %s", (long long)n,
+                             n < 1 ? "at least one element" : "at most 2147483647 elements");
         note_names(e, d, x, NULL);
         return false;
     }

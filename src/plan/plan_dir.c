@@ -33,8 +33,13 @@ Plan *plan_open(Arena *a, const char *dir, char *hash, Buf *err)
     char        why[FILE_ERR_MAX], *text;
     size_t      len;
     const char *path = path_join(a, dir, manifest_name);
-    if (path_is_dir(dir) && !path_exists(path)) {
-        fail(err, "'%s' holds no %s: it is not a plan directory", dir, manifest_name);
+    if (path_exists(dir) && !path_exists(path)) {
+        fail(err, "'%s' is not a plan: it %s; 'anec MODEL -o DIR' makes plans", dir,
+             path_is_dir(dir) ? "holds no plan.anep" : "is a file, plans are directories");
+        return NULL;
+    }
+    if (!path_exists(dir)) {
+        fail(err, "there is no plan '%s'; 'anec MODEL -o %s' makes one", dir, dir);
         return NULL;
     }
     if (!file_read(a, path, &text, &len, why)) {
