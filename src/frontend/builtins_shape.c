@@ -200,8 +200,9 @@ Value builtin_select(Call *c)
         }
     }
     k = broadcast_value(e, to_tensor(e, k, DT_BOOL, c->x->at), s, c->x->at);
-    return tensor(
-        e, g_select(e->m, e->b->g, like_at(e, c->x->at), use_value(e, k), use_value(e, v[0]), use_value(e, v[1])));
+    /* one after the other: C evaluates arguments in any order, and use_value() may create nodes */
+    ValueId chosen = use_value(e, k), yes = use_value(e, v[0]), no = use_value(e, v[1]);
+    return tensor(e, g_select(e->m, e->b->g, like_at(e, c->x->at), chosen, yes, no));
 }
 
 /* ---- addressed by data ---- */
@@ -239,8 +240,8 @@ Value builtin_gather(Call *c)
         return needs(c, 0, "a tensor");
     if (!index_tensor(c, 1, &i))
         return v_poison;
-    ValueId in[2] = {use_value(c->e, to_tensor(c->e, c->value[0], DT_REAL, c->arg[0]->at)), use_value(c->e, i)};
-    return emit(c, (Node){.op = OP_gather}, in, 2);
+    ValueId table = use_value(c->e, to_tensor(c->e, c->value[0], DT_REAL, c->arg[0]->at)), index = use_value(c->e, i);
+    return emit(c, (Node){.op = OP_gather}, (ValueId[]){table, index}, 2);
 }
 
 Value builtin_scatter(Call *c)
@@ -258,7 +259,8 @@ Value builtin_scatter(Call *c)
         return needs(c, 1, "one row per index");
     for (uint32_t k = ti.shape.rank; k < tr.shape.rank; k++)
         node.type.shape.dim[node.type.shape.rank++] = tr.shape.dim[k];
-    return emit(c, node, (ValueId[]){use_value(e, i), use_value(e, rows)}, 2);
+    ValueId index = use_value(e, i), from = use_value(e, rows);
+    return emit(c, node, (ValueId[]){index, from}, 2);
 }
 
 Value builtin_splice(Call *c)
@@ -272,7 +274,8 @@ Value builtin_splice(Call *c)
     if (!eval_axis(e, c->arg[3], t.shape.rank, &n.a.axis.axis))
         return v_poison;
     x = cast_to(e, x, t.dtype, c->arg[1]->at); /* the buffer's element type wins */
-    return emit(c, n, (ValueId[]){use_value(e, s), use_value(e, x), use_value(e, p)}, 3);
+    ValueId into = use_value(e, s), update = use_value(e, x), position = use_value(e, p);
+    return emit(c, n, (ValueId[]){into, update, position}, 3);
 }
 
 Value builtin_xent(Call *c)
@@ -282,7 +285,8 @@ Value builtin_xent(Call *c)
     if (!real_tensor(c, 0, &z) || !index_tensor(c, 1, &t) ||
         !eval_axis(c->e, c->arg[2], tensor_type(c->e, z).shape.rank, &n.a.axis.axis))
         return v_poison;
-    return emit(c, n, (ValueId[]){use_value(c->e, z), use_value(c->e, t)}, 2);
+    ValueId logits = use_value(c->e, z), classes = use_value(c->e, t);
+    return emit(c, n, (ValueId[]){logits, classes}, 2);
 }
 
 Value builtin_iota(Call *c)

@@ -2,7 +2,10 @@
  *
  * A rule is asked with the cotangent `g` of the result y and gives a cotangent to each operand. Rules are written with
  * graph nodes, so they are shape-checked and simplified like everything else; they create no transposes, and the sum
- * that undoes a broadcast stands in the rule of `broadcast` and nowhere else. */
+ * that undoes a broadcast stands in the rule of `broadcast` and nowhere else.
+ *
+ * C does not say in which order arguments are evaluated, and plans must be the same whatever compiler made anec: at most
+ * one argument of a call creates nodes. */
 #include "passes/adjoint.h"
 
 /* Operand k, and the result, as values of the backward graph. */
@@ -94,7 +97,8 @@ static void vjp_div(Vjp *r)
 /* y = max(a, b) or min:  g where the operand was chosen; ties go to the first. */
 static void choice(Vjp *r, CmpKind first_wins)
 {
-    ValueId c = g_cmp(r->m, r->g, &r->like, first_wins, arg(r, 0), arg(r, 1)), zero = splat(r, 0, r->dy);
+    ValueId a = arg(r, 0), b = arg(r, 1);
+    ValueId c = g_cmp(r->m, r->g, &r->like, first_wins, a, b), zero = splat(r, 0, r->dy);
     if (wants(r, 0))
         give(r, 0, g_select(r->m, r->g, &r->like, c, r->dy, zero));
     if (wants(r, 1))
@@ -146,15 +150,15 @@ static void vjp_rsqrt(Vjp *r)
 /* y = tanh x:  g * (1 - y*y) */
 static void vjp_tanh(Vjp *r)
 {
-    ValueId y = result(r);
-    give(r, 0, bin(r, OP_mul, r->dy, bin(r, OP_sub, splat(r, 1, y), bin(r, OP_mul, y, y))));
+    ValueId y = result(r), yy = bin(r, OP_mul, y, y);
+    give(r, 0, bin(r, OP_mul, r->dy, bin(r, OP_sub, splat(r, 1, y), yy)));
 }
 
 /* y = 1/(1 + exp(-x)):  g * y * (1 - y) */
 static void vjp_sigmoid(Vjp *r)
 {
-    ValueId y = result(r);
-    give(r, 0, bin(r, OP_mul, bin(r, OP_mul, r->dy, y), bin(r, OP_sub, splat(r, 1, y), y)));
+    ValueId y = result(r), rest = bin(r, OP_sub, splat(r, 1, y), y);
+    give(r, 0, bin(r, OP_mul, bin(r, OP_mul, r->dy, y), rest));
 }
 
 /* y = x^c:  g * c * x^(c-1); the two everyday squares without a power */
@@ -166,8 +170,10 @@ static void vjp_powc(Vjp *r)
         give(r, 0, bin(r, OP_mul, scale(r, r->dy, 2.0), x));
     else if (c == 1.0)
         give(r, 0, r->dy);
-    else if (c != 0.0)
-        give(r, 0, bin(r, OP_mul, scale(r, r->dy, c), g_powc(r->m, r->g, &r->like, x, c - 1.0)));
+    else if (c != 0.0) {
+        ValueId power = g_powc(r->m, r->g, &r->like, x, c - 1.0);
+        give(r, 0, bin(r, OP_mul, scale(r, r->dy, c), power));
+    }
 }
 
 /* y = c ? a : b:  none, c ? g : 0, c ? 0 : g */
@@ -192,7 +198,8 @@ static void vjp_amax(Vjp *r)
     Shape   full = arg_type(r, 0).shape;
     ValueId x = arg(r, 0), y = g_broadcast(r->m, r->g, &r->like, result(r), full);
     ValueId hit = g_cmp(r->m, r->g, &r->like, CMP_EQ, x, y);
-    ValueId mask = g_select(r->m, r->g, &r->like, hit, splat(r, 1, x), splat(r, 0, x));
+    ValueId one = splat(r, 1, x), zero = splat(r, 0, x);
+    ValueId mask = g_select(r->m, r->g, &r->like, hit, one, zero);
     ValueId share = bin(r, OP_div, r->dy, g_sum(r->m, r->g, &r->like, mask, r->n->a.reduce.axes));
     give(r, 0, bin(r, OP_mul, mask, g_broadcast(r->m, r->g, &r->like, share, full)));
 }
@@ -305,7 +312,8 @@ static void vjp_xent(Vjp *r)
     Node n = r->like;
     n.op = OP_xent_grad;
     n.a.axis = r->n->a.axis;
-    give(r, 0, graph_add(r->m, r->g, &n, (ValueId[]){arg(r, 0), arg(r, 1), r->dy}, 3));
+    ValueId logits = arg(r, 0), classes = arg(r, 1);
+    give(r, 0, graph_add(r->m, r->g, &n, (ValueId[]){logits, classes, r->dy}, 3));
 }
 
 /* y = x in another precision:  g in x's precision */

@@ -172,7 +172,7 @@ Test(plan_resolve, the_documentation_lists_every_operation)
     Arena *a = arena_new();
     char  *text, why[FILE_ERR_MAX];
     size_t len;
-    cr_assert(file_read(a, path_join(a, getenv("ANEL_DOCS"), "plan.md"), &text, &len, why), "%s", why);
+    cr_assert(file_read(a, path_join(a, ANEL_DOCS, "plan.md"), &text, &len, why), "%s", why);
     for (uint32_t i = 0; i < plan_op_count; i++) {
         const char *row = strstr(text, arena_printf(a, "`%s", plan_ops[i].name));
         cr_assert(row != NULL, "docs/plan.md does not mention '%s'", plan_ops[i].name);

@@ -378,7 +378,7 @@ Test(exec, parameters_are_where_and_what_the_plan_says)
 {
     Model  m = model(false);
     size_t floats = exec_floats(m.plan);
-    float *mine = aligned_alloc(64, 2 * floats * sizeof(float));
+    float *mine = aligned_alloc(64, (2 * floats * sizeof(float) + 63) / 64 * 64);
     memset(mine, 0, 2 * floats * sizeof(float));
     Exec *e = exec_open(m.plan, m.dir, m.device, &(ExecOptions){.param = mine, .grad = mine + floats}, &m.err);
     cr_assert(e != NULL, "%s", m.err.data);
