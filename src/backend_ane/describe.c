@@ -35,7 +35,7 @@ static void put_u32(Buf *b, uint32_t u)
 static void put_element(Buf *b, PlanType type, double x)
 {
     if (type == PLAN_F16) {
-        uint16_t      h = f16_from_f64(x);
+        uint16_t      h = f16_from_f64(f16_clamp(x));
         unsigned char c[2] = {(unsigned char)h, (unsigned char)(h >> 8)};
         buf_add(b, c, 2);
     } else if (type == PLAN_F32)

@@ -118,7 +118,7 @@ const char *mil_bool(MilText *t, bool v)
 
 const char *mil_half(MilText *t, double v)
 {
-    uint16_t h = f16_from_f64(v);
+    uint16_t h = f16_from_f64(f16_clamp(v));
     return constant(t, arena_printf(t->a, "c_h_%04x", h), "fp16",
                     arena_printf(t->a, "fp16(%a)", (double)f16_to_f32(h)));
 }

@@ -81,6 +81,12 @@ static inline uint16_t f16_from_f64(double x)
     return f16_from_f32(f32_round_to_odd(x));
 }
 
+/* What fp16 cannot hold becomes its largest number: a mask of -1e9 must not turn into an infinity. */
+static inline double f16_clamp(double x)
+{
+    return x > 65504 ? 65504 : x < -65504 ? -65504 : x;
+}
+
 static inline double f16_round_f64(double x)
 {
     return (double)f16_round(f32_round_to_odd(x));

@@ -122,12 +122,12 @@ void rig_round_constants(Rig *r)
     Module *m = r->m;
     for (uint32_t i = 1; i < m->tables; i++)
         for (int64_t k = 0; k < shape_numel(m->table[i].shape); k++)
-            m->table[i].data[k] = f16_round_f64(m->table[i].data[k]);
+            m->table[i].data[k] = f16_round_f64(f16_clamp(m->table[i].data[k]));
     for (GraphId i = 1; i < m->graphs; i++)
         for (ValueId v = 1; v < m->graph[i]->count; v++) {
             Node *n = &m->graph[i]->node[v];
             if (n->op == OP_const && n->a.constant.table == 0)
-                n->a.constant.splat = f16_round_f64(n->a.constant.splat);
+                n->a.constant.splat = f16_round_f64(f16_clamp(n->a.constant.splat));
         }
 }
 
