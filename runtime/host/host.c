@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 typedef struct {
     Program   base;
@@ -200,17 +201,23 @@ static Program *host_compile(Device *base, const char *name, const char *mil, si
     return NULL;
 }
 
+enum { HUGE_PAGE = 2 << 20 };
+
 /* ---- requests ------------------------------------------------------------------------------------------------- */
 
 static bool grow_slab(HostDevice *d, size_t bytes, Buf *err)
 {
     if (bytes <= d->slab_bytes)
         return true;
-    void *p = malloc(bytes);
+    size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    void  *p = aligned_alloc(HUGE_PAGE, rounded);
     if (!p) {
         buf_printf(err, "no memory for %zu bytes of tensors\n", bytes);
         return false;
     }
+#ifdef MADV_HUGEPAGE
+    (void)madvise(p, rounded, MADV_HUGEPAGE); /* advice: small pages cost time, not correctness */
+#endif
     free(d->slab);
     d->slab = p;
     d->slab_bytes = bytes;

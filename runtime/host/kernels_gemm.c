@@ -97,10 +97,11 @@ void KERNEL(matmul)(Run *run, const Call *call)
     const Real       *x = operand(run, call, 0), *y = operand(run, call, 1);
     Real             *out = result(run, call);
     int64_t           n = batches(p);
-    for (int64_t i = 0; i < n; i++, out += p->m * p->n)
+    for (int64_t i = 0; i < n; i++, out += p->m * p->n) {
         real_gemm(p->tx, p->ty, p->m, p->n, p->k, x + batch_at(p, p->x_stride, i) * p->m * p->k, p->x_ld,
                   y + batch_at(p, p->y_stride, i) * p->k * p->n, p->y_ld, out, p->n);
-    finish(call, result(run, call), n * p->m * p->n);
+        finish(call, out, p->m * p->n); /* while it is in cache */
+    }
 }
 
 void KERNEL(linear)(Run *run, const Call *call)
