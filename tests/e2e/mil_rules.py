@@ -354,7 +354,7 @@ def main():
         with tempfile.TemporaryDirectory(prefix="anel-rules-") as name:
             plan = Path(name) / "plan"
             if model.endswith(".md"):
-                block = re.search(r"^```anel\n(.*?)^```", Path(model).read_text(), re.S | re.M)
+                block = re.search(r"^```anel[^\n]*\n(.*?)^```", Path(model).read_text(), re.S | re.M)
                 model = name + "/bigram.anel"
                 Path(model).write_text(block[1])
             subprocess.run([anec, model, "-o", plan], check=True)
