@@ -3,7 +3,7 @@
 #
 #     scripts/demo.sh [TEXT-FILE [STEPS]]
 #
-# Without a file the text is this project's own documentation and sources; 600 steps if not told otherwise.
+# Without a file the text is this project's own documentation and sources; 400 steps (at least 50) if not told otherwise.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -28,6 +28,7 @@ show() {
 }
 rm -rf build/demo/run
 show build/anec models/tiny.anel -D steps="$steps" -o build/demo/plan
-show build/anerun build/demo/plan --train --data "$text" --holdout 0.05 --out build/demo/run
-show build/anerun build/demo/plan --generate "The " --ckpt build/demo/run --tokens 250 --temperature 0.8 --top-k 40 --seed 1
+# One thread: matrix products this small gain little from more, and lose much when the machine is busy.
+show build/anerun build/demo/plan --train --threads 1 --data "$text" --holdout 0.05 --out build/demo/run
+show build/anerun build/demo/plan --generate "The " --ckpt build/demo/run --threads 1 --tokens 250 --temperature 0.8 --top-k 40 --seed 1
 echo
