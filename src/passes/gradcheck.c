@@ -27,6 +27,7 @@ typedef struct {
     Tensor      *in;
     double     **param, **state;
     Arena       *run; /* reset before every evaluation */
+    StopTape     stop; /* what lies behind stop_grad, at the point of the check */
     Buf         *err;
 } Check;
 
@@ -111,8 +112,9 @@ static double *draw_param(Arena *a, const Module *m, const Param *p, uint64_t se
 static bool loss_at(Check *c, double *loss)
 {
     arena_reset(c->run);
-    EvalEnv env = {.m = c->m, .arena = c->run, .param = c->param, .state = c->state};
+    EvalEnv env = {.m = c->m, .arena = c->run, .param = c->param, .state = c->state, .stop = &c->stop};
     Tensor  out;
+    c->stop.next = 0;
     if (!graph_eval(&env, c->loss, c->in, &out, c->err))
         return false;
     *loss = out.v[0];
@@ -225,6 +227,11 @@ static bool run(Check *c, const Graph *joint, Arena *a, const GradcheckOptions *
     EvalEnv env = {.m = m, .arena = a, .param = c->param, .state = c->state, .grad = grad};
     if (!graph_eval(&env, joint, in, &out, c->err))
         return false;
+    double at = 0;
+    c->stop = (StopTape){.arena = a};
+    if (!loss_at(c, &at))
+        return false;
+    c->stop.replay = true;
     for (uint32_t p = 0; p < m->params; p++)
         all = fmax(all, m->param[p].frozen ? 0 : largest(grad[p], shape_numel(m->param[p].type.shape)));
     for (uint32_t p = 0; p < m->params; p++) {
