@@ -13,7 +13,7 @@ echo "== build"
 ninja --quiet -C build anec anerun
 
 mkdir -p build/demo
-text=${1:-} steps=${2:-600}
+text=${1:-} steps=${2:-800}
 if [ -z "$text" ]; then
     text=build/demo/text.txt
     # In an order that mixes folders, so that the last twentieth, which is held out, is like the rest.

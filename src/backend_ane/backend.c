@@ -12,7 +12,14 @@ bool backend_ane(Arena *a, const Module *m, BackendResult *out, Diags *ds)
     describe_settings(&b);
     describe_leaves(&b);
     bool ok = true;
-    for (uint32_t i = 0; i < m->entries; i++)
+    for (uint32_t i = 0; i < m->entries; i++) {
+        uint32_t before = b.plan->programs;
         ok &= lower_entry(&b, &m->entry[i]);
+        if (ok && m->entry[i].name == m->train_entry && b.plan->programs == before) {
+            Diag *d = diag_warning(ds, "W0802", m->entry[i].at, "nothing of '%s' runs on the ANE: all of it is the CPU's work",
+                                   interned(m->strings, m->entry[i].name));
+            diag_help(d, "rows (the last axis) of products shorter than 16 stay on the CPU, and so does what is pinned there");
+        }
+    }
     return ok;
 }

@@ -2,6 +2,7 @@
 #include "backend_ane/emit.h"
 
 #include "backend_ane/limits.h"
+#include "base/f16.h"
 
 #include <string.h>
 
@@ -176,15 +177,29 @@ const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed)
     return mil_file(e->t, name, path, shape);
 }
 
+/* A constant below fp16's least subnormal is zero on the engine: an eps that guards nothing. */
+static void warn_of_underflow(Emit *e, const Node *n)
+{
+    double c = n->a.constant.splat;
+    if (c == 0 || f16_round_f64(c) != 0)
+        return;
+    for (uint32_t i = 0; i < e->b->ds->count; i++) /* both directions, and every entry, have their own copies */
+        if (e->b->ds->item[i]->at.file == n->at.file && e->b->ds->item[i]->at.begin == n->at.begin)
+            return;
+    Diag *d = diag_warning(e->b->ds, "W0801", n->at, "the constant %g is zero in fp16", c);
+    diag_help(d, "fp16's least positive number is 5.96e-8; keep this on the CPU with #[place(cpu)] or rescale it");
+}
+
 Val emit_use(Emit *e, ValueId v)
 {
     const Node *n = &e->g->node[v];
     Val        *x = &e->val[v];
     if (x->name)
         return *x;
-    if (n->op == OP_const && n->a.constant.table == 0)
+    if (n->op == OP_const && n->a.constant.table == 0) {
+        warn_of_underflow(e, n);
         *x = (Val){.name = mil_half(e->t, n->a.constant.splat), .shape = emit_shape((Shape){0}), .scalar = true};
-    else if (x->leaf)
+    } else if (x->leaf)
         x->name = emit_leaf(e, x->leaf, x->shape, false);
     else if (n->op == OP_param || n->op == OP_const)
         *x = (Val){.name = emit_leaf(e, v, emit_shape(n->type.shape), false), .shape = emit_shape(n->type.shape)};
