@@ -31,14 +31,14 @@ static const GraphInput *real_input(const Graph *f, uint32_t k)
 static bool signature_ok(PassCtx *cx, const VjpCheck *c, const Graph *f, const Graph *g, const Graph *by_hand)
 {
     if (by_hand->inputs != g->inputs || by_hand->outs != g->outs) {
-        diag_error(cx->diags, "E0602", c->at,
+        diag_error(cx->diags, "E0701", c->at,
                    "'%s' is no adjoint of '%s': it takes %u and returns %u values; %u and %u are needed",
                    text(cx, c->vjp_fn), text(cx, c->fn), by_hand->inputs, by_hand->outs, g->inputs, g->outs);
         return false;
     }
     for (uint32_t i = 0; i < g->inputs; i++)
         if (!type_equal(by_hand->input[i].type, g->input[i].type)) {
-            diag_error(cx->diags, "E0602", c->at, "'%s' is no adjoint of '%s': its parameter %u is %s, not %s",
+            diag_error(cx->diags, "E0701", c->at, "'%s' is no adjoint of '%s': its parameter %u is %s, not %s",
                        text(cx, c->vjp_fn), text(cx, c->fn), i + 1, type_text(cx->m->arena, by_hand->input[i].type),
                        type_text(cx->m->arena, g->input[i].type));
             return false;
@@ -46,7 +46,7 @@ static bool signature_ok(PassCtx *cx, const VjpCheck *c, const Graph *f, const G
     for (uint32_t i = 0; i < g->outs; i++) {
         Type t = by_hand->node[by_hand->out[i]].type;
         if (!type_equal(t, g->node[g->out[i]].type)) {
-            diag_error(cx->diags, "E0602", c->at, "'%s' is no adjoint of '%s': the cotangent of '%s' is %s, not %s",
+            diag_error(cx->diags, "E0701", c->at, "'%s' is no adjoint of '%s': the cotangent of '%s' is %s, not %s",
                        text(cx, c->vjp_fn), text(cx, c->fn), text(cx, real_input(f, i)->name),
                        type_text(cx->m->arena, t), type_text(cx->m->arena, real_input(f, i)->type));
             return false;
@@ -82,7 +82,7 @@ static bool agrees(PassCtx *cx, const VjpCheck *c, const Graph *f, uint32_t k, c
         if ((!isfinite(w) && !isfinite(h)) || fabs(w - h) <= TOLERANCE * scale)
             continue;
         Diag *d =
-            diag_error(cx->diags, "E0602", c->at, "'%s' is not the adjoint of '%s': the cotangent of '%s' is wrong",
+            diag_error(cx->diags, "E0701", c->at, "'%s' is not the adjoint of '%s': the cotangent of '%s' is wrong",
                        text(cx, c->vjp_fn), text(cx, c->fn), text(cx, real_input(f, k)->name));
         diag_note(d, (Span){0}, "element %lld of %s on random inputs: expected %.12g, got %.12g", (long long)i,
                   type_text(cx->m->arena, want->type), w, h);
@@ -96,7 +96,7 @@ static bool check(PassCtx *cx, const VjpCheck *c)
     Module      *m = cx->m;
     const Graph *f = m->graph[c->graph], *by_hand = m->graph[c->vjp];
     if (f->outs != 1 || !dtype_is_real(f->node[f->out[0]].type.dtype)) {
-        diag_error(cx->diags, "E0602", c->at, "'%s' has an adjoint, so it must return one real value", text(cx, c->fn));
+        diag_error(cx->diags, "E0701", c->at, "'%s' has an adjoint, so it must return one real value", text(cx, c->fn));
         return false;
     }
     const Graph *g = adjoint_graph(m, f);
@@ -110,7 +110,7 @@ static bool check(PassCtx *cx, const VjpCheck *c)
         EvalEnv env = {.m = m, .arena = a};
         Buf     err = {0};
         if (!graph_eval(&env, g, in, want, &err) || !graph_eval(&env, by_hand, in, got, &err)) {
-            diag_error(cx->diags, "E0602", c->at, "'%s' and its adjoint '%s' cannot be compared: %s", text(cx, c->fn),
+            diag_error(cx->diags, "E0701", c->at, "'%s' and its adjoint '%s' cannot be compared: %s", text(cx, c->fn),
                        text(cx, c->vjp_fn), err.data);
             ok = false;
         }

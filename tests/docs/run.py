@@ -12,8 +12,8 @@ Every fence whose info string begins with `anel` is an example:
     ```anel member          members of a model: wrapped into a model
 
 Words can be combined (`anel fragment error=E0109`). By default an example must be accepted by the parser (`anec fmt`);
-with `check` among its words, or --check, it must pass `anec check`, which also gives it a meaning. {root} is the
-project's folder; it is also where `use "std/..."` is looked up.
+with `check` among its words, or --check, it must pass `anec check`, which also gives it a meaning; with `compile` it must
+compile to a plan. {root} is the project's folder; it is also where `use "std/..."` is looked up.
 
 What a file says of other files is checked too: relative links, and paths in backticks that start with one of the project's
 folders and have an extension, must exist.
@@ -69,9 +69,9 @@ def wrap(words, text):
 
 
 def codes_told(output):
-    """The error codes in an array of diagnostics."""
+    """The codes in an array of diagnostics."""
     try:
-        return [d["code"] for d in json.loads(output) if d["severity"] == "error"]
+        return [d["code"] for d in json.loads(output)]
     except (json.JSONDecodeError, KeyError, TypeError):
         return []
 
@@ -79,17 +79,19 @@ def codes_told(output):
 def run(anec, words, text, check):
     """None, or what is wrong with the example."""
     expected = next((w.split("=", 1)[1] for w in words if w.startswith("error=")), None)
-    command = "check" if check or "check" in words else "fmt"
+    command = ["check"] if check or "check" in words else ["fmt"]
     with tempfile.TemporaryDirectory(prefix="docs-") as folder:
         file = Path(folder) / "example.anel"
         file.write_text(wrap(words, text), encoding="utf-8")
-        plain = subprocess.run([anec, command, str(file)], capture_output=True, text=True, timeout=60, check=False)
+        if "compile" in words:
+            command = ["-o", folder + "/plan"]
+        plain = subprocess.run([anec, *command, str(file)], capture_output=True, text=True, timeout=60, check=False)
         if expected is None:
             return None if plain.returncode == 0 else plain.stderr or f"exit status {plain.returncode}\n"
-        coded = subprocess.run([anec, command, "--json", str(file)], capture_output=True, text=True, timeout=60,
+        coded = subprocess.run([anec, *command, "--json", str(file)], capture_output=True, text=True, timeout=60,
                                check=False)
         codes = codes_told(coded.stdout)
-        if plain.returncode == 1 and expected in codes:
+        if plain.returncode == (0 if expected.startswith("W") else 1) and expected in codes:
             return None
         return f"expected {expected}, got {', '.join(codes) or 'no error'}\n{plain.stderr}"
 

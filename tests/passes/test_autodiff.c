@@ -289,7 +289,7 @@ Test(vjp_check, names_a_wrong_adjoint)
     damage(&r);
     PassOptions opt = {.diags = r.ds};
     cr_expect(!passes_run(r.m, &opt));
-    cr_expect_str_eq(only_error(&r)->code, "E0602");
+    cr_expect_str_eq(only_error(&r)->code, "E0701");
     cr_expect_str_eq(only_error(&r)->text,
                      "'rmsnorm_bwd' is not the adjoint of 'rmsnorm': the cotangent of 'x' is wrong");
     cr_expect(only_error(&r)->notes == 1);
