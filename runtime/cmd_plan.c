@@ -42,15 +42,33 @@ static void set_threads(uint64_t n)
 #endif
 }
 
+/* Threads of matrix products where nobody has said: as many as the model's products can feed. Threads that wait for small
+ * products spin, which is fine on an idle machine (one thread is a tenth slower on tiny.anel) and costs nearly everything
+ * on a busy one. */
+static uint64_t default_threads(const Plan *p)
+{
+    enum { PARAMETERS_PER_THREAD = 2000000 };
+    static const char *const said[] = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"};
+    for (size_t i = 0; i < COUNT(said); i++)
+        if (getenv(said[i]))
+            return 0;
+    int64_t params = 0, cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    for (uint32_t i = 0; i < p->params; i++)
+        params += plan_numel(p->param[i].shape) * p->param[i].n;
+    int64_t n = params / PARAMETERS_PER_THREAD;
+    return (uint64_t)(n < 1 ? 1 : cpus >= 1 && n > cpus ? cpus : n);
+}
+
 static bool open_plan(Job *j)
 {
     DeviceOptions options = {
         .numerics = j->o.numerics && strcmp(j->o.numerics, "exact") == 0 ? NUMERICS_EXACT : NUMERICS_ANE,
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
     };
-    set_threads(j->o.threads);
-    if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)) ||
-        !(j->device = device_open(j->o.device, &options, &j->err)) ||
+    if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
+        return false;
+    set_threads(j->o.threads ? j->o.threads : default_threads(j->plan));
+    if (!(j->device = device_open(j->o.device, &options, &j->err)) ||
         !(j->exec = exec_open(j->plan, j->o.plan, j->device, NULL, &j->err)))
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);

@@ -28,7 +28,6 @@ show() {
 }
 rm -rf build/demo/run
 show build/anec models/tiny.anel -D steps="$steps" -o build/demo/plan
-# One thread: matrix products this small gain little from more, and lose much when the machine is busy.
-show build/anerun build/demo/plan --train --threads 1 --data "$text" --holdout 0.05 --out build/demo/run
-show build/anerun build/demo/plan --generate "The " --ckpt build/demo/run --threads 1 --tokens 250 --temperature 0.8 --top-k 40 --seed 1
+show build/anerun build/demo/plan --train --data "$text" --holdout 0.05 --out build/demo/run
+show build/anerun build/demo/plan --generate "The " --ckpt build/demo/run --tokens 250 --temperature 0.8 --top-k 40 --seed 1
 echo
