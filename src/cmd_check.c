@@ -1,6 +1,9 @@
-/* cmd_check.c: `anec check`: read a model, say what is wrong with it, or in a few lines what it is. */
+/* cmd_check.c: `anec check`: read a model, say what is wrong with it, or in a few lines what it is.
+ *
+ * The passes run as well, without their result: what cannot be differentiated or placed is wrong too. */
 #include "cmd.h"
 #include "ir/text.h"
+#include "passes/passes.h"
 
 #include <string.h>
 
@@ -21,27 +24,27 @@ static int help(void)
 }
 
 /* 7079424 as 7,079,424. */
-static void print_count(int64_t n)
+static void print_count(Buf *b, int64_t n)
 {
     char digits[32];
     int len = snprintf(digits, sizeof digits, "%lld", (long long)n);
     for (int i = 0; i < len; i++)
-        printf("%s%c", i && (len - i) % 3 == 0 ? "," : "", digits[i]);
+        buf_printf(b, "%s%c", i && (len - i) % 3 == 0 ? "," : "", digits[i]);
 }
 
-static void print_graph(const Module *m, const Graph *g)
+static void print_graph(Buf *b, const Module *m, const Graph *g)
 {
-    printf("%u values", g->count - 1);
+    buf_printf(b, "%u values", g->count - 1);
     for (uint32_t i = 1; i < g->count; i++) {
         const Node *n = &g->node[i];
         if (n->op == OP_repeat)
-            printf(", %d x %s of %u values", n->a.repeat.n, interned(m->strings, n->name),
+            buf_printf(b, ", %d x %s of %u values", n->a.repeat.n, interned(m->strings, n->name),
                    m->graph[n->a.repeat.graph]->count - 1);
     }
-    printf("\n");
+    buf_printf(b, "\n");
 }
 
-static void summary(const Module *m)
+static void summary(Buf *b, const Module *m)
 {
     int64_t params = 0, frozen = 0, states = 0;
     for (uint32_t i = 0; i < m->params; i++) {
@@ -50,37 +53,29 @@ static void summary(const Module *m)
     }
     for (uint32_t i = 0; i < m->states; i++)
         states += shape_numel(m->state[i].type.shape);
-    printf("model %s\n", interned(m->strings, m->name));
+    buf_printf(b, "model %s\n", interned(m->strings, m->name));
     for (uint32_t i = 0; i < m->configs; i++)
-        printf("%s%s = %s%s", i ? ", " : "  config: ", interned(m->strings, m->config[i].name),
+        buf_printf(b, "%s%s = %s%s", i ? ", " : "  config: ", interned(m->strings, m->config[i].name),
                interned(m->strings, m->config[i].value), i + 1 == m->configs ? "\n" : "");
-    printf("  parameters: ");
-    print_count(params);
-    printf(" in %u tensors", m->params);
+    buf_printf(b, "  parameters: ");
+    print_count(b, params);
+    buf_printf(b, " in %u tensors", m->params);
     if (frozen) {
-        printf(", ");
-        print_count(frozen);
-        printf(" frozen");
+        buf_printf(b, ", ");
+        print_count(b, frozen);
+        buf_printf(b, " frozen");
     }
-    printf("\n");
+    buf_printf(b, "\n");
     if (states) {
-        printf("  states: ");
-        print_count(states);
-        printf(" elements in %u tensors\n", m->states);
+        buf_printf(b, "  states: ");
+        print_count(b, states);
+        buf_printf(b, " elements in %u tensors\n", m->states);
     }
     for (uint32_t i = 0; i < m->entries; i++) {
-        printf("  entry %s%s: ", interned(m->strings, m->entry[i].name),
+        buf_printf(b, "  entry %s%s: ", interned(m->strings, m->entry[i].name),
                m->entry[i].name == m->train_entry ? " (trained)" : "");
-        print_graph(m, m->graph[m->entry[i].graph]);
+        print_graph(b, m, m->graph[m->entry[i].graph]);
     }
-}
-
-static void print_module(const Module *m)
-{
-    Buf b = {0};
-    module_print(m, &b);
-    fwrite(b.data, 1, b.len, stdout);
-    buf_free(&b);
 }
 
 int cmd_check(int argc, char **argv)
@@ -89,6 +84,7 @@ int cmd_check(int argc, char **argv)
         .program = "anec check", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
     ModelInput in;
     const char *path = NULL;
+    Buf out = {0};
     bool json = false, quiet = false, dump = false;
     int status = EXIT_USAGE;
     model_input_init(&in, "anec");
@@ -127,15 +123,18 @@ int cmd_check(int argc, char **argv)
         usage_error("anec check", NULL, NULL, "which file? see anec check --help");
         goto done;
     }
-    const Module *m = model_compile(&in, path);
-    if (m && !module_verify(m, "elaboration", in.diags))
-        m = NULL;
+    Module *m = model_compile(&in, path);
+    bool    ok = m && module_verify(m, "elaboration", in.diags);
+    if (ok && dump)
+        module_print(m, &out);
+    else if (ok && !quiet && !json)
+        summary(&out, m);
+    ok = ok && passes_run(m, &(PassOptions){.diags = in.diags});
     status = finish(in.diags, json);
-    if (m && dump)
-        print_module(m);
-    else if (m && !quiet && !json)
-        summary(m);
+    if (ok && out.len)
+        fwrite(out.data, 1, out.len, stdout);
 done:
+    buf_free(&out);
     arena_free(in.arena);
     return status;
 }

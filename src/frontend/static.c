@@ -131,9 +131,9 @@ static Value inexact(Elab *e, const Expr *x, int64_t a, int64_t b)
         diag_help(d, "use div(a, b) to round down deliberately");
         return v_poison;
     }
-    for (int64_t k = b - 1; k > 0 && !below; k--)
+    for (int64_t k = b <= a ? b - 1 : a; k > 0 && !below; k--)
         below = a % k == 0 ? k : 0;
-    for (int64_t k = b + 1; k <= a && n < 2; k++)
+    for (int64_t k = b < a ? b + 1 : a + 1; k <= a && n < 2; k++)
         if (a % k == 0)
             above[n++] = k;
     Buf buf = {0};

@@ -19,6 +19,21 @@ double *eval_room(Frame *f, Type t)
     return NEW_N(f->run->env->arena, double, (size_t)shape_numel(t.shape));
 }
 
+double *eval_fixed(Frame *f, double *v, int64_t count)
+{
+    FixedTape *t = f->run->env->fixed;
+    if (!t)
+        return v;
+    if (t->replay) {
+        if (t->next >= t->count)
+            bug("%u values were recorded", t->count);
+        return t->value[t->next++];
+    }
+    GROW(t->arena, t->value, t->count, t->cap);
+    t->value[t->count] = NEW_N(t->arena, double, (size_t)count);
+    return memcpy(t->value[t->count++], v, (size_t)count * sizeof *v);
+}
+
 bool eval_fail(Frame *f, const char *fmt, ...)
 {
     va_list ap;

@@ -13,14 +13,15 @@ typedef struct {
     double *dv; /* tangent, or NULL for "zero" */
 } Tensor;
 
-/* What stop_grad passed on, in the order of execution. One run records it; later runs with `replay` set and `next` 0 get the
- * recorded values instead of computed ones, so that differences between runs see constants there, as the derivative does. */
+/* What the derivative holds fixed, in the order of execution: the values behind stop_grad, and the decisions of max, min,
+ * amax and comparisons. One run records it; later runs with `replay` set and `next` 0 get the recorded values instead of
+ * computed ones. So differences between runs see constants behind stop_grad, and stay on one side of every kink. */
 typedef struct {
     Arena   *arena; /* of the recorded values */
     double **value;
     uint32_t count, cap, next;
     bool     replay;
-} StopTape;
+} FixedTape;
 
 typedef struct {
     const Module *m;
@@ -30,7 +31,7 @@ typedef struct {
     double      **grad;    /* [m->params] the `grad` sinks add into these; may be NULL (sinks are ignored) */
     double      **state;   /* [m->states] read by `state`, written by `state_set` when the graph has finished */
     bool          tangents;
-    StopTape     *stop;    /* may be NULL */
+    FixedTape    *fixed;   /* may be NULL */
 } EvalEnv;
 
 /* Run graph `g` on its inputs (g->inputs of them, in order); results into out[g->outs]. False with a sentence in `err`

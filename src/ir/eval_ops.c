@@ -89,9 +89,6 @@ static bool binary(Frame *f, const Node *n, const Tensor *in, Tensor *y, BinaryR
 BINARY(add, a + b, 1, 1)
 BINARY(sub, a - b, 1, -1)
 BINARY(mul, a * b, b, a)
-/* Ties go to the first operand, as in the adjoints. */
-BINARY(max, a >= b ? a : b, a >= b, !(a >= b))
-BINARY(min, a <= b ? a : b, a <= b, !(a <= b))
 
 static Dual2 div_at(double a, double b)
 {
@@ -114,6 +111,41 @@ bool eval_div(Frame *f, const Node *n, const Tensor *in, Tensor *y)
 
 /* ---- choice ---- */
 
+/* One operand or the other, element by element. */
+static bool choose(Frame *f, const Node *n, const double *first, const Tensor *a, const Tensor *b, Tensor *y)
+{
+    int64_t count = shape_numel(n->type.shape);
+    y->v = eval_room(f, n->type);
+    y->dv = a->dv || b->dv ? eval_room(f, n->type) : NULL;
+    for (int64_t i = 0; i < count; i++) {
+        const Tensor *x = first[i] != 0 ? a : b;
+        y->v[i] = x->v[i];
+        if (x->dv)
+            y->dv[i] = x->dv[i];
+    }
+    return true;
+}
+
+/* Ties go to the first operand, as in the adjoints. */
+static bool extreme(Frame *f, const Node *n, const Tensor *in, Tensor *y, double sign)
+{
+    int64_t count = shape_numel(n->type.shape);
+    double *first = eval_room(f, n->type);
+    for (int64_t i = 0; i < count; i++)
+        first[i] = sign * in[0].v[i] >= sign * in[1].v[i];
+    return choose(f, n, eval_fixed(f, first, count), &in[0], &in[1], y);
+}
+
+bool eval_max(Frame *f, const Node *n, const Tensor *in, Tensor *y)
+{
+    return extreme(f, n, in, y, 1);
+}
+
+bool eval_min(Frame *f, const Node *n, const Tensor *in, Tensor *y)
+{
+    return extreme(f, n, in, y, -1);
+}
+
 bool eval_cmp(Frame *f, const Node *n, const Tensor *in, Tensor *y)
 {
     int64_t count = shape_numel(n->type.shape);
@@ -131,21 +163,13 @@ bool eval_cmp(Frame *f, const Node *n, const Tensor *in, Tensor *y)
         }
         y->v[i] = r;
     }
+    y->v = eval_fixed(f, y->v, count);
     return true;
 }
 
 bool eval_select(Frame *f, const Node *n, const Tensor *in, Tensor *y)
 {
-    int64_t count = shape_numel(n->type.shape);
-    y->v = eval_room(f, n->type);
-    y->dv = in[1].dv || in[2].dv ? eval_room(f, n->type) : NULL;
-    for (int64_t i = 0; i < count; i++) {
-        const Tensor *x = &in[in[0].v[i] != 0 ? 1 : 2];
-        y->v[i] = x->v[i];
-        if (x->dv)
-            y->dv[i] = x->dv[i];
-    }
-    return true;
+    return choose(f, n, in[0].v, &in[1], &in[2], y);
 }
 
 /* ---- reductions ---- */
@@ -202,26 +226,33 @@ bool eval_sum(Frame *f, const Node *n, const Tensor *in, Tensor *y)
 bool eval_amax(Frame *f, const Node *n, const Tensor *in, Tensor *y)
 {
     Shape     s = in[0].type.shape;
+    uint32_t  axes = n->a.reduce.axes;
     int64_t   count = shape_numel(s), results = shape_numel(n->type.shape);
-    Reduction r = reduction(s, n->a.reduce.axes);
+    double   *top = eval_room(f, n->type), *ties = eval_room(f, n->type), *attains = eval_room(f, in[0].type);
+    Reduction r = reduction(s, axes);
+    for (int64_t i = 0; i < results; i++)
+        top[i] = -INFINITY;
+    for (int64_t i = 0; i < count; i++, advance(&r))
+        if (!(top[r.to] >= in[0].v[i])) /* a NaN comes through */
+            top[r.to] = in[0].v[i];
+    r = reduction(s, axes);
+    for (int64_t i = 0; i < count; i++, advance(&r))
+        attains[i] = in[0].v[i] == top[r.to];
+    attains = eval_fixed(f, attains, count);
     y->v = eval_room(f, n->type);
+    y->dv = in[0].dv ? eval_room(f, n->type) : NULL;
+    add_up(s, axes, attains, ties);
+    r = reduction(s, axes);
+    for (int64_t i = 0; i < count; i++, advance(&r)) {
+        if (attains[i] == 0)
+            continue;
+        y->v[r.to] = in[0].v[i];
+        if (y->dv)
+            y->dv[r.to] += in[0].dv[i] / ties[r.to];
+    }
     for (int64_t i = 0; i < results; i++)
-        y->v[i] = -INFINITY;
-    for (int64_t i = 0; i < count; i++, advance(&r))
-        if (!(y->v[r.to] >= in[0].v[i])) /* a NaN comes through */
-            y->v[r.to] = in[0].v[i];
-    if (!in[0].dv)
-        return true;
-    double *ties = eval_room(f, n->type);
-    y->dv = eval_room(f, n->type);
-    r = reduction(s, n->a.reduce.axes);
-    for (int64_t i = 0; i < count; i++, advance(&r))
-        if (in[0].v[i] == y->v[r.to]) {
-            y->dv[r.to] += in[0].dv[i];
-            ties[r.to] += 1;
-        }
-    for (int64_t i = 0; i < results; i++)
-        y->dv[i] /= ties[i];
+        if (ties[i] == 0)
+            y->v[i] = top[i];
     return true;
 }
 

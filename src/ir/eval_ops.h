@@ -42,6 +42,9 @@ double *eval_room(Frame *f, Type t);
 /* Append a sentence to the run's error text; always false. */
 bool eval_fail(Frame *f, const char *fmt, ...) ANEL_PRINTF(2, 3);
 
+/* These values, or those that the run's tape has recorded in their place. */
+double *eval_fixed(Frame *f, double *v, int64_t count);
+
 /* The three loops around an axis: element (o, k, i) stands at (o * n + k) * inner + i. */
 typedef struct {
     int64_t outer, n, inner;

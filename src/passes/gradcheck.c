@@ -3,7 +3,8 @@
  *   (a) central differences of the loss in fp64, extrapolated (Ridders): the tableau
  *           T[k][0] = (f(x + h_k) - f(x - h_k)) / 2h_k,  h_k = h / 2^k
  *           T[k][j] = (4^j T[k][j-1] - T[k-1][j-1]) / (4^j - 1)
- *       is filled until neighbouring entries agree; its best entry is the estimate
+ *       is filled until neighbouring entries agree; its best entry is the estimate. Values behind stop_grad and the
+ *       decisions of max, min, amax and comparisons stay as they are at x: no difference reaches across a kink
  *   (b) the dot-product test: for a random direction v in one parameter, the tangent of the loss J v, computed
  *       forward by the evaluator, must equal <gradient, v>
  *
@@ -27,7 +28,7 @@ typedef struct {
     Tensor      *in;
     double     **param, **state;
     Arena       *run; /* reset before every evaluation */
-    StopTape     stop; /* what lies behind stop_grad, at the point of the check */
+    FixedTape    fixed; /* at the point of the check */
     Buf         *err;
 } Check;
 
@@ -112,9 +113,9 @@ static double *draw_param(Arena *a, const Module *m, const Param *p, uint64_t se
 static bool loss_at(Check *c, double *loss)
 {
     arena_reset(c->run);
-    EvalEnv env = {.m = c->m, .arena = c->run, .param = c->param, .state = c->state, .stop = &c->stop};
+    EvalEnv env = {.m = c->m, .arena = c->run, .param = c->param, .state = c->state, .fixed = &c->fixed};
     Tensor  out;
-    c->stop.next = 0;
+    c->fixed.next = 0;
     if (!graph_eval(&env, c->loss, c->in, &out, c->err))
         return false;
     *loss = out.v[0];
@@ -228,10 +229,10 @@ static bool run(Check *c, const Graph *joint, Arena *a, const GradcheckOptions *
     if (!graph_eval(&env, joint, in, &out, c->err))
         return false;
     double at = 0;
-    c->stop = (StopTape){.arena = a};
+    c->fixed = (FixedTape){.arena = a};
     if (!loss_at(c, &at))
         return false;
-    c->stop.replay = true;
+    c->fixed.replay = true;
     for (uint32_t p = 0; p < m->params; p++)
         all = fmax(all, m->param[p].frozen ? 0 : largest(grad[p], shape_numel(m->param[p].type.shape)));
     for (uint32_t p = 0; p < m->params; p++) {
