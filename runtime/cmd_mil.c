@@ -76,8 +76,12 @@ static bool add_input(Job *j, const char *text)
     const char *eq = strchr(text, '=');
     if (!eq || eq == text || !eq[1])
         return complain(j, "--in takes NAME=FILE.npy, found '%s'", text);
+    size_t len = (size_t)(eq - text);
+    for (uint32_t i = 0; i < j->inputs; i++)
+        if (j->input[i].len == len && memcmp(j->input[i].name, text, len) == 0)
+            return complain(j, "--in %.*s is given twice", (int)len, text);
     GROW(j->arena, j->input, j->inputs, j->inputs_cap);
-    j->input[j->inputs++] = (Input){text, (size_t)(eq - text), eq + 1};
+    j->input[j->inputs++] = (Input){text, len, eq + 1};
     return true;
 }
 

@@ -61,15 +61,17 @@ static uint64_t default_threads(const Plan *p)
 
 static bool open_plan(Job *j)
 {
+    bool          exact = j->o.numerics && strcmp(j->o.numerics, "exact") == 0;
     DeviceOptions options = {
-        .numerics = j->o.numerics && strcmp(j->o.numerics, "exact") == 0 ? NUMERICS_EXACT : NUMERICS_ANE,
+        .numerics = exact ? NUMERICS_EXACT : NUMERICS_ANE,
+        .wide_ports = exact,
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
     };
     if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
         return false;
     set_threads(j->o.threads ? j->o.threads : default_threads(j->plan));
     if (!(j->device = device_open(j->o.device, &options, &j->err)) ||
-        !(j->exec = exec_open(j->plan, j->o.plan, j->device, NULL, &j->err)))
+        !(j->exec = exec_open(j->plan, j->o.plan, j->device, &(ExecOptions){.wide_ports = exact}, &j->err)))
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     return settings_from_plan(&j->session.settings, j->arena, j->plan, &j->err);

@@ -117,6 +117,10 @@ typedef struct {
 
 enum { MIL_NESTING_MAX = 64 };
 
+/* Append to one of the linked lists of the tree; `item` is a variable. */
+#define AST_APPEND(list, item) \
+    ((list).last ? (void)((list).last->next = (item)) : (void)((list).first = (item)), (list).last = (item))
+
 /* Read file number `file` of `ds->sources`. NULL if anything is wrong, with the reasons in `ds`. */
 AstProgram *mil_parse(Arena *a, Interner *names, Diags *ds, uint32_t file);
 

@@ -416,8 +416,30 @@ static void compare_types(Check *c, const Call *call, const AstStmt *s)
     }
 }
 
+/* Text that coremltools writes gives `constexpr_` operations their data as attributes, like the value of const():
+ * w = constexpr_affine_dequantize()[axis = int32(0), name = string("w"), quantized_data = ...]. */
+static AstStmt attributes_as_arguments(Check *c, const AstStmt *s)
+{
+    AstStmt out = *s;
+    out.args = out.attributes = (AstArgs){0};
+    for (const AstArg *g = s->attributes.first; g; g = g->next) {
+        AstArg *copy = NEW(c->ds->arena, AstArg);
+        *copy = (AstArg){g->name, g->at, g->value, NULL};
+        if (strcmp(name_of(c, g->name), "name") == 0)
+            AST_APPEND(out.attributes, copy);
+        else
+            AST_APPEND(out.args, copy);
+    }
+    return out;
+}
+
 static void check_stmt(Check *c, const AstStmt *s)
 {
+    AstStmt rewritten;
+    if (s->args.count == 0 && strncmp(name_of(c, s->op), "constexpr_", 10) == 0) {
+        rewritten = attributes_as_arguments(c, s);
+        s = &rewritten;
+    }
     check_attributes(c, s);
     if (strcmp(name_of(c, s->op), "const") == 0) {
         check_const(c, s);

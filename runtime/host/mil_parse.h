@@ -14,10 +14,6 @@ typedef struct {
     AstProgram *program;
 } MilParse;
 
-/* Append to one of the linked lists of the tree; `item` is a variable. */
-#define AST_APPEND(list, item) \
-    ((list).last ? (void)((list).last->next = (item)) : (void)((list).first = (item)), (list).last = (item))
-
 AstValue *ast_value(MilParse *p, AstKind kind, Span at);
 AstValue *ast_name(MilParse *p, Span at, StrId name);
 AstArg   *ast_arg(MilParse *p, Span at, StrId name, AstValue *value);

@@ -20,6 +20,7 @@
 #define PREFIX    "ckpt-"
 #define TEMPORARY ".ckpt-tmp-"
 #define LATEST    "LATEST"
+#define LATEST_TMP LATEST ".tmp-" /* what file_write_atomic() leaves when it is killed */
 #define LOCK      ".lock"
 
 static bool parse_name(const char *name, uint64_t *step)
@@ -82,6 +83,8 @@ bool run_dir_sweep(const char *run, char *why)
     for (struct dirent *e; ok && d && (e = readdir(d));)
         if (strncmp(e->d_name, TEMPORARY, strlen(TEMPORARY)) == 0)
             ok = dir_remove(path_join(a, run, e->d_name), why);
+        else if (strncmp(e->d_name, LATEST_TMP, strlen(LATEST_TMP)) == 0)
+            unlink(path_join(a, run, e->d_name));
     if (d)
         closedir(d);
     arena_free(a);

@@ -96,8 +96,8 @@ static void progress(Report *r, const StepReport *s, double now)
     if (s->skips)
         snprintf(skips, sizeof skips, "  skipped %llu", (unsigned long long)s->skips);
     snprintf(line, sizeof line, "step %llu/%llu  loss %.4f  %s  %s left  lr %.3g  norm %.3g%s",
-             (unsigned long long)s->step, (unsigned long long)s->steps, s->loss, rate, left, s->lr, s->grad_norm,
-             skips);
+             (unsigned long long)s->step, (unsigned long long)s->steps, s->loss, rate, left, s->lr,
+             fabs(s->grad_norm), skips); /* fabs: a NaN without its sign */
     if (r->terminal)
         overwrite(r, line);
     else

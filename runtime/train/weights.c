@@ -9,6 +9,7 @@
 #include "runtime/train/safetensors.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct {
@@ -187,6 +188,11 @@ static bool load_param(const Weights *w, const ExecParam *p, Buf *err)
         if (!convert(&part, turn ? i % cols * rows + i / cols : i, &p->value[i])) {
             buf_printf(err, "'%s': tensor '%s' is of type %s; F32, F16, BF16 and F64 can be read", w->path, t->name,
                        t->dtype);
+            return false;
+        }
+        if (!isfinite(p->value[i])) {
+            buf_printf(err, "'%s': tensor '%s' holds %s, for element %" PRIu64 " of parameter '%s'", w->path, t->name,
+                       isnan(p->value[i]) ? "a NaN" : "an infinity or a number beyond fp32", i, p->path);
             return false;
         }
     }

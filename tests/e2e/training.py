@@ -167,6 +167,11 @@ class Training(unittest.TestCase):
         print(f"{refused} of {len(places)} flipped bits refused")
         self.assertGreater(refused, len(places) // 2)
 
+    def test_an_input_of_a_program_that_is_given_twice(self):
+        mil = sorted((self.plan / "mil").glob("*_fwd.mil"))[0]
+        self.told(run(ANERUN, "mil", str(mil), "--out", str(self.dir / "o"), "--in", "x=a.npy", "--in", "x=b.npy",
+                      status=2), "--in x is given twice")
+
     def test_a_program_that_was_edited(self):
         plan = self.copy_of_plan("edited")
         mil = sorted((plan / "mil").glob("*_fwd.mil"))[0]

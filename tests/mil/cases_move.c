@@ -185,6 +185,13 @@ static const OpCase cases[] = {
                            "2, 3") "y = add(x = w, y = x);",
              "y"),
      affine, -9, 9, 1, 0},
+    {"constexpr_affine_dequantize",
+     PROGRAM(H("2, 3") "x",
+             H("2, 3") "w = constexpr_affine_dequantize()[axis = int32(0), name = string(\"w\"), quantized_data = "
+                       "tensor<int8, [2, 3]>([[-128, -1, 0], [1, 5, 127]]), scale = tensor<fp16, [2]>([0.5, 2]), "
+                       "zero_point = tensor<int8, [2]>([1, -2])];\n" H("2, 3") "y = add(x = w, y = x);",
+             "y"),
+     affine, -9, 9, 1, 0},
     {"constexpr_blockwise_shift_scale",
      PROGRAM(H("2, 4") "x",
              H("2, 4") "w = constexpr_blockwise_shift_scale(data = tensor<uint4, [2, 4]>([0, 1, 2, 3, 12, 13, 14, "

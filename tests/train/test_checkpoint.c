@@ -200,9 +200,11 @@ Test(checkpoint, leftovers_of_a_killed_save_are_ignored_then_removed)
     const char *left = arena_printf(arena, "%s/.ckpt-tmp-20-1", run);
     cr_assert(dir_make(left, why));
     cr_assert(file_write(path_join(arena, left, CHECKPOINT_MODEL), "half", 4, why));
+    const char *name = path_join(arena, run, "LATEST.tmp-1");
+    cr_assert(file_write(name, "ckpt-", 5, why));
     cr_assert_str_eq(checkpoint_find(arena, run, &said), at(10, ""));
     save(30, 2);
-    cr_assert(!path_exists(left));
+    cr_assert(!path_exists(left) && !path_exists(name));
     /* killed between the rename and LATEST of the very first save */
     unlink(path_join(arena, run, "LATEST"));
     cr_assert_str_eq(checkpoint_find(arena, run, &said), at(30, ""));

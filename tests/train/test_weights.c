@@ -6,6 +6,7 @@
 #include "runtime/train/safetensors.h"
 
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -115,6 +116,16 @@ Test(weights, halves_are_widened_and_integers_refused)
     cr_assert(strstr(said.data, "is of type I16; F32, F16, BF16 and F64 can be read") != NULL);
     cr_assert(!load(matrix("table", V, V - 1)));
     cr_assert(strstr(said.data, "is [256, 255], parameter 'table' needs [256, 256]") != NULL);
+}
+
+Test(weights, numbers_that_are_not_finite_are_refused)
+{
+    table[2] = NAN;
+    cr_assert(!load(matrix("table", V, V)));
+    cr_assert(strstr(said.data, "tensor 'table' holds a NaN, for element 2 of parameter 'table'"), "%s", said.data);
+    table[2] = -INFINITY;
+    cr_assert(!load(matrix("table", V, V)));
+    cr_assert(strstr(said.data, "holds an infinity"), "%s", said.data);
 }
 
 /* dim 2, hidden 3, one layer, one head, one kv head, vocabulary 4, seq 5: 8 + 2 + 4 * 4 + 2 + 3 * 6 + 2 + 10 numbers */

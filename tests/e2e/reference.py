@@ -1,0 +1,267 @@
+"""Whole training steps of models/tiny.anel against an implementation of its own, in NumPy and fp64.
+
+    reference.py ANEC ANERUN MODELS
+
+The reference shares nothing with the project: a tape of a dozen operations, the model from its equations, and AdamW with
+clipping, accumulation and the schedule from docs/training.md. With --numerics exact only storage differs: weights, gains
+and tables of MIL programs are fp16, what the CPU keeps is fp32."""
+import json
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+
+ANEC, ANERUN, MODELS = sys.argv[1:4]
+DIM, HIDDEN, LAYERS, HEADS, SEQ, VOCAB = 32, 48, 2, 2, 32, 256
+HEAD = DIM // HEADS
+STEPS, ACCUM, CLIP, WARMUP, PEAK, DECAY = 6, 3, 0.5, 2, 2e-3, 0.1
+
+
+def half(x):
+    return x.astype(np.float16).astype(float)
+
+
+# ---- reverse mode ----
+
+class Node:
+    """A value, and for each operand the function from this node's gradient to the operand's."""
+
+    def __init__(self, value, *parents):
+        self.v, self.parents, self.grad = np.asarray(value, float), parents, 0.0
+
+
+def reduced(g, shape):
+    while g.ndim > len(shape):
+        g = g.sum(0)
+    for axis, n in enumerate(shape):
+        if n == 1:
+            g = g.sum(axis, keepdims=True)
+    return g
+
+
+def add(a, b):
+    return Node(a.v + b.v, (a, lambda g: reduced(g, a.v.shape)), (b, lambda g: reduced(g, b.v.shape)))
+
+
+def mul(a, b):
+    return Node(a.v * b.v, (a, lambda g: reduced(g * b.v, a.v.shape)), (b, lambda g: reduced(g * a.v, b.v.shape)))
+
+
+def scale(a, k):
+    return Node(a.v * k, (a, lambda g: g * k))
+
+
+def matmul(a, b):
+    return Node(a.v @ b.v, (a, lambda g: g @ b.v.swapaxes(-1, -2)), (b, lambda g: a.v.swapaxes(-1, -2) @ g))
+
+
+def transpose(a, *perm):
+    return Node(a.v.transpose(perm), (a, lambda g: g.transpose(np.argsort(perm))))
+
+
+def reshape(a, *shape):
+    return Node(a.v.reshape(shape), (a, lambda g: g.reshape(a.v.shape)))
+
+
+def pick(a, index):
+    def back(g):
+        z = np.zeros_like(a.v)
+        np.add.at(z, index, g)
+        return z
+    return Node(a.v[index], (a, back))
+
+
+def join(a, b):
+    n = a.v.shape[-1]
+    return Node(np.concatenate([a.v, b.v], -1), (a, lambda g: g[..., :n]), (b, lambda g: g[..., n:]))
+
+
+def silu(a):
+    s = 1 / (1 + np.exp(-a.v))
+    return Node(a.v * s, (a, lambda g: g * s * (1 + a.v * (1 - s))))
+
+
+def rmsnorm(x, gain):
+    r = ((x.v ** 2).mean(-1, keepdims=True) + float(np.float16(1e-5))) ** -0.5
+    return mul(Node(x.v * r, (x, lambda g: r * g - x.v * r ** 3 * (g * x.v).mean(-1, keepdims=True))), gain)
+
+
+def softmax(a):
+    e = np.exp(a.v - a.v.max(-1, keepdims=True))
+    p = e / e.sum(-1, keepdims=True)
+    return Node(p, (a, lambda g: p * (g - (g * p).sum(-1, keepdims=True))))
+
+
+def cross_entropy(logits, targets):
+    rows = np.arange(len(targets))
+    shifted = logits.v - logits.v.max(-1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+    def back(g):
+        z = np.exp(log_p)
+        z[rows, targets] -= 1
+        return z * g / len(rows)
+    return Node(-log_p[rows, targets].mean(), (logits, back))
+
+
+def backward(root):
+    order, seen = [], set()
+
+    def visit(node):
+        if id(node) not in seen:
+            seen.add(id(node))
+            for parent, _ in node.parents:
+                visit(parent)
+            order.append(node)
+    visit(root)
+    root.grad = 1.0
+    for node in reversed(order):
+        for parent, back in node.parents:
+            parent.grad = parent.grad + back(node.grad)
+
+
+# ---- the model ----
+
+_angle = np.arange(SEQ)[:, None] * 10000.0 ** (-2 * np.arange(HEAD // 2)[None] / HEAD)
+COS, SIN = Node(half(np.cos(_angle))), Node(half(np.sin(_angle)))
+MASK = Node(np.where(np.tril(np.ones((SEQ, SEQ))), 0.0, -30000.0))
+
+
+def rope(x):
+    a, b = pick(x, np.s_[..., :HEAD // 2]), pick(x, np.s_[..., HEAD // 2:])
+    return join(add(mul(a, COS), scale(mul(b, SIN), -1)), add(mul(b, COS), mul(a, SIN)))
+
+
+def loss_of(w, head, tokens, targets):
+    def linear(x, name):
+        return matmul(x, transpose(w[name + ".weight"], 1, 0))
+
+    def heads_of(x):
+        return transpose(reshape(x, SEQ, HEADS, HEAD), 1, 0, 2)
+    x = pick(w["embed"], tokens)
+    for layer in range(LAYERS):
+        at, ff = f"layers.{layer}.attention.", f"layers.{layer}.feed_forward."
+        h = rmsnorm(x, w[f"layers.{layer}.g1"])
+        q, k, v = (heads_of(linear(h, at + name)) for name in ("wq", "wk", "wv"))
+        scores = scale(matmul(rope(q), transpose(rope(k), 0, 2, 1)), HEAD ** -0.5)
+        mixed = matmul(softmax(add(scores, MASK)), v)
+        x = add(x, linear(reshape(transpose(mixed, 1, 0, 2), SEQ, DIM), at + "wo"))
+        h = rmsnorm(x, w[f"layers.{layer}.g2"])
+        x = add(x, linear(mul(silu(linear(h, ff + "w1")), linear(h, ff + "w3")), ff + "w2"))
+    return cross_entropy(matmul(rmsnorm(x, w["gf"]), transpose(head, 1, 0)), targets)
+
+
+def gradients(weights, text, window):
+    # MIL programs hold fp16; the embedding's rows are gathered on the CPU from the fp32 master.
+    nodes = {k: Node(x if k == "embed" else half(x)) for k, x in weights.items()}
+    head = Node(half(weights["embed"]))
+    at = window * SEQ
+    loss = loss_of(nodes, head, text[at:at + SEQ], text[at + 1:at + SEQ + 1])
+    backward(loss)
+    out = {k: node.grad for k, node in nodes.items()}
+    out["embed"] = out["embed"] + head.grad
+    return float(loss.v), out
+
+
+def train(weights, text):
+    w = {k: x.astype(float) for k, x in weights.items()}
+    m, v, losses, norms = dict.fromkeys(w, 0.0), dict.fromkeys(w, 0.0), [], []
+    for step in range(STEPS):
+        parts = [gradients(w, text, step * ACCUM + i) for i in range(ACCUM)]
+        grad = {k: sum(g[k] for _, g in parts) / ACCUM for k in w}
+        losses.append(sum(loss for loss, _ in parts) / ACCUM)
+        norms.append(np.sqrt(sum((g ** 2).sum() for g in grad.values())))
+        clip = min(1, CLIP / norms[-1])
+        x = (step - WARMUP) / (STEPS - WARMUP)
+        lr = PEAK * ((step + 1) / WARMUP if step < WARMUP else 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * x)))
+        for k in w:
+            g = grad[k] * clip
+            m[k] = 0.9 * m[k] + 0.1 * g
+            v[k] = 0.95 * v[k] + 0.05 * g * g
+            decay = 0 if k.split(".")[-1] in ("g1", "g2", "gf") else DECAY
+            update = m[k] / (1 - 0.9 ** (step + 1)) / (np.sqrt(v[k] / (1 - 0.95 ** (step + 1))) + 1e-8)
+            w[k] = w[k] - lr * (decay * w[k] + update)
+    return losses, norms, w
+
+
+# ---- safetensors ----
+
+def save(path, tensors):
+    header, at = {}, 0
+    for k, x in tensors.items():
+        header[k] = {"dtype": "F32", "shape": list(x.shape), "data_offsets": [at, at + x.nbytes]}
+        at += x.nbytes
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(x.tobytes() for x in tensors.values()))
+
+
+def load(path):
+    data = path.read_bytes()
+    n = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + n])
+    header.pop("__metadata__", None)
+    end, out = 0, {}
+    for k, t in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        start, stop = t["data_offsets"]
+        assert start == end and t["dtype"] == "F32", k
+        out[k], end = np.frombuffer(data[8 + n + start:8 + n + stop], "<f4").reshape(t["shape"]), stop
+    assert end == len(data) - 8 - n
+    return out
+
+
+def initial():
+    r = np.random.default_rng(1)
+    w = {"embed": r.normal(0, 0.3, (VOCAB, DIM)), "gf": r.normal(1, 0.1, DIM)}
+    for layer in range(LAYERS):
+        p = f"layers.{layer}."
+        w |= {p + "g1": r.normal(1, 0.1, DIM), p + "g2": r.normal(1, 0.1, DIM)}
+        w |= {f"{p}attention.{n}.weight": r.normal(0, 0.2, (DIM, DIM)) for n in ("wq", "wk", "wv", "wo")}
+        w |= {f"{p}feed_forward.{n}.weight": r.normal(0, 0.2, s)
+              for n, s in (("w1", (HIDDEN, DIM)), ("w3", (HIDDEN, DIM)), ("w2", (DIM, HIDDEN)))}
+    return {k: x.astype(np.float32) for k, x in w.items()}
+
+
+class Reference(unittest.TestCase):
+    def check_steps(self, folder, text, numerics, weights, tolerance):
+        (folder / "log").unlink(missing_ok=True)
+        done = subprocess.run(
+            [ANERUN, folder / "plan", "--train", "--data", folder / "text", "--weights", folder / "w.safetensors",
+             "--out", folder / "run", "--overwrite", "--steps", str(STEPS), "--log", folder / "log", "--quiet",
+             "--numerics", numerics, "--threads", "1", "--set", "data.sample=sequential", "--set", f"accum={ACCUM}",
+             "--set", f"clip={CLIP}", "--set", f"schedule.warmup={WARMUP}", "--set", f"schedule.total={STEPS}"],
+            capture_output=True, text=True, check=False, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        events = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+        events = [e for e in events if e["event"] == "step"]
+        losses, norms, end = train(weights, text)
+        for e, loss, norm in zip(events, losses, norms):
+            # Later on masters of fp32 and of fp64 may lie on different sides of where fp16 weights round.
+            allowed = tolerance if e["step"] == 1 else 20 * tolerance
+            self.assertAlmostEqual(e["loss"] / loss, 1, delta=allowed)
+            self.assertAlmostEqual(e["grad_norm"] / norm, 1, delta=5 * allowed)
+        got = load(folder / "run" / f"ckpt-{STEPS}" / "model.safetensors")
+        self.assertEqual(got.keys(), end.keys())
+        for k in end:
+            off, moved = np.abs(got[k] - end[k]).mean(), np.abs(end[k] - weights[k]).mean()
+            self.assertLess(off, 1000 * tolerance * moved, k)
+
+    def test_steps_agree(self):
+        with tempfile.TemporaryDirectory(prefix="anel-reference-") as name:
+            folder = Path(name)
+            sizes = {"dim": DIM, "hidden": HIDDEN, "layers": LAYERS, "heads": HEADS, "kv_heads": HEADS, "seq": SEQ}
+            subprocess.run([ANEC, f"{MODELS}/tiny.anel", "-o", folder / "plan"] +
+                           [word for k, n in sizes.items() for word in ("-D", f"{k}={n}")], check=True, timeout=60)
+            text = np.random.default_rng(2).integers(0, VOCAB, SEQ * STEPS * ACCUM + 1).astype(np.uint8)
+            (folder / "text").write_bytes(text.tobytes())
+            weights = initial()
+            save(folder / "w.safetensors", weights)
+            self.check_steps(folder, text, "exact", weights, 5e-7)
+            self.check_steps(folder, text, "ane", weights, 1e-4)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
