@@ -386,7 +386,7 @@ static bool index_range(Elab *e, const Index *ix, int64_t extent, uint32_t axis,
     if (ix->lo && !bound(e, ix->lo, extent, b))
         return false;
     if (ix->kind == IX_AT)
-        *c = *b + 1;
+        *c = *b < extent ? *b + 1 : extent;
     else if (ix->hi && !bound(e, ix->hi, extent, c))
         return false;
     if (*b < *c && *c <= extent)

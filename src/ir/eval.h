@@ -13,9 +13,9 @@ typedef struct {
     double *dv; /* tangent, or NULL for "zero" */
 } Tensor;
 
-/* What the derivative holds fixed, in the order of execution: the values behind stop_grad, and the decisions of max, min,
- * amax and comparisons. One run records it; later runs with `replay` set and `next` 0 get the recorded values instead of
- * computed ones. So differences between runs see constants behind stop_grad, and stay on one side of every kink. */
+/* What the derivative holds fixed, in the order of execution: the values behind stop_grad, and the decisions of max,
+ * min, amax and comparisons. One run records it; later runs with `replay` set and `next` 0 get the recorded values
+ * instead of computed ones: differences between runs see constants behind stop_grad, and stay on one side of a kink. */
 typedef struct {
     Arena   *arena; /* of the recorded values */
     double **value;

@@ -198,14 +198,24 @@ static bool swaps_last(const Node *n)
     return n->a.transpose.perm[r - 1] == r - 2;
 }
 
+/* Can a product read what this transposes, flag set? A lookup's rows are left alone if they are uneven: those cannot enter
+ * a program of the engine, while the transpose, whose rows are positions, can. */
+static bool absorbs(const Simp *s, ValueId x)
+{
+    if (!swaps_last(node_of(s, x)) || node_of(s, x)->hint != 0)
+        return false;
+    Shape rows = node_of(s, x)->type.shape;
+    return rows.dim[rows.rank - 2] % 16 == 0 || node_of(s, arg(s, x, 0))->op != OP_gather;
+}
+
 static ValueId rule_matmul(Simp *s, const Node *n, ValueId x, ValueId y)
 {
     Node c = *n;
-    if (swaps_last(node_of(s, x)) && node_of(s, x)->hint == 0) {
+    if (absorbs(s, x)) {
         c.a.matmul.ta = !c.a.matmul.ta;
         x = arg(s, x, 0);
     }
-    if (swaps_last(node_of(s, y)) && node_of(s, y)->hint == 0) {
+    if (absorbs(s, y)) {
         c.a.matmul.tb = !c.a.matmul.tb;
         y = arg(s, y, 0);
     }

@@ -19,7 +19,7 @@
 #include "passes/maxflow.h"
 #include "passes/taps.h"
 
-enum { AXIS_MAX = 16384, ROW_MIN = 16, SOFTMAX_MIN = 1 << 20 };
+enum { AXIS_MAX = 16384, ROW_MIN = 16, ROW_MULTIPLE = 16, UNEVEN = 16, SOFTMAX_MIN = 1 << 20 };
 
 typedef struct {
     PassCtx     *cx;
@@ -163,7 +163,11 @@ static void run_costs(const Graph *g, const Node *n, int64_t *ane, int64_t *cpu)
 static int64_t crossing_cost(Type t)
 {
     int64_t numel = shape_numel(t.shape), row = t.shape.rank ? t.shape.dim[t.shape.rank - 1] : 1;
-    return row < ROW_MIN ? MAXFLOW_INFINITE : 4 * 2 * numel; /* narrow values cannot enter or leave a program */
+    if (row < ROW_MIN)
+        return MAXFLOW_INFINITE; /* narrow values cannot enter or leave a program */
+    /* Nor can uneven ones. Dear rather than impossible: the CPU takes over a transpose, but not the whole model, whose
+     * author should hear of a sequence length that keeps it from the engine. */
+    return (row % ROW_MULTIPLE ? UNEVEN : 1) * 4 * 2 * numel;
 }
 
 static void cut(const Placing *p, Place *at)

@@ -30,6 +30,7 @@ static const Case cases[] = {
     {"ops", "", 0, false, 0},
     {"names", "", 0, false, 0},
     {"hints", "", 0, false, 0},
+    {"uneven", "", 80, false, 0},
 };
 
 /* The same models in other shapes: one layer, one key head, odd head counts and vocabularies, nothing for the engine. */
@@ -171,6 +172,11 @@ Test(plan_numerics, gradients_of_activations_as_rows)
 Test(plan_numerics, gradients_with_wishes)
 {
     train_model("hints");
+}
+
+Test(plan_numerics, gradients_of_uneven_widths)
+{
+    train_model("uneven");
 }
 
 Test(plan_numerics, gradients_with_hostile_names)

@@ -106,6 +106,7 @@ Test(elab_tensor, indexing)
     gives("real[3, 1]", "v[:, _]", "10 20 30");
     gives("real[1, 2, 1, 3]", "x[_, :, _, :]", "1 2 3 4 5 6");
     bad("real[2]", "x[:, 3]", "E0409", "element 3 of axis 1, which has 3");
+    bad("real[2]", "x[:, 9223372036854775807]", "E0409", "element 9223372036854775807 of axis 1, which has 3");
     bad("real[2]", "x[:, -1]", "E0409", "bounds count from the start");
     bad("real[2]", "x[0..3, :]", "E0409", "range 0 .. 3 of axis 0, which has 2 elements");
     bad("real[2]", "x[1..1, :]", "E0409", "range 1 .. 1");
