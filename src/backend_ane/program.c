@@ -76,10 +76,11 @@ static void ports_finish(Emit *e, Ports *p, char letter)
             e->failed = true;
             if (width_told(e->b->ds))
                 continue;
-            Diag *d = diag_error(e->b->ds, "E0803", e->g->node[port->value[0]].at,
-                                 "a value with %d positions crosses the border of an ANE program; the engine needs a multiple of %d",
-                                 port->width, ANE_IO_WIDTH_MULTIPLE);
-            diag_help(d, "choose a sequence length that is a multiple of %d (32 or more is better)", ANE_IO_WIDTH_MULTIPLE);
+            const Node *n = &e->g->node[port->value[0]];
+            Diag       *d = diag_error(e->b->ds, "E0803", n->at, "a %s crosses the border of an ANE program; its last axis must be a multiple of %d",
+                                       type_text(e->b->a, n->type), ANE_IO_WIDTH_MULTIPLE);
+            diag_help(d, "choose a sequence length (or a width, if the last axis is one) that is a multiple of %d, 32 or more is better; "
+                         "or keep this and what reads it on the CPU with #[place(cpu)]", ANE_IO_WIDTH_MULTIPLE);
         }
         if (port->channels > ANE_MAX_CHANNELS) {
             const Node *n = &e->g->node[port->value[0]];
