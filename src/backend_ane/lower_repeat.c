@@ -20,99 +20,148 @@ static Ref reshaped(Ref r, PlanShape shape)
     return r;
 }
 
-static void lower_region(Scope *s, Scope *parent, ValueId repeat)
+/* A region being lowered into the body of a loop. */
+typedef struct {
+    Scope   *s, *parent;
+    ValueId  repeat;
+    uint32_t n_carry, n_xs;
+    Ref     *carried; /* [n_carry] */
+} Region;
+
+static PlanType type_of_ref(const Builder *b, Ref r)
 {
-    Builder     *b = s->b;
-    const Node  *n = &parent->g->node[repeat];
-    const Graph *g = s->g;
-    uint32_t     carry = n->a.repeat.n_carry, xs = n->a.repeat.n_xs;
-    StepList    *outer = list_of(parent, n);
-    scope_start(s);
-    mark_stacks(s, carry);
-    Ref *carried = NEW_N(b->a, Ref, carry ? carry : 1);
-    for (ValueId v = 1; v < g->count; v++) {
-        const Node *x = &g->node[v];
-        if (x->op != OP_input)
+    return b->plan->buffer[r.index].type;
+}
+
+static Loc only(bool half, Ref r)
+{
+    return half ? (Loc){.has16 = true, .r16 = r} : (Loc){.has32 = true, .r32 = r};
+}
+
+/* The buffer of carried value k, region input `v`: fp16 where the engine makes the next one. */
+static void start_carry(Region *x, ValueId v, uint32_t k)
+{
+    Scope      *s = x->s;
+    ValueId     from = node_arg(x->parent->g, x->repeat, k);
+    Loc        *l = want(x->parent, from);
+    const Node *end = &s->g->node[storage(s->g, s->g->out[k])];
+    bool        half = end->device == DEV_ANE || (end->op == OP_input && l->has16);
+    PlanType    type = half ? PLAN_F16 : plan_type(s->g->node[v].type.dtype);
+    x->carried[k] = buffer_ref(add_buffer(s->b, value_name(s, v), BUF_PLAIN, type, shape_at(s, v), 0), false, shape_at(s, v));
+    add_move(s->b, list_of(x->parent, &x->parent->g->node[x->repeat]), x->carried[k],
+             reshaped(half && l->has16 ? l->r16 : cpu_ref(x->parent, from), shape_at(s, v)));
+    s->loc[v] = only(half, x->carried[k]);
+}
+
+/* A stack's element, or an invariant: where the enclosing scope has it. */
+static void find_outside(Region *x, ValueId v, uint32_t k)
+{
+    Scope  *s = x->s;
+    ValueId from = node_arg(x->parent->g, x->repeat, k);
+    Loc    *l = want(x->parent, from);
+    s->label[v] = x->parent->label[from];
+    s->loc[v] = *l;
+    s->loc[v].r16.shape = s->loc[v].r32.shape = shape_at(s, v);
+    if (k < x->n_carry + x->n_xs && ((l->has16 && !l->r16.stacked) || (l->has32 && !l->r32.stacked)))
+        bug("a stack that was not made by a repeat");
+}
+
+static void place_inputs(Region *x)
+{
+    for (ValueId v = 1; v < x->s->g->count; v++) {
+        const Node *n = &x->s->g->node[v];
+        if (n->op != OP_input)
             continue;
-        uint32_t k = x->a.input.index;
-        ValueId  from = node_arg(parent->g, repeat, k);
-        s->stacked[v] = false; /* inputs are not stored here */
-        if (k >= carry)
-            s->label[v] = parent->label[from];
-        Loc *l = want(parent, from);
-        if (k >= carry) { /* a stack's element, or an invariant: where the enclosing scope has it */
-            if (k >= carry + xs && !l->has32 && !l->has16)
-                bug("operand %u of a repeat has no place", k);
-            s->loc[v] = *l;
-            s->loc[v].r16.shape = s->loc[v].r32.shape = shape_at(s, v);
-            if (k < carry + xs && ((l->has16 && !l->r16.stacked) || (l->has32 && !l->r32.stacked)))
-                bug("a stack that was not made by a repeat");
-            continue;
-        }
-        const Node *end = &g->node[storage(g, g->out[k])];
-        bool        half = end->device == DEV_ANE || (end->op == OP_input && l->has16);
-        uint32_t    buf = add_buffer(b, value_name(s, v), BUF_PLAIN, half ? PLAN_F16 : plan_type(x->type.dtype), shape_at(s, v), 0);
-        carried[k] = buffer_ref(buf, false, shape_at(s, v));
-        add_move(b, outer, carried[k], reshaped(half && l->has16 ? l->r16 : cpu_ref(parent, from), shape_at(s, v)));
-        s->loc[v] = half ? (Loc){.has16 = true, .r16 = carried[k]} : (Loc){.has32 = true, .r32 = carried[k]};
+        x->s->stacked[v] = false; /* inputs are not stored here */
+        if (n->a.input.index < x->n_carry)
+            start_carry(x, v, n->a.input.index);
+        else
+            find_outside(x, v, n->a.input.index);
     }
-    lower_graph(s);
-    for (uint32_t i = carry; i < g->outs; i++) { /* a saved value that is an input of the region needs a copy */
-        ValueId y = g->out[i];
+}
+
+/* A saved value that is an input of the region, or a view of one, needs a copy. */
+static void save_inputs(Region *x)
+{
+    Scope *s = x->s;
+    for (uint32_t i = x->n_carry; i < s->g->outs; i++) {
+        ValueId y = s->g->out[i];
         Loc    *l = want(s, y);
-        if (l->has16 ? l->r16.stacked : l->r32.stacked)
+        bool    half = l->has16;
+        if (half ? l->r16.stacked : l->r32.stacked)
             continue;
-        bool     half = l->has16;
-        uint32_t buf = add_buffer(b, arena_printf(b->a, "%s_saved", value_name(s, y)), BUF_PLAIN,
-                                  half ? PLAN_F16 : plan_type(g->node[y].type.dtype), shape_at(s, y), s->n);
+        uint32_t buf = add_buffer(s->b, arena_printf(s->b->a, "%s_saved", value_name(s, y)), BUF_PLAIN,
+                                  half ? PLAN_F16 : plan_type(s->g->node[y].type.dtype), shape_at(s, y), s->n);
         Ref      r = buffer_ref(buf, true, shape_at(s, y));
-        add_move(b, s->list[0], r, reshaped(half ? l->r16 : l->r32, shape_at(s, y)));
-        *l = half ? (Loc){.has16 = true, .r16 = r} : (Loc){.has32 = true, .r32 = r};
+        add_move(s->b, s->list[0], r, reshaped(half ? l->r16 : l->r32, shape_at(s, y)));
+        *l = only(half, r);
     }
-    /* Carried values last, through temporaries where one becomes another. */
-    Ref *next = NEW_N(b->a, Ref, carry ? carry : 1);
-    for (uint32_t i = 0; i < carry; i++) {
-        ValueId y = g->out[i];
-        bool    half = b->plan->buffer[carried[i].index].type == PLAN_F16;
-        Loc    *l = want(s, y);
-        next[i] = reshaped(half && l->has16 ? l->r16 : cpu_ref(s, y), shape_at(s, y));
-        ValueId root = storage(g, y);
-        if (g->node[root].op == OP_input && g->node[root].a.input.index < carry && g->node[root].a.input.index != i) {
-            uint32_t buf = add_buffer(b, arena_printf(b->a, "%s_next", value_name(s, y)), BUF_PLAIN,
-                                      b->plan->buffer[carried[i].index].type, shape_at(s, y), 0);
+}
+
+/* The end of an iteration: carried values get their next contents, through temporaries where one becomes another. */
+static void hand_over(Region *x)
+{
+    Scope   *s = x->s;
+    Builder *b = s->b;
+    Ref     *next = NEW_N(b->a, Ref, x->n_carry + 1);
+    for (uint32_t i = 0; i < x->n_carry; i++) {
+        ValueId     y = s->g->out[i];
+        PlanType    type = type_of_ref(b, x->carried[i]);
+        Loc        *l = want(s, y);
+        const Node *root = &s->g->node[storage(s->g, y)];
+        next[i] = reshaped(type == PLAN_F16 && l->has16 ? l->r16 : cpu_ref(s, y), shape_at(s, y));
+        if (root->op == OP_input && root->a.input.index < x->n_carry && root->a.input.index != i) {
+            uint32_t buf = add_buffer(b, arena_printf(b->a, "%s_next", value_name(s, y)), BUF_PLAIN, type, shape_at(s, y), 0);
             Ref      t = buffer_ref(buf, false, shape_at(s, y));
             add_move(b, s->list[0], t, next[i]);
             next[i] = t;
         }
     }
-    for (uint32_t i = 0; i < carry; i++)
-        if (next[i].kind != REF_BUFFER || next[i].index != carried[i].index)
-            add_move(b, s->list[0], carried[i], next[i]);
-    Step *st = add_step(b, outer, STEP_LOOP);
+    for (uint32_t i = 0; i < x->n_carry; i++)
+        if (next[i].kind != REF_BUFFER || next[i].index != x->carried[i].index)
+            add_move(b, s->list[0], x->carried[i], next[i]);
+}
+
+/* Tell the enclosing scope where the results are: the final carries, then the stacks. */
+static void place_results(Region *x)
+{
+    Scope *s = x->s, *parent = x->parent;
+    for (ValueId v = x->repeat + 1; v < parent->g->count; v++) {
+        const Node *p = &parent->g->node[v];
+        if (p->op != OP_proj || node_arg(parent->g, v, 0) != x->repeat)
+            continue;
+        uint32_t k = p->a.proj.index;
+        Loc     *y = &parent->loc[v];
+        if (k < x->n_carry) {
+            *y = only(type_of_ref(s->b, x->carried[k]) == PLAN_F16, x->carried[k]);
+            continue;
+        }
+        parent->label[v] = s->label[s->g->out[k]];
+        *y = s->loc[s->g->out[k]]; /* without copies that the next iteration overwrites: they are no stacks */
+        y->has16 = y->has16 && y->r16.stacked;
+        y->has32 = y->has32 && y->r32.stacked;
+    }
+    parent->loc[x->repeat].has32 = true; /* it has run */
+}
+
+static void lower_region(Scope *s, Scope *parent, ValueId repeat)
+{
+    const Node *n = &parent->g->node[repeat];
+    Region      x = {s, parent, repeat, n->a.repeat.n_carry, n->a.repeat.n_xs, NULL};
+    x.carried = NEW_N(s->b->a, Ref, x.n_carry + 1);
+    scope_start(s);
+    mark_stacks(s, x.n_carry);
+    place_inputs(&x);
+    lower_graph(s);
+    save_inputs(&x);
+    hand_over(&x);
+    Step *st = add_step(s->b, list_of(parent, n), STEP_LOOP);
     st->first = s->first;
     st->n = s->n;
     st->reverse = n->a.repeat.reverse;
     st->body = s->list[0]->step;
     st->bodies = s->list[0]->n;
-    /* Results: the final carries, then the stacks. */
-    for (ValueId v = repeat + 1; v < parent->g->count; v++) {
-        const Node *p = &parent->g->node[v];
-        if (p->op != OP_proj || node_arg(parent->g, v, 0) != repeat)
-            continue;
-        uint32_t k = p->a.proj.index;
-        if (k >= carry) { /* copies that later iterations overwrite are not the stack */
-            Loc *y = &parent->loc[v];
-            parent->label[v] = s->label[g->out[k]];
-            *y = s->loc[g->out[k]];
-            y->has16 = y->has16 && y->r16.stacked;
-            y->has32 = y->has32 && y->r32.stacked;
-        }
-        else if (b->plan->buffer[carried[k].index].type == PLAN_F16)
-            parent->loc[v] = (Loc){.has16 = true, .r16 = carried[k]};
-        else
-            parent->loc[v] = (Loc){.has32 = true, .r32 = carried[k]};
-    }
-    parent->loc[repeat].has32 = true; /* it has run */
+    place_results(&x);
 }
 
 void lower_repeat(Scope *s, ValueId v)
