@@ -23,6 +23,10 @@ static int usage(FILE *to)
     }
     fprintf(to, "  %-36s %s\n  %-36s %s\n", "anec COMMAND --help", "the options of a command", "anec --version",
             "print the version");
+    if (to == stdout) {
+        fprintf(to, "\nOptions of compiling:\n");
+        compile_help(to);
+    }
     return to == stdout ? EXIT_OK : EXIT_USAGE;
 }
 

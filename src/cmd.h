@@ -17,6 +17,7 @@ typedef struct {
 } Command;
 
 CommandFn cmd_check, cmd_compile, cmd_fmt, cmd_gradcheck;
+void      compile_help(FILE *to); /* the options of cmd_compile, which has no name of its own to ask for help */
 
 typedef struct {
     int         id;    /* of your enum; a printable character is also its short form */
@@ -49,6 +50,14 @@ int usage_error(const char *program, const char *const *names, const char *word,
     ANEL_PRINTF(4, 5);
 
 /* ---- reading a model ---- */
+
+/* Options of every command that reads a model; model_option() handles -D and -I. */
+#define MODEL_OPTIONS                                                                                       \
+    {'D', "define", "NAME=VALUE", "give a config another value; @FILE reads several"},                      \
+    {'I', "include", "DIR", "look for used files here, before the standard places"},                        \
+    {'j', "json", NULL, "messages as JSON on standard output"},                                             \
+    {'h', "help", NULL, "this text"}
+
 typedef struct {
     Arena       *arena; /* everything below; free it last */
     Sources     *sources;
@@ -60,8 +69,8 @@ typedef struct {
 } ModelInput;
 
 void model_input_init(ModelInput *in, const char *program);
-bool model_define(ModelInput *in, const char *value); /* -D name=value, -D @file; false after a message */
-void model_search(ModelInput *in, const char *dir);   /* -I dir */
+/* Option 'D' (name=value or @file) or 'I' (a directory) of the command line. False after a message. */
+bool model_option(ModelInput *in, int option, const char *value);
 /* The front end on `path`. NULL after diagnostics, which finish() prints. */
 Module *model_compile(ModelInput *in, const char *path);
 

@@ -8,12 +8,9 @@
 #include <string.h>
 
 static const Option options[] = {
-    {'D', "define", "NAME=VALUE", "give a config another value; @FILE reads several"},
-    {'I', "include", "DIR", "look for used files here, before the standard places"},
-    {'j', "json", NULL, "messages as JSON on standard output"},
     {'d', "dump", NULL, "print the graphs"},
     {'q', "quiet", NULL, "no summary"},
-    {'h', "help", NULL, "this text"},
+    MODEL_OPTIONS,
 };
 
 static int help(void)
@@ -91,11 +88,9 @@ int cmd_check(int argc, char **argv)
     for (int o; (o = option_next(&r)) != OPTION_END;)
         switch (o) {
         case 'D':
-            if (!model_define(&in, r.value))
-                goto done;
-            break;
         case 'I':
-            model_search(&in, r.value);
+            if (!model_option(&in, o, r.value))
+                goto done;
             break;
         case 'j':
             json = true;

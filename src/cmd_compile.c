@@ -10,21 +10,16 @@ enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES };
 
 static const Option options[] = {
     {'o', "output", "DIR", "the plan to write"},
-    {'D', "define", "NAME=VALUE", "give a config another value; @FILE reads several"},
-    {'I', "include", "DIR", "look for used files here, before the standard places"},
-    {OPT_DUMP, "dump", "after:PASS|all|changed", "print the graphs to standard output after a pass, every pass, passes that change them"},
+    {OPT_DUMP, "dump", "WHEN", "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
     {OPT_PASSES, "passes", NULL, "list the passes"},
-    {'j', "json", NULL, "messages as JSON on standard output"},
     {'v', "verbose", NULL, "say what was written"},
-    {'h', "help", NULL, "this text"},
+    MODEL_OPTIONS,
 };
 
-static int help(void)
+void compile_help(FILE *to)
 {
-    printf("anec [options] MODEL -o PLAN: compile a model\n\n");
-    options_help(stdout, options, COUNT(options));
-    return EXIT_OK;
+    options_help(to, options, COUNT(options));
 }
 
 static bool set_dump(PassOptions *p, const char *value)
@@ -89,10 +84,10 @@ int cmd_compile(int argc, char **argv)
         switch (o) {
         case 'o': output = r.value; break;
         case 'D':
-            if (!model_define(&in, r.value))
+        case 'I':
+            if (!model_option(&in, o, r.value))
                 goto done;
             break;
-        case 'I': model_search(&in, r.value); break;
         case OPT_DUMP:
             if (!set_dump(&pass, r.value))
                 goto done;
@@ -110,7 +105,11 @@ int cmd_compile(int argc, char **argv)
             goto done;
         case 'j': json = true; break;
         case 'v': verbose = true; break;
-        case 'h': status = help(); goto done;
+        case 'h':
+            printf("anec [options] MODEL -o PLAN: compile a model\n\n");
+            compile_help(stdout);
+            status = EXIT_OK;
+            goto done;
         case OPTION_OPERAND:
             if (model) {
                 usage_error("anec", NULL, NULL, "one model at a time: '%s' and '%s'", model, r.value);

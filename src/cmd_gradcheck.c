@@ -12,19 +12,16 @@
 enum { OPT_ENTRIES = 256, OPT_SEED, OPT_TOL_DIFF, OPT_TOL_DOT };
 
 static const Option options[] = {
-    {'D', "define", "NAME=VALUE", "give a config another value; @FILE reads several. Shrink large models this way"},
-    {'I', "include", "DIR", "look for used files here, before the standard places"},
     {OPT_ENTRIES, "entries", "N", "elements of each parameter compared with differences (default 8, 0 = all)"},
     {OPT_SEED, "seed", "N", "of the random parameters and inputs (default 1)"},
     {OPT_TOL_DIFF, "tol-diff", "X", "largest relative error against differences (default 1e-6)"},
     {OPT_TOL_DOT, "tol-dot", "X", "largest relative error of the dot-product test (default 1e-10)"},
-    {'j', "json", NULL, "messages as JSON on standard output"},
-    {'h', "help", NULL, "this text"},
+    MODEL_OPTIONS,
 };
 
 static int help(void)
 {
-    printf("anec gradcheck [options] MODEL: compare every parameter's gradient with independent ones\n\n");
+    printf("anec gradcheck [options] MODEL: compare every parameter's gradient with independent ones; shrink large models with -D\n\n");
     options_help(stdout, options, COUNT(options));
     return EXIT_OK;
 }
@@ -72,10 +69,10 @@ int cmd_gradcheck(int argc, char **argv)
     for (int o; (o = option_next(&r)) != OPTION_END;)
         switch (o) {
         case 'D':
-            if (!model_define(&in, r.value))
+        case 'I':
+            if (!model_option(&in, o, r.value))
                 goto done;
             break;
-        case 'I': model_search(&in, r.value); break;
         case OPT_ENTRIES:
             if (!number(r.value, 0, &x))
                 goto done;

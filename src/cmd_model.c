@@ -67,7 +67,7 @@ static bool define_file(ModelInput *in, const char *path)
     return true;
 }
 
-bool model_define(ModelInput *in, const char *value)
+static bool model_define(ModelInput *in, const char *value)
 {
     if (value[0] == '@')
         return define_file(in, value + 1);
@@ -77,10 +77,18 @@ bool model_define(ModelInput *in, const char *value)
     return false;
 }
 
-void model_search(ModelInput *in, const char *dir)
+static void model_search(ModelInput *in, const char *dir)
 {
     GROW(in->arena, in->search, in->searches, in->searches_cap);
     in->search[in->searches++] = dir;
+}
+
+bool model_option(ModelInput *in, int option, const char *value)
+{
+    if (option == 'D')
+        return model_define(in, value);
+    model_search(in, value);
+    return true;
 }
 
 Module *model_compile(ModelInput *in, const char *path)
