@@ -105,6 +105,22 @@ static ValueId rule_sub(Simp *s, const Node *n, ValueId x, ValueId y)
     return 0;
 }
 
+/* `n`, which takes in `x` before it, called what that is called if it has a name and nobody else reads it: a variable keeps
+ * its name whatever its reader does to it. */
+static Node taking_in(const Simp *s, const Node *n, ValueId x)
+{
+    const Node *inner = node_of(s, x), *at = &s->from->node[s->at];
+    Node        c = *n;
+    if (!inner->name || inner->role != n->role || at->in_count == 0 || s->uses[node_in(s->from, at)[0]] != 1)
+        return c;
+    c.name = inner->name;
+    c.scope = inner->scope;
+    c.stmt = inner->stmt;
+    c.again = inner->again;
+    c.from = inner->from;
+    return c;
+}
+
 static ValueId rule_mul(Simp *s, const Node *n, ValueId x, ValueId y)
 {
     double a, b;
@@ -119,10 +135,11 @@ static ValueId rule_mul(Simp *s, const Node *n, ValueId x, ValueId y)
             return splat(s, n, 0);
         if (b == -1)
             return un(s, n, OP_neg, x);
+        Node c = taking_in(s, n, x);
         if (plain(s, x, OP_mul) && is_splat(s, arg(s, x, 1), &a))
-            return bin(s, n, OP_mul, arg(s, x, 0), splat(s, n, a * b));
+            return bin(s, &c, OP_mul, arg(s, x, 0), splat(s, n, a * b));
         if (plain(s, x, OP_div) && is_splat(s, arg(s, x, 1), &a))
-            return bin(s, n, OP_mul, arg(s, x, 0), splat(s, n, b / a));
+            return bin(s, &c, OP_mul, arg(s, x, 0), splat(s, n, b / a));
         if (plain(s, x, OP_neg))
             return bin(s, n, OP_mul, arg(s, x, 0), splat(s, n, -b));
         return 0;
@@ -248,7 +265,7 @@ static ValueId rule_reshape(Simp *s, const Node *n, ValueId x)
     if (shape_equal(n->type.shape, node_of(s, x)->type.shape))
         return x;
     if (plain(s, x, OP_reshape)) {
-        Node    c = *n;
+        Node    c = taking_in(s, n, x);
         ValueId src = arg(s, x, 0);
         return emit(s, &c, &src, 1);
     }
