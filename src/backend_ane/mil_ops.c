@@ -12,6 +12,7 @@
  *   pad                                   concat with zeros */
 #include "backend_ane/emit.h"
 #include "backend_ane/limits.h"
+#include "passes/switches.h"
 
 #include <string.h>
 
@@ -540,7 +541,7 @@ void emit_prepare(Emit *e)
         const Node *n = &e->g->node[v];
         double      c;
         ValueId     u;
-        if (scale_of(e, n, &c, &u) && e->g->node[u].op == OP_sum && e->part->program[u] == e->program && e->uses[u] == 1) {
+        if (switched_on(e->b->m->off, SWITCH_mean_sums) && scale_of(e, n, &c, &u) && e->g->node[u].op == OP_sum && e->part->program[u] == e->program && e->uses[u] == 1) {
             e->factor[u] = c * (e->factor[u] != 0 ? e->factor[u] : 1);
             e->alias[v] = u;
         }
