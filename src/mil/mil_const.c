@@ -3,7 +3,7 @@
  * A literal is checked against a type: element count and nesting of its brackets (nested like the shape, or one flat
  * list of all elements), range, and kind of each number. Floats are rounded to the declared type here, once. In a float
  * list an integer written in hexadecimal is a bit pattern (0x3c00 is 1.0), any other integer is its value. */
-#include "host/mil_const.h"
+#include "mil/mil_const.h"
 
 #include "base/f16.h"
 

@@ -2,13 +2,13 @@
  *
  * Statements are checked in order, so that a name is defined before it is used. A result always gets its *declared*
  * type, even if its statement is wrong: one mistake is told once. The op's type rule says what the type must be. */
-#include "host/mil_check.h"
+#include "mil/mil_check.h"
 
 #include "base/suggest.h"
-#include "host/mil_ast.h"
-#include "host/mil_const.h"
-#include "host/mil_rules.h"
-#include "host/rules.h"
+#include "mil/mil_ast.h"
+#include "mil/mil_const.h"
+#include "mil/mil_rules.h"
+#include "mil/rules.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -4,11 +4,11 @@
  * result; a call is one operation with its arguments in the order of the op's argument list (mil_ops.def) and a plan:
  * the geometry its kernel needs, worked out once by the op's type rule. Kernels trust calls: nothing is checked again.
  */
-#ifndef ANEL_HOST_MIL_CHECK_H
-#define ANEL_HOST_MIL_CHECK_H
+#ifndef ANEL_MIL_MIL_CHECK_H
+#define ANEL_MIL_MIL_CHECK_H
 
 #include "base/diag.h"
-#include "host/mil_type.h"
+#include "mil/mil_type.h"
 
 enum { CALL_ARGS = 10, CALL_TUPLE_MAX = 1024, MIL_FUNCTIONS_MAX = 256 };
 
@@ -79,13 +79,8 @@ typedef struct {
 } ScalarPlan;
 
 typedef struct Call Call;
-typedef struct Run Run;
-typedef void    KernelFn(Run *run, const Call *call);
 typedef struct Check Check;
-typedef bool    TypeRule(Check *c, Call *call);
-
-/* Kernels are compiled several times (kernel.h): plain, for AVX2 with the same results, and in double. */
-typedef enum { KERNELS_PLAIN, KERNELS_AVX2, KERNELS_EXACT, KERNEL_BUILDS } KernelBuild;
+typedef bool TypeRule(Check *c, Call *call);
 
 /* One row of mil_ops.def. `args` is a list "name:kind name:kind? ..." (a question mark: may be left out), kinds:
  *   t tensor   c constant tensor   v tuple of tensors
@@ -93,7 +88,6 @@ typedef enum { KERNELS_PLAIN, KERNELS_AVX2, KERNELS_EXACT, KERNEL_BUILDS } Kerne
 typedef struct {
     const char *name, *args;
     TypeRule   *type;
-    KernelFn   *kernel[KERNEL_BUILDS];
 } OpInfo;
 
 /* The table, ended by a row without a name. */

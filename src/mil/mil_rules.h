@@ -1,12 +1,12 @@
 /* mil_rules.h: what the type rules of operations work with. A rule looks at the call's arguments, fills call->type and
  * call->plan, and returns false after reporting what is wrong. Arguments have the kinds the table promises and
  * constants their declared types; their values are not checked yet. */
-#ifndef ANEL_HOST_MIL_RULES_H
-#define ANEL_HOST_MIL_RULES_H
+#ifndef ANEL_MIL_MIL_RULES_H
+#define ANEL_MIL_MIL_RULES_H
 
 #include "base/intern.h"
-#include "host/mil_ast.h"
-#include "host/mil_check.h"
+#include "mil/mil_ast.h"
+#include "mil/mil_check.h"
 
 struct Check {
     Arena         *keep;
