@@ -108,7 +108,7 @@ typedef struct AstFunc {
     struct AstFunc *next;
 } AstFunc;
 
-typedef struct {
+typedef struct AstProgram {
     double   version;
     Span     version_at;
     AstFunc *first, *last;

@@ -19,6 +19,7 @@ typedef struct {
     const double        *num; /* NULL for strings and blob data */
     const unsigned char *raw; /* payload in a blob file, little endian */
     const char          *str;
+    bool                 unread; /* of a file that was not given (MIL_UNREAD): only its type is known */
 } Const;
 
 typedef struct {
@@ -94,8 +95,10 @@ typedef struct {
 extern const OpInfo mil_op_info[];
 
 struct Call {
-    const OpInfo *op;
-    Span          at; /* the operation's name */
+    const OpInfo *op;   /* NULL: not in the table (with MIL_FOREIGN; else an error) */
+    const char   *name; /* as written */
+    bool          ok;   /* every argument is bound and the types are right: rules may look at it */
+    Span          at;   /* the operation's name */
     Value        *arg[CALL_ARGS]; /* NULL: left out, or the tuple */
     Span          arg_at[CALL_ARGS];
     Value       **tuple; /* operands of the `v` argument */
@@ -131,11 +134,28 @@ typedef struct {
     size_t      len;
 } MilFile;
 
-/* Parse and check `text`. Functions live in `keep`; the tree and `ds` in `ds->arena`. False if `ds` holds an error. */
+/* What a text may contain besides what can be executed here; flags. */
+typedef enum {
+    MIL_EXECUTE = 0,
+    MIL_FOREIGN = 1, /* operations that are not in the table, and states: results have the types they declare */
+    MIL_UNREAD = 2   /* weight files that were not given: of their constants only the type is known */
+} MilMode;
+
+typedef struct {
+    const struct AstProgram *ast; /* NULL after a syntax error; in ds->arena, as the names are */
+    const struct Interner   *names;
+    Func                    *fn;
+    uint32_t                 fns;
+} MilUnit;
+
+/* Parse and check `text`. Functions live in `keep`; the tree and `ds` in `ds->arena`. False if `ds` holds an error; what
+ * could be understood is in `out` all the same. */
+bool mil_read(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, unsigned mode, MilUnit *out);
+/* The same for what is to be executed. */
 bool mil_check(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, Func **out,
                uint32_t *count);
 
-/* Numbers of a constant as `double`; `i` < count. */
+/* Numbers of a constant as `double`; `i` < count, and the constant has been read. */
 double const_number(const Value *v, int64_t i);
 
 #endif

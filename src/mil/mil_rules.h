@@ -14,10 +14,22 @@ struct Check {
     Interner      *names;
     const MilFile *file;
     uint32_t       files;
+    unsigned       mode; /* MilMode */
     Func          *fn;
     Value        **by_name; /* index: StrId */
     uint32_t       by_name_cap;
 };
+
+static inline const char *name_of(const Check *c, StrId id)
+{
+    return interned(c->names, id);
+}
+
+/* A value of the function, and the value an identifier stands for (NULL after reporting); mil_check.c. */
+Value *value_new(Check *c, const char *name, Span at, MilType type, const Const *k);
+Value *use(Check *c, Span at, StrId name);
+/* Bind the arguments of a statement to the parameters of call->op; mil_args.c. False after reporting. */
+bool bind_arguments(Check *c, Call *call, const AstStmt *s);
 
 /* The argument called `name`, or NULL if it was left out. */
 Value *arg(const Call *call, const char *name);
