@@ -26,6 +26,7 @@ Module *module_new(Arena *a, Interner *strings, Sources *sources)
     m->arena = a;
     m->strings = strings;
     m->sources = sources;
+    m->target = target_any();
     /* Index 0 means "none" in these. */
     GROW(a, m->graph, m->graphs, m->graphs_cap);
     m->graphs++;

@@ -25,6 +25,7 @@
 #include "base/buf.h"
 #include "base/intern.h"
 #include "base/source.h"
+#include "target/target.h"
 
 #include <stdbool.h>
 
@@ -221,6 +222,9 @@ typedef struct Module {
     uint32_t   configs, configs_cap;
     VjpCheck  *vjp_check;
     uint32_t   vjp_checks, vjp_checks_cap;
+    /* what it is compiled for; not part of the model */
+    const struct Target *target; /* never NULL: module_new() says target_any() */
+    uint64_t   off;              /* set of passes/switches.h: rewrites that are switched off */
 } Module;
 
 /* ---- the operation table ---- */
