@@ -134,7 +134,7 @@ void origin_result(Elab *e, Value v, uint32_t first, Span at)
 
 StrId origin_of_call(Elab *e, const Expr *call, const Symbol *s)
 {
-    if (call->call.label && !e->share)
+    if (call->call.label)
         return 0;
     if (s->kind == SYM_BLOCK)
         return stmt_join(e, e->frame ? e->frame->base : 0, s->name);

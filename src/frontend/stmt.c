@@ -141,7 +141,8 @@ static void name_value(Elab *e, Value v, StrId name, uint32_t first, const Hint 
     }
 }
 
-static void bind_one(Elab *e, const Name *n, Value v, bool several, uint32_t first, const Hint *h)
+/* `value`: the right side that gave several values, else NULL. */
+static void bind_one(Elab *e, const Name *n, Value v, const Expr *value, uint32_t first, const Hint *h)
 {
     const Var *old = find_var(e, n->id);
     if (old && old->kind == VAR_STATE) {
@@ -157,8 +158,8 @@ static void bind_one(Elab *e, const Name *n, Value v, bool several, uint32_t fir
         return;
     }
     StrId whole = e->like.stmt;
-    if (several)
-        origin_enter(e, n->id, NULL, n->at);
+    if (value)
+        origin_enter(e, n->id, value, n->at);
     name_value(e, v, n->id, first, h);
     e->like.stmt = whole;
     bind_var(e, VAR_LOCAL, n->id, v, n->at);
@@ -183,7 +184,7 @@ static void run_bind(Elab *e, const Stmt *s, const Hint *h)
     }
     uint32_t i = 0;
     for (const Name *k = s->bind.names; k; k = k->next, i++)
-        bind_one(e, k, v.kind == V_TUPLE ? v.seq.item[i] : v, n > 1, first, h);
+        bind_one(e, k, v.kind == V_TUPLE ? v.seq.item[i] : v, n > 1 ? s->bind.value : NULL, first, h);
     origin_leave(e, old);
 }
 

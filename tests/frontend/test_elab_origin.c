@@ -49,6 +49,17 @@ Test(elab_origin, a_variable_that_has_a_value_is_told_apart_by_the_right_side)
     elab_free(&t);
 }
 
+Test(elab_origin, several_values_have_a_statement_each)
+{
+    Elabed t = elab_ok("fn f(x: real[2]) -> (real[2], real[2]) { a = exp(x); return (tanh(a), sqrt(a)); }\n"
+                       "model M { entry e(x: real[2]) -> real[2] { (x, y) = f(x); return x * y; } }\n");
+    const Graph *g = elab_graph(&t, "e");
+    cr_expect_str_eq(origin(&t, g, OP_tanh, 0), "/x_f/x");
+    cr_expect_str_eq(origin(&t, g, OP_sqrt, 0), "/y/y");
+    cr_expect_str_eq(origin(&t, g, OP_exp, 0), "/x_f.a/a");
+    elab_free(&t);
+}
+
 Test(elab_origin, labels_start_anew_and_blocks_have_names_of_their_own)
 {
     Elabed t = elab_ok("model M {\n"
