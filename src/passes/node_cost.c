@@ -74,17 +74,22 @@ int64_t price_engine(const Prices *p, ValueId v)
     const Target *t = p->target;
     const Node   *n = &p->g->node[v];
     double        bytes = HALF * (double)(elements_read(p, v) + numel(p, v));
-    int64_t       spill = HALF * numel(p, v) > t->max_intermediate ? price_bytes(2.0 * HALF * (double)numel(p, v), t->bandwidth) : 0;
     if (is_view(n->op))
         return 0;
     if (n->op == OP_matmul)
         return price_arithmetic(price_flops(p, v), price_is_conv(p, v) ? t->peak : t->peak_matmul) +
-               price_bytes(HALF * (double)weights_read(p, v), t->bandwidth) + spill;
+               price_bytes(HALF * (double)weights_read(p, v), t->bandwidth);
     if (n->op == OP_mul && p->g->node[node_arg(p->g, v, 0)].op == OP_matmul && elements_read(p, v) == numel(p, v))
         return 0;
     if (n->op == OP_softmax)
         bytes = bytes * 8 / 5;
-    return price_bytes(bytes, t->onchip_bandwidth) + spill;
+    return price_bytes(bytes, t->onchip_bandwidth);
+}
+
+int64_t price_spill(const Prices *p, ValueId v)
+{
+    int64_t bytes = HALF * numel(p, v);
+    return bytes > p->target->max_intermediate ? price_bytes(2 * (double)bytes, p->target->bandwidth) : 0;
 }
 
 int64_t price_cpu(const Prices *p, ValueId v)

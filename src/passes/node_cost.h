@@ -28,6 +28,9 @@ bool price_is_conv(const Prices *p, ValueId v);
 double price_flops(const Prices *p, ValueId v);
 /* Inside a program: arithmetic, weights streamed from memory, values passed on the chip. */
 int64_t price_engine(const Prices *p, ValueId v);
+/* A value too large to stay on the chip is written and read again. (Recomputing one costs no more than reading it, saved, in
+ * another program: taps leaves this out.) */
+int64_t price_spill(const Prices *p, ValueId v);
 /* On the CPU, in fp32. */
 int64_t price_cpu(const Prices *p, ValueId v);
 /* Between a program and the CPU, either way: the surface's traffic, and the conversion to or from fp32. */

@@ -184,7 +184,7 @@ static void set_prices(Placing *p)
         const Node *n = &p->g->node[v];
         if (p->made_anywhere[v] || op_is_sink(n->op))
             continue;
-        p->ane[v] = p->fixed[v] == DEV_CPU ? 0 : price_engine(&p->prices, v);
+        p->ane[v] = p->fixed[v] == DEV_CPU ? 0 : price_engine(&p->prices, v) + price_spill(&p->prices, v);
         p->cpu[v] = p->fixed[v] == DEV_CPU ? 0 : price_cpu(&p->prices, v);
         if (saved[v])
             p->ane[v] += price_saving(p->prices.target, shape_numel(crossing_form(p->g, v).shape), saved[v] == READ_BY_CPU);

@@ -12,15 +12,17 @@
 
 enum { UNEVEN = 16 };
 
-static int64_t crossing_price(const Placing *p, ValueId v)
+/* From v's device to the other one, `to`. A broadcast is made there. */
+static int64_t crossing_price(const Placing *p, ValueId v, Place to)
 {
     Type    t = crossing_form(p->g, v);
+    int64_t made = p->g->node[v].op != OP_broadcast ? 0 : to == DEV_CPU ? p->cpu[v] : p->ane[v];
     int32_t row = t.shape.rank ? t.shape.dim[t.shape.rank - 1] : 1;
     if (row < ROW_MIN)
         return MAXFLOW_INFINITE; /* narrow values cannot enter or leave a program */
     /* Nor can uneven ones. Dear rather than impossible: the CPU takes over a transpose, but not the whole model, whose
      * author should hear of a sequence length that keeps it from the engine. */
-    return (row % ROW_MULTIPLE ? UNEVEN : 1) * price_crossing(p->prices.target, shape_numel(t.shape));
+    return (row % ROW_MULTIPLE ? UNEVEN : 1) * price_crossing(p->prices.target, shape_numel(t.shape)) + made;
 }
 
 static int64_t dispatch_price(const Placing *p)
@@ -60,9 +62,8 @@ static void cut(const Placing *p, const bool *back, Place *at)
         uint32_t me = FIRST + 3 * v;
         if (g->node[v].type.dtype == DT_NONE)
             continue;
-        int64_t price = crossing_price(p, v);
-        maxflow_edge(f, me, me + 1, price);
-        maxflow_edge(f, me + 2, me, price + (back && back[v] ? dispatch_price(p) : 0));
+        maxflow_edge(f, me, me + 1, crossing_price(p, v, DEV_CPU));
+        maxflow_edge(f, me + 2, me, crossing_price(p, v, DEV_ANE) + (back && back[v] ? dispatch_price(p) : 0));
     }
     maxflow_run(f, ANE, CPU);
     for (ValueId v = 1; v < g->count; v++)
@@ -114,8 +115,7 @@ static int64_t total(const Placing *p, const Place *at)
         bool from_cpu = is_entry_input(p, v) || at[v] == DEV_CPU;
         if ((p->made_anywhere[v] && !is_entry_input(p, v)) || !(from_cpu ? by_ane[v] : by_cpu[v]))
             continue;
-        int64_t price = crossing_price(p, v);
-        sum += price;
+        sum += crossing_price(p, v, from_cpu ? DEV_ANE : DEV_CPU);
         if (sum >= MAXFLOW_INFINITE)
             return MAXFLOW_INFINITE;
     }
