@@ -4,12 +4,16 @@
 #include "ir/text.h"
 #include "passes/passes.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES };
+enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_MEMORY };
 
 static const Option options[] = {
     {'o', "output", "DIR", "the plan to write"},
+    {OPT_MEMORY, "memory", "BYTES", "what training on a sequence may save for the backward direction: 500000, 64M, 2G"},
     {OPT_DUMP, "dump", "WHEN", "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
     {OPT_PASSES, "passes", NULL, "list the passes"},
@@ -39,6 +43,23 @@ static bool set_dump(PassOptions *p, const char *value)
     return true;
 }
 
+/* "500000", "64M": K, M and G are powers of 1024. */
+static bool set_memory(int64_t *memory, const char *value)
+{
+    static const char unit[] = "KMG";
+    char             *end;
+    errno = 0;
+    long long   n = isdigit((unsigned char)*value) ? strtoll(value, &end, 10) : 0;
+    const char *u = n > 0 && *end ? strchr(unit, *end) : NULL;
+    int         shift = u ? 10 * (int)(u - unit + 1) : 0;
+    if (n <= 0 || errno || (*end && !u) || (u && end[1]) || n > INT64_MAX >> shift) {
+        usage_error("anec", NULL, NULL, "--memory takes a number of bytes above 0 (K, M, G: powers of 1024), not '%s'", value);
+        return false;
+    }
+    *memory = (int64_t)n << shift;
+    return true;
+}
+
 static bool write_plan(Arena *a, const BackendResult *r, const char *dir)
 {
     Buf  err = {0};
@@ -52,10 +73,12 @@ static bool write_plan(Arena *a, const BackendResult *r, const char *dir)
     return ok;
 }
 
-static int compile(ModelInput *in, const char *model, const char *output, PassOptions *pass, bool json, bool verbose)
+static int compile(ModelInput *in, const char *model, const char *output, PassOptions *pass, int64_t memory, bool json, bool verbose)
 {
     BackendResult r = {0};
     Module       *m = model_compile(in, model);
+    if (m)
+        m->memory = memory;
     bool          ok = m && module_verify(m, "elaborate", in->diags) && passes_run(m, pass);
     if (!pass->stop_after && ok)
         ok = backend_ane(in->arena, m, &r, in->diags);
@@ -68,6 +91,9 @@ static int compile(ModelInput *in, const char *model, const char *output, PassOp
         return EXIT_INPUT;
     if (verbose)
         fprintf(stderr, "anec: %s: %u programs, %u files\n", output, r.plan->programs, r.files + 1);
+    if (verbose && m->train_entry)
+        fprintf(stderr, "anec: saved for the backward direction: %.1f MiB a sequence; computed again: %.1f Gflop\n",
+                (double)m->saved_bytes / (1 << 20), m->recomputed_flops / 1e9);
     return EXIT_OK;
 }
 
@@ -77,6 +103,7 @@ int cmd_compile(int argc, char **argv)
     ModelInput   in;
     const char  *model = NULL, *output = NULL;
     bool         json = false, verbose = false;
+    int64_t      memory = 0;
     int          status = EXIT_USAGE;
     model_input_init(&in, "anec");
     PassOptions pass = {.diags = in.diags};
@@ -86,6 +113,10 @@ int cmd_compile(int argc, char **argv)
         case 'D':
         case 'I':
             if (!model_option(&in, o, r.value))
+                goto done;
+            break;
+        case OPT_MEMORY:
+            if (!set_memory(&memory, r.value))
                 goto done;
             break;
         case OPT_DUMP:
@@ -123,7 +154,7 @@ int cmd_compile(int argc, char **argv)
         usage_error("anec", NULL, NULL, model ? "where to? give the plan's directory with -o" : "which model? see anec --help");
         goto done;
     }
-    status = compile(&in, model, output, &pass, json, verbose);
+    status = compile(&in, model, output, &pass, memory, json, verbose);
 done:
     arena_free(in.arena);
     return status;

@@ -124,9 +124,21 @@ static const char *engine_problem(const Placing *p, ValueId v)
     return NULL;
 }
 
+/* What leaves the graph, or is handed to a repeat. */
+static bool *leaving(const Placing *p)
+{
+    bool *is = NEW_N(p->cx->scratch, bool, p->g->count);
+    for (ValueId v = 1; v < p->g->count; v++)
+        for (uint32_t i = 0; i < p->g->node[v].in_count && p->g->node[v].op == OP_repeat; i++)
+            is[node_arg(p->g, v, i)] = true;
+    for (uint32_t i = 0; i < p->g->outs; i++)
+        is[p->g->out[i]] = true;
+    return is;
+}
+
 static bool fix(Placing *p)
 {
-    bool ok = true;
+    bool ok = true, *leaves = leaving(p);
     for (ValueId v = 1; v < p->g->count; v++) {
         const Node *n = &p->g->node[v];
         PlaceHint   pin = p->cx->m->hint[n->hint].place;
@@ -140,6 +152,8 @@ static bool fix(Placing *p)
         if (p->made_anywhere[v])
             continue;
         p->why[v] = op_is_sink(n->op) ? NULL : engine_problem(p, v);
+        if (!p->why[v] && leaves[v] && n->type.shape.dim[n->type.shape.rank - 1] < ROW_MIN && !op_is_sink(n->op))
+            p->why[v] = "rows shorter than 16 cannot leave a program";
         if (pin == PLACE_ANE && p->why[v] && n->role == ROLE_FWD) {
             Diag *d = diag_error(p->cx->diags, "E0703", n->at, "'%s' cannot run on the ANE (%s)", op_info[n->op].name, p->why[v]);
             diag_help(d, "drop the pin%s", n->op == OP_gather ? ", or multiply by a one-hot table if the vocabulary is tiny" : "");

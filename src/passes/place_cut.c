@@ -11,6 +11,7 @@
 #include "passes/place.h"
 
 enum { UNEVEN = 16 };
+#define IMPOSSIBLE (MAXFLOW_INFINITE >> 16) /* per crossing that cannot be, where several are added up: 1 s */
 
 /* From v's device to the other one, `to`. A broadcast is made there. */
 static int64_t crossing_price(const Placing *p, ValueId v, Place to)
@@ -98,7 +99,7 @@ static int64_t programs(const Placing *p, const Place *at)
     return count;
 }
 
-/* Both devices' work, crossings, dispatches. Crossings that cannot be count as much as a cut would let them. */
+/* Both devices' work, crossings, dispatches. */
 static int64_t total(const Placing *p, const Place *at)
 {
     const Graph *g = p->g;
@@ -115,9 +116,8 @@ static int64_t total(const Placing *p, const Place *at)
         bool from_cpu = is_entry_input(p, v) || at[v] == DEV_CPU;
         if ((p->made_anywhere[v] && !is_entry_input(p, v)) || !(from_cpu ? by_ane[v] : by_cpu[v]))
             continue;
-        sum += crossing_price(p, v, from_cpu ? DEV_ANE : DEV_CPU);
-        if (sum >= MAXFLOW_INFINITE)
-            return MAXFLOW_INFINITE;
+        int64_t price = crossing_price(p, v, from_cpu ? DEV_ANE : DEV_CPU);
+        sum += price < IMPOSSIBLE ? price : IMPOSSIBLE;
     }
     return sum;
 }
