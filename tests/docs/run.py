@@ -10,6 +10,7 @@ Every fence whose info string begins with `anel` is an example:
     ```anel fragment        statements: wrapped into a function before they are checked
     ```anel expr            one expression: wrapped into a constant
     ```anel member          members of a model: wrapped into a model
+    ```anel compile option=--memory=1     with an option of the compiler
 
 Words can be combined (`anel fragment error=E0109`). By default an example must be accepted by the parser (`anec fmt`);
 with `check` among its words, or --check, it must pass `anec check`, which also gives it a meaning; with `compile` it must
@@ -84,7 +85,7 @@ def run(anec, words, text, check):
         file = Path(folder) / "example.anel"
         file.write_text(wrap(words, text), encoding="utf-8")
         if "compile" in words:
-            command = ["-o", folder + "/plan"]
+            command = ["-o", folder + "/plan", *(w.split("=", 1)[1] for w in words if w.startswith("option="))]
         plain = subprocess.run([anec, *command, str(file)], capture_output=True, text=True, timeout=60, check=False)
         if expected is None:
             return None if plain.returncode == 0 else plain.stderr or f"exit status {plain.returncode}\n"

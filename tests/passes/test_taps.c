@@ -189,3 +189,102 @@ Test(taps, a_hand_written_adjoint_reads_what_is_saved)
     cr_expect(count_op(b, OP_rsqrt) == 0);
     rig_free(&r);
 }
+
+/* Bytes saved and flops recomputed by the model under a limit; false if the limit is too low. */
+static bool limited(int64_t limit, int64_t *bytes, double *flops, const char **text)
+{
+    Rig r = rig_new();
+    llama(&r, stories);
+    r.m->memory = limit;
+    PassOptions opt = {.diags = r.ds, .stop_after = "taps"};
+    bool        ok = passes_run(r.m, &opt);
+    *bytes = r.m->saved_bytes;
+    *flops = r.m->recomputed_flops;
+    static char first[300];
+    snprintf(first, sizeof first, "%s: %s", r.ds->count ? r.ds->item[0]->code : "", r.ds->count ? r.ds->item[0]->text : "");
+    *text = first;
+    rig_free(&r);
+    return ok;
+}
+
+Test(taps, keeps_to_a_limit_on_memory)
+{
+    const char *text;
+    int64_t     all, bytes, last;
+    double      flops, more;
+    cr_assert(limited(0, &all, &flops, &text));
+    cr_assert(limited(all, &bytes, &more, &text));
+    cr_expect(bytes == all && more == flops, "a limit that holds anyway changes nothing");
+    last = all;
+    for (int64_t limit = all - 1; limit > 8 << 20; limit = limit / 4 * 3) {
+        double before = flops;
+        cr_assert(limited(limit, &bytes, &flops, &text), "%s", text);
+        cr_expect(bytes <= limit && bytes <= last, "%lld bytes saved under a limit of %lld", (long long)bytes, (long long)limit);
+        cr_expect(flops >= before);
+        last = bytes;
+    }
+    /* At the end only the input of every layer, and the embedding's sum with what the layers added, [768, 256] each. */
+    int64_t least = (stories.layers + 1) * 2 * 768 * 256;
+    cr_assert(limited(least, &bytes, &flops, &text), "%s", text);
+    cr_expect(bytes == least);
+    cr_expect(!limited(least - 1, &bytes, &flops, &text));
+    cr_expect_str_eq(text, "E0704: a training step must save 5111808 bytes for the backward direction; the limit is 5111807");
+}
+
+Test(taps, saves_what_norms_make_of_their_input)
+{
+    /* x * r and the row r, not x: the weight gradients want the one anyway, the other is a single channel. */
+    Rig        r = rig_new();
+    LlamaShape s = stories;
+    s.calls = true;
+    llama(&r, s);
+    PassOptions opt = {.diags = r.ds, .stop_after = "taps"};
+    cr_assert(passes_run(r.m, &opt));
+    const Graph *g = r.m->graph[module_entry(r.m, "loss")->graph];
+    const Node  *back = find_repeat(g, ROLE_BWD);
+    const Graph *b = r.m->graph[back->a.repeat.graph];
+    const Node  *forward = find_repeat(g, ROLE_FWD);
+    const Graph *f = r.m->graph[forward->a.repeat.graph];
+    uint32_t     rows_saved = 0;
+    for (ValueId v = 1; v < b->count; v++)
+        rows_saved += b->node[v].op == OP_input && b->node[v].type.shape.rank == 2 && b->node[v].type.shape.dim[0] == 1;
+    cr_expect(rows_saved == 2);
+    for (uint32_t i = forward->a.repeat.n_carry; i < f->outs; i++) {
+        const Node *y = &f->node[f->out[i]];
+        cr_expect(y->op != OP_input, "the residual stream itself is not saved");
+    }
+    rig_free(&r);
+}
+
+Test(taps, targets_decide)
+{
+    /* With memory that is free to reach, a softmax is read again; where bytes are dear, the gate's products are computed again. */
+    static const struct {
+        double      bandwidth, cpu_bandwidth, peak, staging;
+        const char *name;
+        Op          op;
+    } cases[] = {
+        {6000, 6000, 10, 20, "p", OP_input},
+        {60, 60, 10, 20, "p", OP_softmax},
+        {60, 60, 10, 20, "h1", OP_input},
+        {10, 60, 40, 2000, "h1", OP_matmul},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Rig        r = rig_new();
+        LlamaShape s = stories;
+        s.seq = 1024;
+        llama(&r, s);
+        Target t = *target_any();
+        t.bandwidth = cases[i].bandwidth;
+        t.cpu_bandwidth = cases[i].cpu_bandwidth;
+        t.peak = cases[i].peak;
+        t.staging = cases[i].staging;
+        r.m->target = &t;
+        PassOptions opt = {.diags = r.ds, .stop_after = "taps"};
+        cr_assert(passes_run(r.m, &opt));
+        const Graph *g = r.m->graph[module_entry(r.m, "loss")->graph];
+        const Graph *b = r.m->graph[find_repeat(g, ROLE_BWD)->a.repeat.graph];
+        cr_expect(has(&r, b, cases[i].name, cases[i].op, ROLE_BWD), "case %zu", i);
+        rig_free(&r);
+    }
+}
