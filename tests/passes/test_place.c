@@ -199,6 +199,35 @@ Test(place, a_number_enters_a_program_as_a_row)
     rig_free(&r);
 }
 
+Test(place, a_detour_over_the_cpu_costs_a_dispatch)
+{
+    /* W2 f(W1 x) with an f that the CPU computes faster, crossings included, but not by a dispatch. */
+    for (int dear = 0; dear < 2; dear++) {
+        Rig     r = rig_new();
+        Module *m = r.m;
+        Graph  *g = new_graph(&r, "main");
+        ValueId x = input(&r, g, "x", REAL(64, 512));
+        x = g_matmul(m, g, NULL, one_param(&r, g, "w1", REAL(64, 64)), x, false, false);
+        for (int i = 0; i < 5; i++)
+            x = g_binary(m, g, NULL, OP_add, x, g_binary(m, g, NULL, OP_mul, x, x));
+        x = g_matmul(m, g, NULL, one_param(&r, g, "w2", REAL(64, 64)), x, false, false);
+        graph_add_out(m, g, x, 0);
+        GROW(m->arena, m->entry, m->entries, m->entries_cap);
+        m->entry[m->entries++] = (Entry){str(&r, "main"), g->id, {0}};
+        Target t = *target_any();
+        t.onchip_bandwidth = 10;
+        t.dispatch = dear ? 200 : 20;
+        m->target = &t;
+        PassOptions opt = {.diags = r.ds};
+        cr_assert(passes_run(m, &opt));
+        g = m->graph[m->entry[0].graph];
+        for (ValueId v = 1; v < g->count; v++)
+            if (g->node[v].op == OP_mul || g->node[v].op == OP_add)
+                cr_expect(g->node[v].device == (dear ? DEV_ANE : DEV_CPU));
+        rig_free(&r);
+    }
+}
+
 Test(place, short_rows_stay_on_the_cpu)
 {
     Rig        r = rig_new();
