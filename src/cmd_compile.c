@@ -92,8 +92,8 @@ static int compile(ModelInput *in, const char *model, const char *output, PassOp
     if (verbose)
         fprintf(stderr, "anec: %s: %u programs, %u files\n", output, r.plan->programs, r.files + 1);
     if (verbose && m->train_entry)
-        fprintf(stderr, "anec: saved for the backward direction: %.1f MiB a sequence; computed again: %.1f Gflop\n",
-                (double)m->saved_bytes / (1 << 20), m->recomputed_flops / 1e9);
+        fprintf(stderr, "anec: a sequence saves %lld bytes for the backward direction, which computes %.3g Gflop again\n",
+                (long long)m->saved_bytes, m->recomputed_flops / 1e9);
     return EXIT_OK;
 }
 
