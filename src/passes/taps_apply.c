@@ -112,13 +112,16 @@ static ValueId available(Border *x, ValueId v)
     if (n.op == OP_input && n.a.input.index >= carries) {
         uint32_t i = n.a.input.index;
         x->have[v] = loop_input(&x->loop, i < xs_end ? LOOP_XS : LOOP_INVARIANT, n.name, n.type, x->f_arg[i], n.at);
+        x->loop.region->node[x->have[v]].from = n.from;
     } else if (n.op == OP_const || n.op == OP_param || n.op == OP_iota || x->tap[v] == TAP_RECOMPUTE) {
         ValueId *in = NEW_N(x->scratch, ValueId, n.in_count + 1u);
         for (uint32_t i = 0; i < n.in_count; i++)
             in[i] = available(x, node_arg(x->f, v, i));
+        n.again = n.in_count > 0;
         x->have[v] = graph_add(x->m, x->loop.region, &n, in, n.in_count);
     } else {
         x->have[v] = loop_input(&x->loop, LOOP_XS, n.name, n.type, stack_of(x, v), n.at);
+        x->loop.region->node[x->have[v]].from = n.from;
     }
     return x->have[v];
 }
@@ -151,7 +154,7 @@ static void decide(Border *x)
             taps_note_read(x->m, b, v, weight, &read[x->twin[node_arg(b, v, i)]]);
     for (uint32_t i = 0; i < b->outs; i++)
         read[x->twin[b->out[i]]].engine = true;
-    read[0] = (TapRead){false, false}; /* what has no twin */
+    read[0] = (TapRead){0}; /* what has no twin */
     int32_t        times = x->forward.a.repeat.n;
     const TapCost *cost = taps_costs(x->m, x->scratch, x->f, true, x->forward.a.repeat.n_carry, times, read);
     x->tap = choose(x->m, x->scratch, x->f, cost, read, times, x->saving);
@@ -176,6 +179,7 @@ static ValueId cross(Border *x)
         if (i < carries || (input[i] && !x->twin[input[i]])) {
             ValueId v = loop_input(&x->loop, i < carries ? LOOP_CARRY : i < xs_end ? LOOP_XS : LOOP_INVARIANT, in.name,
                                    in.type, x->b_arg[i], x->backward.at);
+            x->loop.region->node[v].from = x->backward.from;
             if (input[i])
                 x->map[input[i]] = v;
         }
@@ -266,6 +270,7 @@ static ValueId for_backward(Clone *c, ValueId v)
             in[i] = for_backward(c, node_arg(c->from, v, i));
         Node copy = *n;
         copy.role = ROLE_BWD;
+        copy.again = n->in_count > 0;
         c->again[v] = graph_add(c->m, c->to, &copy, in, n->in_count);
     }
     return c->again[v];
