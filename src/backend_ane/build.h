@@ -11,6 +11,7 @@ typedef struct {
     Plan          *plan;
     BackendResult *out;
     Diags         *ds;
+    Partitions     parts;
     uint32_t       params_cap, states_cap, tables_cap, programs_cap, buffers_cap, entries_cap;
 } Builder;
 

@@ -192,7 +192,7 @@ void scope_start(Scope *s)
     s->label = NEW_N(a, const char *, s->g->count);
     for (ValueId v = 1; v < s->g->count; v++)
         s->label[v] = label_of(s, v);
-    s->part = partition(a, s->b->m, s->g);
+    s->part = s->b->parts.of[s->g->id];
     check_groups(s->b, s->g, &s->part);
     s->loc = NEW_N(a, Loc, s->g->count);
     s->done = NEW_N(a, bool, s->part.programs + 1);

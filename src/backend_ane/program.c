@@ -7,6 +7,7 @@
  * by name. */
 #include "backend_ane/emit.h"
 #include "backend_ane/limits.h"
+#include "backend_ane/work.h"
 #include "base/hash.h"
 
 #include <string.h>
@@ -50,12 +51,6 @@ static void port_add(Arena *a, Ports *p, const Graph *g, ValueId v)
     port->channels += channels_of(g->node[v].type.shape);
 }
 
-static int32_t padded(int32_t channels)
-{
-    int32_t c = (channels + ANE_IO_CHANNEL_MULTIPLE - 1) / ANE_IO_CHANNEL_MULTIPLE * ANE_IO_CHANNEL_MULTIPLE;
-    return c < ANE_IO_MIN_CHANNELS ? ANE_IO_MIN_CHANNELS : c;
-}
-
 /* One odd length shows at every border: it is told once. */
 static bool width_told(const Diags *ds)
 {
@@ -68,9 +63,10 @@ static bool width_told(const Diags *ds)
 /* Names, padding, and the checks of what may cross the boundary. */
 static void ports_finish(Emit *e, Ports *p, char letter)
 {
+    const Target *t = e->b->m->target;
     for (uint32_t i = 0; i < p->ports; i++) {
         PortPlan *port = &p->port[i];
-        port->channels = padded(port->channels);
+        port->channels = (int32_t)work_padded(t, (uint64_t)port->channels);
         port->name = arena_printf(e->b->a, "%c%02u_%s", letter, i, letter == 'i' ? "in" : "out");
         if (port->width % ANE_IO_WIDTH_MULTIPLE != 0) {
             e->failed = true;
@@ -82,10 +78,10 @@ static void ports_finish(Emit *e, Ports *p, char letter)
             diag_help(d, "choose a sequence length (or a width, if the last axis is one) that is a multiple of %d, 32 or more is better; "
                          "or keep this and what reads it on the CPU with #[place(cpu)]", ANE_IO_WIDTH_MULTIPLE);
         }
-        if (port->channels > ANE_MAX_CHANNELS) {
+        if ((int64_t)port->channels > t->max_channels) {
             const Node *n = &e->g->node[port->value[0]];
-            Diag       *d = diag_error(e->b->ds, "E0802", n->at, "a program needs %d %s channels; the engine allows %d",
-                                       port->channels, letter == 'i' ? "input" : "output", ANE_MAX_CHANNELS);
+            Diag       *d = diag_error(e->b->ds, "E0802", n->at, "a program needs %d %s channels; target %s allows %lld",
+                                       port->channels, letter == 'i' ? "input" : "output", t->name, (long long)t->max_channels);
             diag_help(d, "put #[recompute] on large intermediate values, or keep part of the layer on the CPU with #[place(cpu)]");
             e->failed = true;
         }

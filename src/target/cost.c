@@ -29,12 +29,13 @@ int64_t cost_run_ns(const Target *t, const Work *w)
     return (int64_t)llround(t->dispatch * 1e3 + (compute > memory ? compute : memory));
 }
 
-/* Linear for small programs; the square term makes 8 layers in one program, some 500 operations, cost minutes
- * (reported: 162 s for a monolithic 8-layer training step, half a second layer by layer). */
+/* Linear up to the size of a layer's direction (reported: 55 ms for the kernel of a GPT-2 block, some 40 operations). The
+ * square term makes 8 layers, both directions, in one program of some 1200 operations cost minutes (reported: 162 s; half a
+ * second layer by layer). If it began at once, six small programs a layer would always seem better than two. */
 int64_t cost_compile_ns(const Target *t, const Work *w)
 {
-    double ops = w->ops;
-    return (int64_t)llround((t->compile_fixed + t->compile_op * ops + t->compile_op * ops * ops / 2.0) * 1e6);
+    double ops = w->ops, more = ops > (double)t->compile_knee ? ops - (double)t->compile_knee : 0;
+    return (int64_t)llround((t->compile_fixed + t->compile_op * ops + t->compile_op * more * more / 6.0) * 1e6);
 }
 
 int64_t cost_cpu_ns(const Target *t, const Work *w)
