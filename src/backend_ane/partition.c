@@ -69,7 +69,10 @@ static bool possible(const ChainResult *r)
 static int64_t choose(const Half *half, uint32_t halves, uint32_t limit, uint32_t *choice)
 {
     int64_t  best = COST_ILLEGAL;
-    uint32_t fewest = 0, k[MAX_HALVES] = {0};
+    uint32_t fewest = 0, k[MAX_HALVES] = {0}, most[MAX_HALVES] = {0};
+    for (uint32_t i = 0; i < halves; i++)
+        for (uint32_t n = 1; n <= MAX_PARTS; n++)
+            most[i] = half[i].chain.cost[n] == COST_ILLEGAL ? most[i] : n;
     for (;;) {
         int64_t  cost = 0;
         uint32_t programs = 0;
@@ -84,7 +87,7 @@ static int64_t choose(const Half *half, uint32_t halves, uint32_t limit, uint32_
             memcpy(choice, k, sizeof k);
         }
         uint32_t i = 0;
-        while (i < halves && ++k[i] > MAX_PARTS)
+        while (i < halves && ++k[i] > most[i])
             k[i++] = 0;
         if (i == halves)
             return best;

@@ -19,8 +19,7 @@ uint64_t work_channels(Shape s)
 uint64_t work_padded(const Target *t, uint64_t channels)
 {
     uint64_t multiple = (uint64_t)t->io_channel_multiple, least = (uint64_t)t->io_min_channels;
-    channels = (channels + multiple - 1) / multiple * multiple;
-    return channels < least ? least : channels;
+    return ((channels < least ? least : channels) + multiple - 1) / multiple * multiple; /* as program.c does */
 }
 
 static uint64_t bytes_of(const Graph *g, ValueId v)

@@ -17,6 +17,7 @@
  *
  * Regions are placed on their own. Forward and backward nodes never share a program. */
 #include "passes/maxflow.h"
+#include "passes/place_rules.h"
 #include "passes/taps.h"
 
 enum { AXIS_MAX = 16384, ROW_MIN = 16, ROW_MULTIPLE = 16, UNEVEN = 16, SOFTMAX_MIN = 1 << 20 };
@@ -136,6 +137,7 @@ static bool fix(Placing *p)
         else if (n->role == ROLE_BWD && p->weight[v])
             p->fixed[v] = DEV_CPU;
     }
+    rules_fix(p->cx->m, p->cx->scratch, p->g, p->fixed);
     return ok;
 }
 
@@ -268,6 +270,7 @@ static bool place_graph(PassCtx *cx, Graph *g, bool is_region)
         drop_idle_parts(&p, at);
         for (ValueId v = 1; v < g->count; v++)
             g->node[v].device = at[v];
+        rules_cut(cx->m, cx->scratch, g);
     }
     for (ValueId v = 1; v < g->count; v++)
         if (node_region(&g->node[v]))

@@ -13,6 +13,7 @@
  * the forward direction, read by the backward one), or once where the CPU needs it for a weight gradient anyway. */
 #include "passes/taps.h"
 #include "passes/maxflow.h"
+#include "passes/place_rules.h"
 
 enum { NARROW = 16 }; /* rows shorter than this are padded on the engine: no good as its inputs and outputs */
 
@@ -93,6 +94,7 @@ TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, u
         else if (n->hint && h->recompute && cost[v].recompute < TAP_NEVER)
             cost[v] = (TapCost){TAP_AVOID, 0};
     }
+    rules_save(m, a, f, cost);
     return cost;
 }
 
