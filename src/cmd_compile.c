@@ -83,10 +83,11 @@ int cmd_compile(int argc, char **argv)
     for (int o; (o = option_next(&r)) != OPTION_END;)
         switch (o) {
         case 'o': output = r.value; break;
-        case 'D':
-        case 'I':
-            if (!model_option(&in, o, r.value))
+        MODEL_CASES:
+            if (!model_option(&in, o, r.value)) {
+                status = in.status;
                 goto done;
+            }
             break;
         case OPT_DUMP:
             if (!set_dump(&pass, r.value))

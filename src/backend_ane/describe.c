@@ -243,7 +243,10 @@ void describe_settings(Builder *b)
     const Module *m = b->m;
     Plan         *p = b->plan;
     p->model = interned(m->strings, m->name);
-    p->target = "any";
+    char target[HASH_HEX];
+    target_hash(m->target, target);
+    p->target = m->target->name;
+    p->target_hash = target_is_any(m->target) ? "" : arena_strdup(b->a, target);
     p->config = NEW_N(b->a, PlanSetting, m->configs);
     for (uint32_t i = 0; i < m->configs; i++)
         p->config[p->configs++] = (PlanSetting){interned(m->strings, m->config[i].name), interned(m->strings, m->config[i].value)};

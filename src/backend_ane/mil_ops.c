@@ -11,7 +11,6 @@
  *   broadcast of a leading axis           conv with a 0/1 matrix: exact, and one operation for grouped-query attention
  *   pad                                   concat with zeros */
 #include "backend_ane/emit.h"
-#include "backend_ane/limits.h"
 
 #include <string.h>
 
@@ -340,7 +339,7 @@ static void mil_matmul(Emit *e, const Node *n, ValueId v)
     ValueId a = arg(e, n, 0), b = arg(e, n, 1);
     Shape   out = n->type.shape;
     if (out.rank == 2 && is_tensor_leaf(e, a) && !is_tensor_leaf(e, b) &&
-        e->g->node[b].type.shape.dim[n->a.matmul.tb] <= ANE_MAX_CONV_IN) {
+        e->g->node[b].type.shape.dim[n->a.matmul.tb] <= e->b->m->target->max_conv_in) {
         matmul_conv(e, n, v, a);
         return;
     }
