@@ -7,6 +7,7 @@
  *   normalisation       a #[composite] function that takes a reciprocal square root; its adjoint is the backward nodes
  *                       of the same composite, without the sums of cotangents that arrive at it
  *   softmax's adjoint   dy - sum(dy * y), and what follows from it before the next product with a parameter
+ *   after attention     products with parameters that read, maybe through other values, a product of two activations
  *   branches            parts of the engine's work of one direction that no value connects
  *
  * #[place] wins over these rules. */
@@ -58,7 +59,8 @@ static bool *residual_additions(Arena *a, const Graph *g)
             continue;
         for (uint32_t k = 0; k < 2 && !is[v]; k++) {
             ValueId x = node_arg(g, v, k), f = node_arg(g, v, 1 - k);
-            for (ValueId u = x; u && !is[v]; u = is[u] ? stream[u] : 0)
+            Op      op = g->node[behind_views(g, x)].op;
+            for (ValueId u = op == OP_const || op == OP_param ? 0 : x; u && !is[v]; u = is[u] ? stream[u] : 0)
                 is[v] = leads_through_weight(g, u, f, seen);
             stream[v] = x;
         }
@@ -141,7 +143,7 @@ void rules_save(const Module *m, Arena *scratch, const Graph *f, TapCost *cost)
     for (ValueId v = 1; v < f->count; v++)
         for (uint32_t k = 0; norm[v] && k < f->node[v].in_count; k++) {
             ValueId u = node_arg(f, v, k);
-            if (norm[u] && cost[u].save > 0 && cost[u].recompute < TAP_NEVER)
+            if (norm[u] && !m->hint[f->node[u].hint].save && cost[u].recompute < TAP_NEVER)
                 cost[u].save = TAP_AVOID;
         }
 }
@@ -185,9 +187,10 @@ static void set_cut(Module *m, Node *n, uint32_t cut)
     n->hint = module_add_hint(m, h);
 }
 
-static void cut_softmax_adjoints(Module *m, Arena *scratch, Graph *g)
+static void cut_attention_backward(Module *m, Arena *scratch, Graph *g)
 {
-    bool *inside = NEW_N(scratch, bool, g->count);
+    bool *inside = NEW_N(scratch, bool, g->count); /* the adjoint of a softmax */
+    bool *product = NEW_N(scratch, bool, g->count), *after = NEW_N(scratch, bool, g->count);
     for (ValueId v = 1; v < g->count; v++) {
         ValueId first = softmax_adjoint(g, v);
         if (first)
@@ -195,10 +198,17 @@ static void cut_softmax_adjoints(Module *m, Arena *scratch, Graph *g)
     }
     uint32_t cut = fresh_cut(m);
     for (ValueId v = 1; v < g->count; v++) {
-        for (uint32_t k = 0; k < g->node[v].in_count; k++)
-            inside[v] = inside[v] || (inside[node_arg(g, v, k)] && on_engine(g, v, ROLE_BWD) && !has_weight(g, v));
-        if (inside[v])
-            set_cut(m, &g->node[v], cut);
+        if (!on_engine(g, v, ROLE_BWD))
+            continue;
+        product[v] = g->node[v].op == OP_matmul && !has_weight(g, v);
+        for (uint32_t k = 0; k < g->node[v].in_count; k++) {
+            ValueId u = node_arg(g, v, k);
+            inside[v] = inside[v] || (inside[u] && !has_weight(g, v));
+            product[v] = product[v] || (product[u] && !has_weight(g, v));
+            after[v] = after[v] || after[u] || (product[u] && has_weight(g, v));
+        }
+        if (inside[v] || after[v])
+            set_cut(m, &g->node[v], after[v] ? cut + 1 : cut);
     }
 }
 
@@ -246,7 +256,7 @@ void rules_cut(Module *m, Arena *scratch, Graph *g)
         if (g->node[v].role == ROLE_BWD && m->hint[g->node[v].hint].cut)
             set_cut(m, &g->node[v], 0);
     if (m->target->cut_attention_backward)
-        cut_softmax_adjoints(m, scratch, g);
+        cut_attention_backward(m, scratch, g);
     for (Role role = ROLE_FWD; role <= ROLE_BWD && m->target->cut_branches; role++)
         cut_branches(m, scratch, g, role);
 }
