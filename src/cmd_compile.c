@@ -1,17 +1,20 @@
 /* cmd_compile.c: `anec MODEL -o PLAN`: the whole compiler, in the order it runs. */
 #include "backend_ane/backend.h"
+#include "backend_ane/lock.h"
+#include "base/file.h"
 #include "cmd.h"
 #include "ir/text.h"
 #include "passes/passes.h"
 
 #include <string.h>
 
-enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES };
+enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_LOCK };
 
 static const Option options[] = {
     {'o', "output", "DIR", "the plan to write"},
     {OPT_DUMP, "dump", "WHEN", "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
+    {OPT_LOCK, "lock", "FILE", "keep the partition of this plan.lock while it is legal"},
     {OPT_PASSES, "passes", NULL, "list the passes"},
     {'v', "verbose", NULL, "say what was written"},
     MODEL_OPTIONS,
@@ -52,13 +55,27 @@ static bool write_plan(Arena *a, const BackendResult *r, const char *dir)
     return ok;
 }
 
-static int compile(ModelInput *in, const char *model, const char *output, PassOptions *pass, bool json, bool verbose)
+static const Lock *read_lock(ModelInput *in, const char *path)
+{
+    char  *text, why[FILE_ERR_MAX];
+    size_t len;
+    if (!file_read(in->arena, path, &text, &len, why)) {
+        diag_error(in->diags, "E0806", (Span){0}, "%s", why);
+        return NULL;
+    }
+    return lock_parse(in->arena, in->sources, path, text, len, in->diags);
+}
+
+static int compile(ModelInput *in, const char *model, const char *output, PassOptions *pass, const char *lock, bool json,
+                   bool verbose)
 {
     BackendResult r = {0};
     Module       *m = model_compile(in, model);
     bool          ok = m && module_verify(m, "elaborate", in->diags) && passes_run(m, pass);
-    if (!pass->stop_after && ok)
-        ok = backend_ane(in->arena, m, &r, in->diags);
+    if (!pass->stop_after && ok) {
+        const Lock *l = lock ? read_lock(in, lock) : NULL;
+        ok = (l || !lock) && backend_ane_locked(in->arena, m, l, &r, in->diags);
+    }
     int status = finish(in->diags, json);
     if (!ok || status != EXIT_OK)
         return EXIT_INPUT;
@@ -66,8 +83,11 @@ static int compile(ModelInput *in, const char *model, const char *output, PassOp
         return EXIT_OK;
     if (!write_plan(in->arena, &r, output))
         return EXIT_INPUT;
-    if (verbose)
+    if (verbose) {
+        for (uint32_t i = 0; i < r.notes; i++)
+            fprintf(stderr, "anec: %s\n", r.note[i]);
         fprintf(stderr, "anec: %s: %u programs, %u files\n", output, r.plan->programs, r.files + 1);
+    }
     return EXIT_OK;
 }
 
@@ -75,7 +95,7 @@ int cmd_compile(int argc, char **argv)
 {
     OptionReader r = {.program = "anec", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
     ModelInput   in;
-    const char  *model = NULL, *output = NULL;
+    const char  *model = NULL, *output = NULL, *lock = NULL;
     bool         json = false, verbose = false;
     int          status = EXIT_USAGE;
     model_input_init(&in, "anec");
@@ -100,6 +120,7 @@ int cmd_compile(int argc, char **argv)
             }
             pass.stop_after = r.value;
             break;
+        case OPT_LOCK: lock = r.value; break;
         case OPT_PASSES:
             passes_list(stdout);
             status = EXIT_OK;
@@ -124,7 +145,7 @@ int cmd_compile(int argc, char **argv)
         usage_error("anec", NULL, NULL, model ? "where to? give the plan's directory with -o" : "which model? see anec --help");
         goto done;
     }
-    status = compile(&in, model, output, &pass, json, verbose);
+    status = compile(&in, model, output, &pass, lock, json, verbose);
 done:
     arena_free(in.arena);
     return status;

@@ -190,8 +190,12 @@ static void set_apart(Atoms *x, const uint32_t *label)
 {
     uint32_t *locked = NEW_N(x->a, uint32_t, x->atoms + 1u);
     for (ValueId v = 1; v < x->g->count; v++)
-        if (x->atom[v] && label && label[v])
-            locked[x->atom[v] - 1] = label[v];
+        if (x->atom[v] && label && label[v]) {
+            uint32_t i = x->atom[v] - 1;
+            if (locked[i] && locked[i] != label[v]) /* what lies between two programs of the lock belongs to both */
+                set_add(row(x, x->apart, i), i);
+            locked[i] = label[v];
+        }
     for (ValueId v = 1; v < x->g->count; v++)
         for (uint32_t i = 0; x->atom[v] && i < x->atoms; i++) {
             uint32_t mine = x->atom[v] - 1;

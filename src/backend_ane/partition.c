@@ -210,8 +210,9 @@ static void apply_lock(Divider *w, Kind *k)
     }
     int64_t more = cost_of(k) - cost_of(&free);
     if (more != 0)
-        remark(w->ds, w->lock->at, arena_printf(w->a, "the lock of '%s' costs %.1f us of %.1f us per pass (predicted for target %s)",
-                                                k->name[0], (double)more / 1e3, (double)cost_of(k) / 1e3, w->m->target->name));
+        remark(w->ds, w->lock->at, arena_printf(w->a, "the lock of '%s' costs %.1f us on top of %.1f us: predicted for target %s, "
+                                                "each pass with its share of compiling",
+                                                k->name[0], (double)more / 1e3, (double)cost_of(&free) / 1e3, w->m->target->name));
 }
 
 static void write_down(Divider *w, const Kind *k)
