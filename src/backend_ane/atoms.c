@@ -386,6 +386,30 @@ int64_t atoms_cost(void *atoms, const Word *set)
     return c;
 }
 
+/* What cannot be avoided: a dispatch, all flops, each weight once, what comes from outside and what goes there. */
+static int64_t atoms_bound(void *atoms, const Word *set)
+{
+    enum { ROUNDING = 4 * MAX_PARTS }; /* ns: each term of each program is rounded */
+    Atoms       *x = atoms;
+    Work         work = {0}, none = {0};
+    const Target *t = x->m->target;
+    for (uint32_t i = 0; i < x->atoms; i++)
+        if (set_has(set, i))
+            work_add(&work, &x->work[i]);
+    for (uint32_t i = 0; i < x->values; i++) {
+        const AtomValue *y = &x->value[i];
+        uint64_t         bytes = y->constant ? y->bytes : y->channels * x->width[y->width] * HALF_BYTES;
+        if (y->producer)
+            work.out_bytes += y->escapes && set_has(set, y->producer - 1) ? bytes : 0;
+        else if (sets_meet(y->readers, set, x->words))
+            *(y->constant ? &work.weight_bytes : &work.in_bytes) += bytes;
+    }
+    int64_t c = cost_run_ns(t, &work) + cost_staging_ns(t, work.in_bytes);
+    if (x->updates && work.weight_bytes)
+        c += cost_compile_ns(t, &none) / x->updates;
+    return c - ROUNDING;
+}
+
 ChainResult atoms_solve(Atoms *x, uint32_t max_programs)
 {
     Work     none = {0};
@@ -395,7 +419,7 @@ ChainResult atoms_solve(Atoms *x, uint32_t max_programs)
         int64_t c = cost_run_ns(x->m->target, &x->work[i]) - empty - 1;
         least[i] = c > 0 ? c : 0;
     }
-    ChainProblem p = {.atoms = x->atoms, .before = x->before, .apart = x->apart, .cost = atoms_cost, .data = x,
+    ChainProblem p = {.atoms = x->atoms, .before = x->before, .apart = x->apart, .cost = atoms_cost, .bound = atoms_bound, .data = x,
                       .least = empty, .least_atom = least,
                       .max_programs = max_programs < MAX_PARTS ? max_programs : MAX_PARTS, .max_ideals = MAX_IDEALS};
     return chain_solve(x->a, &p);

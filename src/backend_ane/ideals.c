@@ -1,12 +1,15 @@
 /* ideals.c: see ideals.h.
  *
  * Ideals are found level by level: those with s + 1 atoms are those with s plus one atom whose predecessors are in. Each
- * new ideal J is then compared with every smaller one; the bound `least` spares most of the calls of cost(). The
+ * ideal J is compared with every smaller one, and at once completed: one more program runs all that is left. The best
+ * completion so far and the bound `least` rule out most ideals as the beginning of anything, and most calls of cost(). The
  * beam keeps on each level the ideals with the smallest cost so far plus the least that remains. */
 #include "backend_ane/ideals.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { FULL, EMPTY, FIRST }; /* index of all atoms, of none, of the first between */
 
 typedef struct {
     Word    *set;
@@ -54,6 +57,16 @@ static void grow_table(Search *s, uint32_t level)
         *slot_of(s, s->ideal[i].set) = i + 1;
 }
 
+static void push(Search *s, const Word *set, int64_t floor)
+{
+    Ideal x = {.set = NEW_N(s->a, Word, s->words), .floor = floor};
+    memcpy(x.set, set, s->words * sizeof(Word));
+    for (uint32_t k = 0; k <= MAX_PARTS; k++)
+        x.best[k] = COST_ILLEGAL;
+    GROW(s->a, s->ideal, s->ideals, s->cap);
+    s->ideal[s->ideals++] = x;
+}
+
 static void add_ideal(Search *s, const Ideal *from, uint32_t atom, uint32_t level)
 {
     Word *set = s->diff;
@@ -64,12 +77,7 @@ static void add_ideal(Search *s, const Ideal *from, uint32_t atom, uint32_t leve
     uint32_t *at = slot_of(s, set);
     if (*at)
         return;
-    Ideal x = {.set = NEW_N(s->a, Word, s->words), .floor = from->floor + (s->p->least_atom ? s->p->least_atom[atom] : 0)};
-    memcpy(x.set, set, s->words * sizeof(Word));
-    for (uint32_t k = 0; k <= MAX_PARTS; k++)
-        x.best[k] = COST_ILLEGAL;
-    GROW(s->a, s->ideal, s->ideals, s->cap);
-    s->ideal[s->ideals++] = x;
+    push(s, set, from->floor + (s->p->least_atom ? s->p->least_atom[atom] : 0));
     *at = s->ideals;
 }
 
@@ -97,6 +105,51 @@ static bool legal(const Search *s, const Word *set)
     return true;
 }
 
+/* Is there a k >= `from` for which x in k programs and one more of cost `c` is a better way to y than those known? A way
+ * that is no cheaper than one with fewer programs is of no use: whatever follows, the other one is as good. */
+static bool improves(const Search *s, const Ideal *x, const Ideal *y, int64_t c, uint32_t from, uint32_t *found)
+{
+    int64_t fewer = COST_ILLEGAL; /* the best with at most k programs */
+    for (uint32_t k = 0; k < s->p->max_programs; k++) {
+        fewer = y->best[k] < fewer ? y->best[k] : fewer;
+        if (k < from || x->best[k] == COST_ILLEGAL || x->best[k] + c >= fewer)
+            continue;
+        int64_t all = x->best[k] + c, old = y->best[k + 1];
+        if (all < old || (all == old && (!found || comes_first(x->set, s->ideal[y->from[k + 1]].set, s->words)))) {
+            if (found)
+                *found = k;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Drop the ways to ideal `j` that no completion can make the best. */
+static void prune(Search *s, uint32_t j)
+{
+    Ideal       *x = &s->ideal[j];
+    const Ideal *full = &s->ideal[FULL];
+    int64_t      rest = s->p->least + full->floor - x->floor, fewer = full->best[0];
+    if (s->p->bound) {
+        for (uint32_t w = 0; w < s->words; w++)
+            s->diff[w] = full->set[w] & ~x->set[w];
+        rest = s->p->bound(s->p->data, s->diff);
+    }
+    for (uint32_t k = 0; k < MAX_PARTS; k++) {
+        fewer = full->best[k + 1] < fewer ? full->best[k + 1] : fewer;
+        if (x->best[k] != COST_ILLEGAL && x->best[k] + rest > fewer)
+            x->best[k] = COST_ILLEGAL;
+    }
+}
+
+static bool is_alive(const Ideal *x)
+{
+    for (uint32_t k = 0; k <= MAX_PARTS; k++)
+        if (x->best[k] != COST_ILLEGAL)
+            return true;
+    return false;
+}
+
 /* Try the program that leads from ideal i to ideal j. */
 static void step(Search *s, uint32_t i, uint32_t j)
 {
@@ -106,10 +159,7 @@ static void step(Search *s, uint32_t i, uint32_t j)
         if (x->set[w] & ~y->set[w])
             return;
     int64_t bound = s->p->least + y->floor - x->floor;
-    bool    hope = false;
-    for (uint32_t k = 0; k < s->p->max_programs && !hope; k++)
-        hope = x->best[k] != COST_ILLEGAL && x->best[k] + bound <= y->best[k + 1];
-    if (!hope)
+    if (!improves(s, x, y, bound, 0, NULL))
         return;
     for (uint32_t w = 0; w < s->words; w++)
         s->diff[w] = y->set[w] & ~x->set[w];
@@ -118,14 +168,9 @@ static void step(Search *s, uint32_t i, uint32_t j)
     int64_t c = s->p->cost(s->p->data, s->diff);
     if (c == COST_ILLEGAL)
         return;
-    for (uint32_t k = 0; k < s->p->max_programs; k++) {
-        if (x->best[k] == COST_ILLEGAL)
-            continue;
-        int64_t all = x->best[k] + c, old = y->best[k + 1];
-        if (all < old || (all == old && comes_first(x->set, s->ideal[y->from[k + 1]].set, s->words))) {
-            y->best[k + 1] = all;
-            y->from[k + 1] = i;
-        }
+    for (uint32_t k = 0; improves(s, x, y, c, k, &k); k++) {
+        y->best[k + 1] = x->best[k] + c;
+        y->from[k + 1] = i;
     }
 }
 
@@ -187,35 +232,61 @@ static bool next_level(Search *s, uint32_t first, uint32_t level, uint32_t limit
     return true;
 }
 
+/* All that is to be known of ideal j: the ways to it from the smaller ones that are alive, and its completion. */
+static void settle(Search *s, uint32_t j, uint32_t *alive, uint32_t *n_alive, uint32_t smaller)
+{
+    for (uint32_t i = 0; i < smaller; i++)
+        step(s, alive[i], j);
+    if (!is_alive(&s->ideal[j]))
+        return;
+    step(s, j, FULL);
+    prune(s, j);
+    if (is_alive(&s->ideal[j]))
+        alive[(*n_alive)++] = j;
+}
+
 /* All levels; false if that takes too many ideals. `width` 0: exact. */
 static bool search(Search *s, uint32_t width)
 {
     const ChainProblem *p = s->p;
-    Ideal               empty = {.set = NEW_N(s->a, Word, s->words)};
-    for (uint32_t k = 1; k <= MAX_PARTS; k++)
-        empty.best[k] = COST_ILLEGAL;
-    GROW(s->a, s->ideal, s->ideals, s->cap);
-    s->ideal[0] = empty;
-    s->ideals = 1;
+    Word               *set = NEW_N(s->a, Word, s->words);
+    int64_t             all = 0;
+    for (uint32_t a = 0; a < p->atoms; a++) {
+        set_add(set, a);
+        all += p->least_atom ? p->least_atom[a] : 0;
+    }
+    push(s, set, all);
+    memset(set, 0, s->words * sizeof *set);
+    push(s, set, 0);
+    s->ideal[EMPTY].best[0] = 0;
     /* The exact search counts the ideals before it prices anything. */
-    uint32_t first = 0, *end = NEW_N(s->a, uint32_t, p->atoms + 1u); /* of each level */
-    end[0] = 1;
-    for (uint32_t size = 1; size <= p->atoms; size++) {
+    uint32_t first = EMPTY, *end = NEW_N(s->a, uint32_t, p->atoms + 1u); /* of each level */
+    end[0] = FIRST;
+    for (uint32_t size = 1; size < p->atoms && !width; size++) {
         uint32_t level = s->ideals;
-        if (!next_level(s, first, level, width ? UINT32_MAX : p->max_ideals))
+        if (!next_level(s, first, level, p->max_ideals))
             return false;
-        for (uint32_t j = level; width && j < s->ideals; j++)
-            for (uint32_t i = 0; i < level; i++)
-                step(s, i, j);
-        if (width)
-            narrow(s, level, width);
         first = level;
         end[size] = s->ideals;
     }
-    for (uint32_t size = 1; size <= p->atoms && !width; size++)
-        for (uint32_t j = end[size - 1]; j < end[size]; j++)
-            for (uint32_t i = 0; i < end[size - 1]; i++)
-                step(s, i, j);
+    uint32_t *alive = NEW_N(s->a, uint32_t, width ? p->atoms * width + FIRST : s->ideals), n_alive = 0;
+    alive[n_alive++] = EMPTY;
+    step(s, EMPTY, FULL);
+    for (uint32_t size = 1; size < p->atoms; size++) {
+        uint32_t level = end[size - 1], smaller = n_alive;
+        if (width) {
+            next_level(s, first, level, UINT32_MAX);
+            first = level;
+            for (uint32_t j = level; j < s->ideals; j++)
+                for (uint32_t i = 0; i < smaller; i++)
+                    step(s, alive[i], j);
+            narrow(s, level, width);
+            end[size] = s->ideals;
+            smaller = 0; /* done */
+        }
+        for (uint32_t j = level; j < end[size]; j++)
+            settle(s, j, alive, &n_alive, smaller);
+    }
     return true;
 }
 
@@ -231,11 +302,14 @@ ChainResult chain_solve(Arena *a, const ChainProblem *p)
         search(&s, width ? width : 1);
     }
     r.ideals = s.ideals;
+    int64_t fewer = COST_ILLEGAL;
     for (uint32_t k = 0; k <= MAX_PARTS; k++) {
-        uint32_t j = s.ideals - 1;
-        r.cost[k] = k > p->max_programs ? COST_ILLEGAL : s.ideal[j].best[k];
-        if (r.cost[k] == COST_ILLEGAL)
+        uint32_t j = FULL;
+        bool     better = k <= p->max_programs && s.ideal[j].best[k] < fewer;
+        r.cost[k] = better ? s.ideal[j].best[k] : COST_ILLEGAL;
+        if (!better)
             continue;
+        fewer = r.cost[k];
         r.program[k] = NEW_N(a, uint32_t, p->atoms + 1u);
         for (uint32_t left = k; left > 0; left--) {
             uint32_t i = s.ideal[j].from[left];

@@ -52,6 +52,7 @@ typedef struct {
     const Word    *before; /* [atoms][words] all that must have run before; atom numbers are a topological order */
     const Word    *apart;  /* [atoms][words] what may not share a program with it; symmetric; an atom's own bit: never legal */
     ChainCostFn   *cost;
+    ChainCostFn   *bound; /* the least that these atoms cost, however they are divided; may be NULL */
     void          *data;
     int64_t        least;      /* no program costs less than this */
     const int64_t *least_atom; /* [atoms] ... plus these of its atoms; NULL: nothing */
@@ -60,7 +61,8 @@ typedef struct {
 } ChainProblem;
 
 typedef struct {
-    int64_t   cost[MAX_PARTS + 1];    /* with exactly k programs; COST_ILLEGAL if there is no way */
+    int64_t   cost[MAX_PARTS + 1];    /* with exactly k programs; COST_ILLEGAL if there is no way, or none that is cheaper than
+                                       * with fewer */
     uint32_t *program[MAX_PARTS + 1]; /* [atoms] from 1, in an order in which they can run; NULL if there is no way */
     uint32_t  ideals;                 /* looked at */
     bool      beam;

@@ -52,6 +52,8 @@ typedef struct {
     Partitions   *out;
     Diags        *ds;
     uint32_t      updates;
+    const char  **name; /* of graphs seen */
+    uint32_t      names, names_cap;
     Buf           text;
 } Divider;
 
@@ -270,8 +272,14 @@ static void add_graph(Divider *w, Kind *k, const Entry *e, GraphId id)
 {
     const Graph *g = w->m->graph[id];
     const char  *entry = interned(w->m->strings, e->name);
+    const char  *name = id == e->graph ? entry : arena_printf(w->a, "%s/%s", entry, interned(w->m->strings, g->name));
+    uint32_t     same = 1;
+    for (uint32_t i = 0; i < w->names; i++)
+        same += strcmp(w->name[i], name) == 0;
+    GROW(w->a, w->name, w->names, w->names_cap);
+    w->name[w->names++] = name;
     k->graph[k->graphs] = g;
-    k->name[k->graphs++] = id == e->graph ? entry : arena_printf(w->a, "%s/%s", entry, interned(w->m->strings, g->name));
+    k->name[k->graphs++] = same > 1 ? arena_printf(w->a, "%s#%u", name, same) : name; /* a repeat in several runs */
 }
 
 static bool divide_entry(Divider *w, const Entry *e)
