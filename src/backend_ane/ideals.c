@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An exact search gives up after so many atoms in programs were priced (about a second). A beam keeps so many ideals, at least
+ * some on each level; after as many prices it looks back to the latest ones only. */
+enum { MAX_PRICED = 16000000, BEAM_IDEALS = 1000, BEAM_LEAST = 8, BEAM_LATEST = 32 };
+
 enum { FULL, EMPTY, FIRST }; /* index of all atoms, of none, of the first between */
 
 typedef struct {
@@ -27,6 +31,7 @@ typedef struct {
     uint32_t           *slot; /* hash table over the level that is being made: 1 + index */
     uint32_t            slots;
     Word               *diff;
+    uint64_t            priced; /* atoms */
 } Search;
 
 static uint64_t hash_of(const Word *s, uint32_t words)
@@ -166,6 +171,7 @@ static void step(Search *s, uint32_t i, uint32_t j)
     if (!legal(s, s->diff))
         return;
     int64_t c = s->p->cost(s->p->data, s->diff);
+    s->priced += s->p->atoms;
     if (c == COST_ILLEGAL)
         return;
     for (uint32_t k = 0; improves(s, x, y, c, k, &k); k++) {
@@ -278,7 +284,7 @@ static bool search(Search *s, uint32_t width)
             next_level(s, first, level, UINT32_MAX);
             first = level;
             for (uint32_t j = level; j < s->ideals; j++)
-                for (uint32_t i = 0; i < smaller; i++)
+                for (uint32_t i = s->priced > MAX_PRICED && smaller > BEAM_LATEST ? smaller - BEAM_LATEST : 0; i < smaller; i++)
                     step(s, alive[i], j);
             narrow(s, level, width);
             end[size] = s->ideals;
@@ -286,6 +292,8 @@ static bool search(Search *s, uint32_t width)
         }
         for (uint32_t j = level; j < end[size]; j++)
             settle(s, j, alive, &n_alive, smaller);
+        if (!width && s->priced > MAX_PRICED)
+            return false;
     }
     return true;
 }
@@ -298,8 +306,9 @@ ChainResult chain_solve(Arena *a, const ChainProblem *p)
     if (!search(&s, 0)) {
         r.beam = true;
         s.ideals = 0;
-        uint32_t width = p->max_ideals / p->atoms;
-        search(&s, width ? width : 1);
+        s.priced = 0;
+        uint32_t keep = p->max_ideals < BEAM_IDEALS ? p->max_ideals : BEAM_IDEALS, width = keep / p->atoms;
+        search(&s, width < BEAM_LEAST ? BEAM_LEAST : width);
     }
     r.ideals = s.ideals;
     int64_t fewer = COST_ILLEGAL;

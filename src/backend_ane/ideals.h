@@ -7,8 +7,8 @@
  *
  *     best[0][{}] = 0        best[k][J] = min over ideals I in J of  best[k-1][I] + cost(J - I)
  *
- * is exact. Transformer layers are nearly chains and have few ideals, some dozens; an order with more than the limit is
- * searched by a beam instead, which the result says. Nothing here knows of graphs. */
+ * is exact. Transformer layers are nearly chains and have few ideals, some dozens; an order with more than the limit, or one
+ * that takes too many prices, is searched by a beam instead, which the result says. Nothing here knows of graphs. */
 #ifndef ANEL_BACKEND_ANE_IDEALS_H
 #define ANEL_BACKEND_ANE_IDEALS_H
 
