@@ -20,6 +20,12 @@ bool backend_ane_locked(Arena *a, const Module *m, const struct Lock *lock, Back
     describe_leaves(&b);
     if (!partition_module(a, m, lock, &b.parts, ds))
         return false;
+    uint32_t errors = ds->errors;
+    for (uint32_t i = 1; i < m->graphs; i++)
+        if (b.parts.of[i].program)
+            check_groups(&b, m->graph[i], &b.parts.of[i]);
+    if (ds->errors > errors)
+        return false;
     out->note = b.parts.note;
     out->notes = b.parts.notes;
     plan_add_file(&b, "plan.lock", b.parts.lock, strlen(b.parts.lock));

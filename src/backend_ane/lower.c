@@ -193,7 +193,6 @@ void scope_start(Scope *s)
     for (ValueId v = 1; v < s->g->count; v++)
         s->label[v] = label_of(s, v);
     s->part = s->b->parts.of[s->g->id];
-    check_groups(s->b, s->g, &s->part);
     s->loc = NEW_N(a, Loc, s->g->count);
     s->done = NEW_N(a, bool, s->part.programs + 1);
     s->stacked = NEW_N(a, bool, s->g->count);
