@@ -195,14 +195,15 @@ class Partitions(unittest.TestCase):
 
     def test_layers_of_a_group_share_a_program(self):
         model = ROOT / "tests/e2e/models/grouped.anel"
-        self.assertEqual([x.name for x in self.compile(model)], ["loss_fwd", "loss_bwd"])
+        names = [x.name for x in self.compile(model, "-D", "layers=3", "-D", "seq=32")]
+        self.assertEqual([x for x in names if "fwd" in x], ["loss_fwd"])
         text = (self.dir / "plan/mil/loss_fwd.mil").read_text(encoding="utf-8")
         for L in range(3):
             self.assertIn(f"L{L}_", text)
 
     def test_too_many_programs_are_an_error(self):
         model = self.dir / "many.anel"
-        cpu = "".join(f"    #[place(cpu)] x = tanh(x);\n    x = w @ x;\n" for _ in range(4))
+        cpu = "".join("    #[place(cpu)] x = tanh(x);\n    x = w @ x;\n" for _ in range(4))
         model.write_text("model M {\n  param w: real[64, 64] = normal(0.1);\n  entry loss(x: real[64, 32]) -> real[] {\n" + cpu +
                          "    return sum(x * x);\n  }\n  train loss { data = noise(); }\n}\n", encoding="utf-8")
         self.assertIn("error[E0805]: this takes", anec(model, "-o", self.dir / "p", fails=True).stderr)
