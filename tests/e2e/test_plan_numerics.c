@@ -31,6 +31,7 @@ static const Case cases[] = {
     {"names", "", 0, false, 0},
     {"hints", "", 0, false, 0},
     {"uneven", "", 80, false, 0},
+    {"grouped", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
 };
 
 /* The same models in other shapes: one layer, one key head, odd head counts and vocabularies, nothing for the engine. */
@@ -167,6 +168,11 @@ Test(plan_numerics, gradients_of_unusual_attention)
 Test(plan_numerics, gradients_of_activations_as_rows)
 {
     train_model("rows");
+}
+
+Test(plan_numerics, gradients_of_layers_in_one_program)
+{
+    train_model("grouped");
 }
 
 Test(plan_numerics, gradients_with_wishes)
