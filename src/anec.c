@@ -9,6 +9,7 @@
 static const Command commands[] = {
     {"check", "FILE", "check a model and say what it is", cmd_check},
     {"gradcheck", "FILE", "compare its gradients with independent ones", cmd_gradcheck},
+    {"lint", "FILE.mil|PLAN...", "check MIL text against the engine's rules", cmd_lint},
     {"fmt", "FILE...", "print model files in their one spelling", cmd_fmt},
 };
 

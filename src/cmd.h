@@ -16,7 +16,7 @@ typedef struct {
     CommandFn  *run;
 } Command;
 
-CommandFn cmd_check, cmd_compile, cmd_fmt, cmd_gradcheck;
+CommandFn cmd_check, cmd_compile, cmd_fmt, cmd_gradcheck, cmd_lint;
 void      compile_help(FILE *to); /* the options of cmd_compile, which has no name of its own to ask for help */
 
 typedef struct {
