@@ -21,5 +21,5 @@ bool backend_ane(Arena *a, const Module *m, BackendResult *out, Diags *ds)
             diag_help(d, "rows (the last axis) of products shorter than 16 stay on the CPU, and so does what is pinned there");
         }
     }
-    return ok;
+    return ok && verify_programs(&b);
 }

@@ -20,6 +20,9 @@ typedef struct {
     const AstFunc *ast;
     const Func    *fn;
     const Call   **maker; /* by value id: the call it is a result of, or NULL */
+    const Call    *largest;  /* of the calls that touch more than the chip holds */
+    int64_t        largest_bytes;
+    uint32_t       large;
     double        *bound; /* by value id: no element's magnitude is larger; INFINITY: nothing is known */
 } Lint;
 
@@ -33,6 +36,7 @@ void lint_text(Lint *l);
 /* ops.c, shapes.c: one call; ports.c: inputs, outputs, constants of a function; bounds.c: magnitudes. */
 void lint_call_op(Lint *l, const Call *call);
 void lint_call_shape(Lint *l, const Call *call);
+void lint_working_set(Lint *l); /* once all calls have been seen */
 void lint_call_bound(Lint *l, const Call *call);
 void lint_ports(Lint *l);
 void lint_constants(Lint *l);

@@ -162,6 +162,8 @@ static void lint_function(Lint *l, const AstFunc *ast, const Func *fn)
 {
     l->ast = ast;
     l->fn = fn;
+    l->large = 0;
+    l->largest_bytes = 0;
     l->maker = NEW_N(l->a, const Call *, fn->values + 1);
     l->bound = NEW_N(l->a, double, fn->values + 1);
     for (uint32_t c = 0; c < fn->calls; c++)
@@ -175,6 +177,7 @@ static void lint_function(Lint *l, const AstFunc *ast, const Func *fn)
         lint_call_op(l, call);
         lint_call_shape(l, call);
     }
+    lint_working_set(l);
 }
 
 static int by_place(const void *a, const void *b)

@@ -52,9 +52,22 @@ static void check_size(Lint *l, const Call *call)
         return;
     for (int k = 0; k < CALL_ARGS; k++)
         bytes += call->arg[k] && !call->arg[k]->konst ? type_bytes(&call->arg[k]->type) : 0;
-    if (bytes > l->t->onchip)
-        violation(l, 19, call->at, "'%s' touches %" PRId64 " bytes of values; the chip holds %" PRId64, call->name, bytes,
-                  l->t->onchip);
+    if (bytes <= l->t->onchip)
+        return;
+    l->large++;
+    if (bytes > l->largest_bytes) {
+        l->largest = call;
+        l->largest_bytes = bytes;
+    }
+}
+
+/* One message a function: what makes one operation of attention large makes its neighbours large. */
+void lint_working_set(Lint *l)
+{
+    if (l->large)
+        violation(l, 19, l->largest->at, "'%s' touches %" PRId64 " bytes of values; the chip holds %" PRId64 "%s", l->largest->name,
+                  l->largest_bytes, l->t->onchip,
+                  l->large == 1 ? "" : arena_printf(l->ds->arena, " (it is the largest of %u such operations)", l->large));
 }
 
 /* Weights of n outputs over k terms. */
