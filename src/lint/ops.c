@@ -87,7 +87,7 @@ static int64_t batches(const MilType *t)
 
 static void check_matmul(Lint *l, const Call *call)
 {
-    enum { WORTH = 128, BAD_ROWS = 128, BAD_TERMS = 8192 };
+    enum { WORTH = 256, BAD_ROWS = 128, BAD_TERMS = 8192 };
     const MatmulPlan *m = &call->plan.matmul;
     const Value      *x = arg(call, "x"), *y = arg(call, "y");
     bool              cx = is_weight(l, x), cy = is_weight(l, y);
