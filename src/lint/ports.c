@@ -48,6 +48,10 @@ void lint_ports(Lint *l)
         check_port(l, f->input[i], "input");
     for (uint32_t i = 0; i < f->outputs; i++)
         check_port(l, f->output[i], "output");
+    for (uint32_t i = 0; i < f->outputs; i++)
+        if (f->output[i]->type.dtype == DT_BOOL || f->output[i]->type.dtype == DT_I32)
+            violation(l, 33, f->output[i]->at, "the output '%s' is %s", f->output[i]->name,
+                      dtype_info[f->output[i]->type.dtype].name);
     check_order(l, f->input, f->inputs, "input", 13, 12);
     check_order(l, f->output, f->outputs, "output", 3, 2);
 }

@@ -11,6 +11,11 @@ Every fence whose info string begins with `anel` is an example:
     ```anel expr            one expression: wrapped into a constant
     ```anel member          members of a model: wrapped into a model
 
+Fences that begin with `mil` and have more words are run through `anec lint`:
+
+    ```mil clean            a program or the functions of one: no error
+    ```mil error=ANE006     ANE006 must be among the codes told; other words are options of `anec lint`
+
 Words can be combined (`anel fragment error=E0109`). By default an example must be accepted by the parser (`anec fmt`);
 with `check` among its words, or --check, it must pass `anec check`, which also gives it a meaning; with `compile` it must
 compile to a plan. {root} is the project's folder; it is also where `use "std/..."` is looked up.
@@ -43,7 +48,7 @@ def references(path):
 
 
 def examples(path):
-    """(line number, words, text) of every anel fence."""
+    """(line number, language, words, text) of every anel or mil fence."""
     words, begin, text = None, 0, []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         mark = line.strip()
@@ -51,8 +56,8 @@ def examples(path):
             info = mark[3:].split()
             words, begin, text = info, number, []
         elif words is not None and mark == "```":
-            if words and words[0] == "anel":
-                yield begin, words[1:], "\n".join(text) + "\n"
+            if words and (words[0] == "anel" or (words[0] == "mil" and words[1:])):
+                yield begin, words[0], words[1:], "\n".join(text) + "\n"
             words = None
         elif words is not None:
             text.append(line)
@@ -74,6 +79,25 @@ def codes_told(output):
         return [d["code"] for d in json.loads(output)]
     except (json.JSONDecodeError, KeyError, TypeError):
         return []
+
+
+MIL_HEADER = ('program(1.3)\n[buildInfo = dict<string, string>({{"coremlc-component-MIL", "3510.2.1"}, '
+              '{"coremlc-version", "3505.4.1"}})]\n{\n')
+
+
+def run_mil(anec, words, text):
+    """None, or what is wrong with the example."""
+    expected = next((w.split("=", 1)[1] for w in words if w.startswith("error=")), None)
+    with tempfile.TemporaryDirectory(prefix="docs-") as folder:
+        file = Path(folder) / "example.mil"
+        file.write_text(text if text.startswith("program") else MIL_HEADER + text + "}\n", encoding="utf-8")
+        options = [w for w in words if not w.startswith("error=") and w != "clean"]
+        done = subprocess.run([anec, "lint", "--json", *options, str(file)], capture_output=True, text=True, timeout=60,
+                              check=False)
+    codes = codes_told(done.stdout)
+    if expected in codes if expected else done.returncode == 0:
+        return None
+    return f"expected {expected or 'no error'}, got {', '.join(codes) or 'no error'}\n{done.stderr}"
 
 
 def run(anec, words, text, check):
@@ -109,8 +133,9 @@ def main():
             if not meant.exists():
                 failed += 1
                 print(f"FAIL {path}:{line}\nthere is no {written}")
-        for line, words, text in examples(path):
-            problem = run(options.anec, words, text, options.check)
+        for line, language, words, text in examples(path):
+            problem = (run_mil(options.anec, words, text) if language == "mil"
+                       else run(options.anec, words, text, options.check))
             if problem is None:
                 passed += 1
             else:
