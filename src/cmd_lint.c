@@ -6,10 +6,11 @@
 
 #include <string.h>
 
-enum { OPT_TARGET = 256, OPT_WEIGHTS, OPT_ALLOW, OPT_ENABLE, OPT_DISABLE, OPT_LIST, OPT_EXPLAIN };
+enum { OPT_WEIGHTS = 256, OPT_ALLOW, OPT_ENABLE, OPT_DISABLE, OPT_LIST, OPT_EXPLAIN };
 
 static const Option options[] = {
-    {OPT_TARGET, "target", "NAME", "the engine to check for: a profile's name or file (default: any)"},
+    {'t', "target", "NAME|FILE", "the engine to check for (default any); help lists those known"},
+    {'I', "include", "DIR", "look for targets/NAME.target here, before the standard places"},
     {OPT_WEIGHTS, "weights", "DIR", "the directory @model_path stands for: weight files are read and checked too"},
     {OPT_ALLOW, "allow", "OP", "let an operation pass that the target is not known to run"},
     {OPT_ENABLE, "enable", "RULE", "check a rule that is off by default"},
@@ -21,13 +22,11 @@ static const Option options[] = {
 };
 
 typedef struct {
-    Arena       *arena;
-    Sources     *sources;
-    Diags       *diags;
+    ModelInput   in; /* arena, sources, diagnostics; where target profiles are */
     LintOptions  options;
     const char **allow, **path;
     uint32_t     allow_cap, paths, path_cap;
-    const char  *weights, *target;
+    const char  *weights;
 } Job;
 
 static int help(void)
@@ -75,14 +74,14 @@ static MilFile *read_weights(Job *j, const char *text, size_t len, uint32_t *cou
     for (const char *p = text, *end; (size_t)(text + len - p) >= sizeof start; p++) {
         if (memcmp(p, start, sizeof start - 1) != 0 || !(end = memchr(p + 1, '"', (size_t)(text + len - p - 1))))
             continue;
-        const char *path = arena_strndup(j->arena, p + 1, (size_t)(end - p - 1)), *below = path + sizeof start - 2;
+        const char *path = arena_strndup(j->in.arena, p + 1, (size_t)(end - p - 1)), *below = path + sizeof start - 2;
         char        why[FILE_ERR_MAX], *data;
         size_t      bytes;
         bool        known = false;
         for (uint32_t i = 0; i < *count; i++)
             known |= strcmp(file[i].path, path) == 0;
-        if (!known && path_is_tame(below) && file_read(j->arena, path_join(j->arena, j->weights, below), &data, &bytes, why)) {
-            GROW(j->arena, file, *count, cap);
+        if (!known && path_is_tame(below) && file_read(j->in.arena, path_join(j->in.arena, j->weights, below), &data, &bytes, why)) {
+            GROW(j->in.arena, file, *count, cap);
             file[(*count)++] = (MilFile){path, data, bytes};
         }
         p = end;
@@ -95,25 +94,26 @@ static void lint_file(Job *j, const char *path)
     char     why[FILE_ERR_MAX], *text;
     size_t   len;
     uint32_t files = 0;
-    if (!file_read(j->arena, path, &text, &len, why)) {
-        diag_error(j->diags, "E0001", (Span){0}, "%s", why);
+    if (!file_read(j->in.arena, path, &text, &len, why)) {
+        diag_error(j->in.diags, "E0001", (Span){0}, "%s", why);
         return;
     }
     MilFile *file = j->weights ? read_weights(j, text, len, &files) : NULL;
     j->options.all_files = j->weights != NULL;
-    lint_mil(j->arena, &j->options, j->diags, sources_add(j->sources, path, text, len), file, files, NULL);
+    lint_mil(j->in.arena, &j->options, j->in.diags, sources_add(j->in.sources, path, text, len), file, files, NULL);
 }
 
 static int lint_all(Job *j, bool json)
 {
-    j->options.target = target_any();
+    if (!(j->options.target = model_target(&j->in)))
+        return finish(j->in.diags, json);
     j->options.allow = j->allow;
     for (uint32_t i = 0; i < j->paths; i++)
         if (path_is_dir(j->path[i]))
-            lint_plan(j->arena, &j->options, j->sources, j->diags, j->path[i]);
+            lint_plan(j->in.arena, &j->options, j->in.sources, j->in.diags, j->path[i]);
         else
             lint_file(j, j->path[i]);
-    return finish(j->diags, json);
+    return finish(j->in.diags, json);
 }
 
 /* ---- the command ---------------------------------------------------------------------------------------------- */
@@ -148,10 +148,14 @@ static int run(Job *j, int argc, char **argv)
     bool         json = false, list = false;
     for (int o; (o = option_next(&r)) != OPTION_END;)
         switch (o) {
-        case OPT_TARGET: j->target = r.value; break;
+        case 't':
+        case 'I':
+            if (!model_option(&j->in, o, r.value))
+                return EXIT_OK;
+            break;
         case OPT_WEIGHTS: j->weights = r.value; break;
         case OPT_ALLOW:
-            GROW(j->arena, j->allow, j->options.allows, j->allow_cap);
+            GROW(j->in.arena, j->allow, j->options.allows, j->allow_cap);
             j->allow[j->options.allows++] = r.value;
             break;
         case OPT_ENABLE:
@@ -164,7 +168,7 @@ static int run(Job *j, int argc, char **argv)
         case 'j': json = true; break;
         case 'h': return help();
         case OPTION_OPERAND:
-            GROW(j->arena, j->path, j->paths, j->path_cap);
+            GROW(j->in.arena, j->path, j->paths, j->path_cap);
             j->path[j->paths++] = r.value;
             break;
         default: return EXIT_USAGE;
@@ -178,11 +182,11 @@ static int run(Job *j, int argc, char **argv)
 
 int cmd_lint(int argc, char **argv)
 {
-    Job j = {.arena = arena_new()};
-    j.sources = sources_new(j.arena);
-    j.diags = diags_new(j.arena, j.sources, "anec");
-    j.diags->limit = 200;
+    enum { MANY = 200 };
+    Job j = {0};
+    model_input_init(&j.in, "anec");
+    j.in.diags->limit = MANY;
     int status = run(&j, argc, argv);
-    arena_free(j.arena);
+    arena_free(j.in.arena);
     return status;
 }

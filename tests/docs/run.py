@@ -3,7 +3,7 @@
 
     run.py --anec build/anec FILE.md...
 
-Every fence whose info string begins with `anel` is an example:
+Every fence whose info string begins with `anel` or `target` is an example:
 
     ```anel                 a whole file: must pass
     ```anel error=E0101     must fail, and E0101 must be among the codes told
@@ -15,6 +15,8 @@ Fences that begin with `mil` and have more words are run through `anec lint`:
 
     ```mil clean            a program or the functions of one: no error
     ```mil error=ANE006     ANE006 must be among the codes told; other words are options of `anec lint`
+    ```anel compile warning error=ANE040   must compile, with that code among what is told
+    ```target               a target profile: `anec target` must accept it (or fail, with error=E1004)
 
 Words can be combined (`anel fragment error=E0109`). By default an example must be accepted by the parser (`anec fmt`);
 with `check` among its words, or --check, it must pass `anec check`, which also gives it a meaning; with `compile` it must
@@ -34,7 +36,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
-PATH = re.compile(r"`((?:src|runtime|grammar|docs|std|models|scripts|tests|bench)/[\w/.-]*\w\.[a-z]+)`")
+PATH = re.compile(r"`((?:src|runtime|grammar|docs|std|models|scripts|targets|tests|bench)/[\w/.-]*\w\.[a-z]+)`")
 
 
 def references(path):
@@ -48,7 +50,7 @@ def references(path):
 
 
 def examples(path):
-    """(line number, language, words, text) of every anel or mil fence."""
+    """(line number, words, text) of every fence that is an example."""
     words, begin, text = None, 0, []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         mark = line.strip()
@@ -56,8 +58,8 @@ def examples(path):
             info = mark[3:].split()
             words, begin, text = info, number, []
         elif words is not None and mark == "```":
-            if words and (words[0] == "anel" or (words[0] == "mil" and words[1:])):
-                yield begin, words[0], words[1:], "\n".join(text) + "\n"
+            if words and (words[0] in ("anel", "target") or (words[0] == "mil" and words[1:])):
+                yield begin, words[1:] + words[:1], "\n".join(text) + "\n"
             words = None
         elif words is not None:
             text.append(line)
@@ -105,9 +107,11 @@ def run(anec, words, text, check):
     expected = next((w.split("=", 1)[1] for w in words if w.startswith("error=")), None)
     command = ["check"] if check or "check" in words else ["fmt"]
     with tempfile.TemporaryDirectory(prefix="docs-") as folder:
-        file = Path(folder) / "example.anel"
+        file = Path(folder) / ("example.target" if "target" in words else "example.anel")
         file.write_text(wrap(words, text), encoding="utf-8")
-        if "compile" in words:
+        if "target" in words:
+            command = ["target"]
+        elif "compile" in words:
             command = ["-o", folder + "/plan"]
         plain = subprocess.run([anec, *command, str(file)], capture_output=True, text=True, timeout=60, check=False)
         if expected is None:
@@ -115,6 +119,8 @@ def run(anec, words, text, check):
         coded = subprocess.run([anec, *command, "--json", str(file)], capture_output=True, text=True, timeout=60,
                                check=False)
         codes = codes_told(coded.stdout)
+        if "warning" in words: # an ANE code can be either
+            return None if plain.returncode == 0 and expected in codes else f"expected the warning {expected}, got {codes}\n"
         if plain.returncode == (0 if expected.startswith("W") else 1) and expected in codes:
             return None
         return f"expected {expected}, got {', '.join(codes) or 'no error'}\n{plain.stderr}"
@@ -133,8 +139,8 @@ def main():
             if not meant.exists():
                 failed += 1
                 print(f"FAIL {path}:{line}\nthere is no {written}")
-        for line, language, words, text in examples(path):
-            problem = (run_mil(options.anec, words, text) if language == "mil"
+        for line, words, text in examples(path):
+            problem = (run_mil(options.anec, words[:-1], text) if words[-1] == "mil"
                        else run(options.anec, words, text, options.check))
             if problem is None:
                 passed += 1
