@@ -140,7 +140,7 @@ void lint_call_op(Lint *l, const Call *call)
 {
     check_known(l, call);
     if (op_is(call, "concat") && l->o->level[1] > LEVEL_OFF + 1)
-        violation(l, 1, call->at, "a concat");
+        violation(l, 1, call->at, "a concat: one project found every one of them refused");
     if (op_is(call, "silu"))
         violation(l, 64, call->at, "silu comes from the coarsest of the tables");
     if (!call->ok || !call->op)
