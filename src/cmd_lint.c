@@ -9,7 +9,7 @@
 enum { OPT_WEIGHTS = 256, OPT_ALLOW, OPT_ENABLE, OPT_DISABLE, OPT_LIST, OPT_EXPLAIN };
 
 static const Option options[] = {
-    {'t', "target", "NAME|FILE", "the engine to check for (default any); help lists those known"},
+    {'t', "target", "NAME|FILE", "the engine to check for (default any, or the plan's); help lists those known"},
     {'I', "include", "DIR", "look for targets/NAME.target here, before the standard places"},
     {OPT_WEIGHTS, "weights", "DIR", "the directory @model_path stands for: weight files are read and checked too"},
     {OPT_ALLOW, "allow", "OP", "let an operation pass that the target is not known to run"},
@@ -103,6 +103,25 @@ static void lint_file(Job *j, const char *path)
     lint_mil(j->in.arena, &j->options, j->in.diags, sources_add(j->in.sources, path, text, len), file, files, NULL);
 }
 
+/* A plan is checked for the target it was compiled for, unless another one was asked for, or it was a file of the user's
+ * that plans do not name. */
+static void lint_directory(Job *j, const char *dir)
+{
+    LintOptions o = j->options;
+    Buf         err = {0};
+    Plan       *p = j->in.target ? NULL : plan_open(j->in.arena, dir, NULL, &err);
+    TargetPath  known = model_targets(&j->in);
+    const char *file = p ? arena_printf(j->in.arena, "targets/%s.target", p->target) : NULL;
+    for (uint32_t i = 0; file && i < known.dirs; i++)
+        if (path_exists(path_join(j->in.arena, known.dir[i], file))) {
+            const Target *t = target_load(j->in.arena, j->in.sources, p->target, known, j->in.diags);
+            o.target = t ? t : o.target;
+            break;
+        }
+    buf_free(&err); /* what is wrong with the plan is told below */
+    lint_plan(j->in.arena, &o, j->in.sources, j->in.diags, dir);
+}
+
 static int lint_all(Job *j, bool json)
 {
     if (!(j->options.target = model_target(&j->in)))
@@ -110,7 +129,7 @@ static int lint_all(Job *j, bool json)
     j->options.allow = j->allow;
     for (uint32_t i = 0; i < j->paths; i++)
         if (path_is_dir(j->path[i]))
-            lint_plan(j->in.arena, &j->options, j->in.sources, j->in.diags, j->path[i]);
+            lint_directory(j, j->path[i]);
         else
             lint_file(j, j->path[i]);
     return finish(j->in.diags, json);

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <string.h>
 
+enum { F16_INFINITY = 0x7c00 };
 enum { SQUARES_WORTH = 64 }; /* sums of fewer squares than this need large values to overflow */
 static const double f16_max = 65504;
 
@@ -20,6 +21,15 @@ static double constant_bound(Lint *l, const Value *v)
     double most = 0;
     if (!is_read(v) || !dtype_is_float(v->type.dtype))
         return INFINITY;
+    if (v->konst->raw && v->type.dtype == DT_F16) { /* masks have millions of elements */
+        uint16_t most_bits = 0;
+        for (int64_t i = 0; i < v->konst->count; i++) {
+            uint16_t h = (uint16_t)(v->konst->raw[2 * i] | (v->konst->raw[2 * i + 1] & 0x7f) << 8);
+            most_bits = h > most_bits ? h : most_bits;
+        }
+        if (most_bits < F16_INFINITY)
+            return (double)f16_to_f32(most_bits);
+    }
     for (int64_t i = 0; i < v->konst->count; i++) {
         double x = fabs(const_number(v, i));
         if (!isfinite(x)) {
