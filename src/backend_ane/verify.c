@@ -3,7 +3,8 @@
  * The back end obeys the rules by construction; this is the check that it does, and where a model leaves it no choice (an
  * axis too long for any layout) the place that says so. A violation is told where the user can do something about it: at the
  * place in the model that the statement comes from, which the program's map names. Ports and constants have no line in the
- * map; they are told at the first statement that reads them. One message for each rule and line of the model. */
+ * map; they are told at the first statement that reads them. An expression of the library is told at the statement of the
+ * model that called it. One message for each rule and line of the model. */
 #include "backend_ane/build.h"
 
 #include "lint/lint.h"
@@ -50,21 +51,36 @@ static Span place(const Sources *s, const char *name, size_t len, uint32_t line,
     return (Span){0};
 }
 
-/* "LINE FILE:LINE:COLUMN ROLE ...": the place that a line of the text comes from. */
-static Span mapped(const Verify *v, const char *map, uint32_t line)
+/* Where a line of MIL comes from: the expression, often the library's, and the user's statement that led to it. */
+typedef struct {
+    Span expression, statement;
+} Origin;
+
+/* "FILE:LINE:COLUMN" of `len` bytes. */
+static Span parse_place(const Verify *v, const char *text, size_t len)
+{
+    const char *c = text + len;
+    char       *rest;
+    for (int colons = 0; c > text && colons < 2;)
+        colons += *--c == ':';
+    uint32_t line = (uint32_t)strtoul(c + 1, &rest, 10);
+    return place(v->b->m->sources, text, (size_t)(c - text), line, (uint32_t)strtoul(rest + 1, NULL, 10));
+}
+
+/* "LINE PLACE ROLE VALUE PLACE": the expression's place and the statement's. */
+static Origin mapped(const Verify *v, const char *map, uint32_t line)
 {
     for (const char *p = map; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
         char *rest;
         if (strtoul(p, &rest, 10) != line)
             continue;
         size_t      n = strcspn(rest + 1, " \n");
-        const char *file = rest + 1, *c = file + n;
-        for (int colons = 0; c > file && colons < 2;)
-            colons += *--c == ':';
-        uint32_t l = (uint32_t)strtoul(c + 1, &rest, 10);
-        return place(v->b->m->sources, file, (size_t)(c - file), l, (uint32_t)strtoul(rest + 1, NULL, 10));
+        const char *end = rest + strcspn(rest, "\n"), *last = end;
+        while (last > rest && last[-1] != ' ')
+            last--;
+        return (Origin){parse_place(v, rest + 1, n), parse_place(v, last, (size_t)(end - last))};
     }
-    return (Span){0};
+    return (Origin){0};
 }
 
 static bool mentions(const char *line, size_t len, const char *word, size_t n)
@@ -75,13 +91,13 @@ static bool mentions(const char *line, size_t len, const char *word, size_t n)
     return false;
 }
 
-/* The place of a message about `text`: of its line, or of the first statement below that mentions what its span covers. */
-static Span user_place(const Verify *v, const Source *text, const char *map, Span at)
+/* The origin of a message about `text`: of its line, or of the first statement below that mentions what its span covers. */
+static Origin origin_of(const Verify *v, const Source *text, const char *map, Span at)
 {
     uint32_t line, column;
     source_position(text, at.begin, &line, &column);
-    Span found = mapped(v, map, line);
-    for (uint32_t i = line + 1; !found.file && i <= text->lines; i++) {
+    Origin found = mapped(v, map, line);
+    for (uint32_t i = line + 1; !found.expression.file && i <= text->lines; i++) {
         size_t      len;
         const char *s = source_line(text, i, &len);
         if (mentions(s, len, text->text + at.begin, at.end - at.begin))
@@ -115,7 +131,9 @@ static void retell(Verify *v, const Diag *d, const Source *text, const char *map
     size_t   len;
     if (!rule_find(d->code))
         bug("the compiler wrote MIL text it cannot read: %s: %s: %s", text->name, d->code, d->text);
-    Span at = user_place(v, text, map, d->at);
+    Origin from = origin_of(v, text, map, d->at);
+    bool   library = from.statement.file && from.statement.file != from.expression.file;
+    Span   at = library ? from.statement : from.expression;
     if (!is_new(v, d->code, at))
         return;
     source_position(text, d->at.begin, &line, &column);
@@ -126,6 +144,8 @@ static void retell(Verify *v, const Diag *d, const Source *text, const char *map
     }
     enum { SHOWN = 100 };
     Diag *out = d->severity == DIAG_ERROR ? diag_error(ds, code, at, "%s", d->text) : diag_warning(ds, code, at, "%s", d->text);
+    if (library)
+        diag_note(out, from.expression, "the expression");
     diag_note(out, (Span){0}, "%s:%u: %.*s%s", text->name, line, (int)(len < SHOWN ? len : SHOWN), s, len > SHOWN ? " ..." : "");
     for (uint32_t i = 0; i < d->notes; i++)
         diag_note(out, (Span){0}, "%s", d->note[i].text);
