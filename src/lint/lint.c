@@ -6,22 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const TargetOp known_op[] = {
-#define MIL_OP(name, is, conf, evidence) {#name, OP_##is, CONF_##conf, evidence},
-#include "target/ops.def"
-};
-
-TargetOp lint_op(const Target *t, const char *op)
-{
-    TargetOp own = target_op(t, op);
-    if (own.is != OP_UNKNOWN || own.evidence)
-        return own;
-    for (size_t i = 0; i < COUNT(known_op); i++)
-        if (strcmp(known_op[i].op, op) == 0)
-            return known_op[i];
-    return own;
-}
-
 /* ---- telling -------------------------------------------------------------------------------------------------- */
 
 static const char *projects_text(Arena *a, const Rule *r)

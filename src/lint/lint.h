@@ -53,9 +53,6 @@ void rules_list(Buf *out);
 void rules_list_json(Buf *out);
 void rule_explain(uint32_t rule, Buf *out);
 
-/* What is known of an operation: the target's word, or that of target/ops.def. */
-TargetOp lint_op(const Target *t, const char *op);
-
 typedef struct {
     const Target      *target;
     const char *const *allow; /* operations that pass rules 24 and 36 */

@@ -36,7 +36,7 @@ static void check_known(Lint *l, const Call *call)
                                            "scatter", "scatter_nd", "scatter_along_axis"};
     if (allowed(l, call->name))
         return;
-    TargetOp k = lint_op(l->t, call->name);
+    TargetOp k = target_op(l->t, call->name);
     if (one_of(call->name, indexing, COUNT(indexing))) {
         if (k.is != OP_YES && k.is != OP_QUIRK)
             violation(l, 36, call->at, "'%s' is not for the engine", call->name);
@@ -45,7 +45,7 @@ static void check_known(Lint *l, const Call *call)
     if (k.is == OP_YES || k.is == OP_QUIRK)
         return;
     const char *why = k.is == OP_NO ? "is shown failing" : k.is == OP_DISPUTED ? "is disputed" : "is unknown";
-    violation(l, 24, call->at, "'%s' %s on target %s%s%s", call->name, why, l->t->name, k.evidence ? ": " : "",
+    violation(l, 24, call->at, "'%s' %s on target %s%s%s", call->name, why, l->t->name, k.evidence && *k.evidence ? ": " : "",
               k.evidence ? k.evidence : "");
 }
 

@@ -103,7 +103,7 @@ Test(targets, operations_are_the_target_s_and_may_be_allowed)
     static const char *const sine[] = {"sin"};
     Target   t = target(FAMILY_H13);
     TargetOp op = {"sin", OP_NO, CONF_SHOWN, "a polynomial"};
-    cr_assert_eq(on(text, 24, &t), LEVEL_OFF, "the common list has it");
+    cr_assert_eq(on(text, 24, &t), LEVEL_OFF, "the conservative profile has it");
     t.op = &op;
     t.ops = 1;
     cr_assert_eq(on(text, 24, &t), LEVEL_ERROR, "the target's word comes first");
