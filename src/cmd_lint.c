@@ -1,4 +1,4 @@
-/* cmd_lint.c: `anec lint`: the engine's rules on any MIL text, on every text of a plan, and the table of rules itself. */
+/* cmd_lint.c: `anec lint`: the engine's rules on any MIL text, on every text of a plan, and the table itself. */
 #include "cmd.h"
 
 #include "base/file.h"
@@ -80,7 +80,8 @@ static MilFile *read_weights(Job *j, const char *text, size_t len, uint32_t *cou
         bool        known = false;
         for (uint32_t i = 0; i < *count; i++)
             known |= strcmp(file[i].path, path) == 0;
-        if (!known && path_is_tame(below) && file_read(j->in.arena, path_join(j->in.arena, j->weights, below), &data, &bytes, why)) {
+        if (!known && path_is_tame(below) &&
+            file_read(j->in.arena, path_join(j->in.arena, j->weights, below), &data, &bytes, why)) {
             GROW(j->in.arena, file, *count, cap);
             file[(*count)++] = (MilFile){path, data, bytes};
         }
@@ -103,8 +104,8 @@ static void lint_file(Job *j, const char *path)
     lint_mil(j->in.arena, &j->options, j->in.diags, sources_add(j->in.sources, path, text, len), file, files, NULL);
 }
 
-/* A plan is checked for the target it was compiled for, unless another one was asked for, or it was a file of the user's
- * that plans do not name. */
+/* A plan is checked for the target it was compiled for, unless another one was asked for, or it was a file of the
+ * user's that plans do not name. */
 static void lint_directory(Job *j, const char *dir)
 {
     LintOptions o = j->options;

@@ -1,10 +1,10 @@
 /* verify.c: the compiler reads what it wrote: every MIL text goes through the reader and the engine's rules (src/lint).
  *
- * The back end obeys the rules by construction; this is the check that it does, and where a model leaves it no choice (an
- * axis too long for any layout) the place that says so. A violation is told where the user can do something about it: at the
- * place in the model that the statement comes from, which the program's map names. Ports and constants have no line in the
- * map; they are told at the first statement that reads them. An expression of the library is told at the statement of the
- * model that called it. One message for each rule and line of the model. */
+ * The back end obeys the rules by construction; this is the check that it does, and where a model leaves it no choice
+ * (an axis too long for any layout) the place that says so. A violation is told where the user can do something about
+ * it: at the place in the model that the statement comes from, which the program's map names. Ports and constants have
+ * no line in the map; they are told at the first statement that reads them. An expression of the library is told at the
+ * statement of the model that called it. One message for each rule and line of the model. */
 #include "backend_ane/build.h"
 
 #include "lint/lint.h"
@@ -86,12 +86,14 @@ static Origin mapped(const Verify *v, const char *map, uint32_t line)
 static bool mentions(const char *line, size_t len, const char *word, size_t n)
 {
     for (size_t i = 0; i + n <= len; i++)
-        if (memcmp(line + i, word, n) == 0 && (i == 0 || !in_word(line[i - 1])) && (i + n == len || !in_word(line[i + n])))
+        if (memcmp(line + i, word, n) == 0 && (i == 0 || !in_word(line[i - 1])) &&
+            (i + n == len || !in_word(line[i + n])))
             return true;
     return false;
 }
 
-/* The origin of a message about `text`: of its line, or of the first statement below that mentions what its span covers. */
+/* The origin of a message about `text`: of its line, or of the first statement below that mentions what its span
+ * covers. */
 static Origin origin_of(const Verify *v, const Source *text, const char *map, Span at)
 {
     uint32_t line, column;
@@ -143,10 +145,12 @@ static void retell(Verify *v, const Diag *d, const Source *text, const char *map
         len--;
     }
     enum { SHOWN = 100 };
-    Diag *out = d->severity == DIAG_ERROR ? diag_error(ds, code, at, "%s", d->text) : diag_warning(ds, code, at, "%s", d->text);
+    Diag *out =
+        d->severity == DIAG_ERROR ? diag_error(ds, code, at, "%s", d->text) : diag_warning(ds, code, at, "%s", d->text);
     if (library)
         diag_note(out, from.expression, "the expression");
-    diag_note(out, (Span){0}, "%s:%u: %.*s%s", text->name, line, (int)(len < SHOWN ? len : SHOWN), s, len > SHOWN ? " ..." : "");
+    diag_note(out, (Span){0}, "%s:%u: %.*s%s", text->name, line, (int)(len < SHOWN ? len : SHOWN), s,
+              len > SHOWN ? " ..." : "");
     for (uint32_t i = 0; i < d->notes; i++)
         diag_note(out, (Span){0}, "%s", d->note[i].text);
     if (d->help)
@@ -171,7 +175,8 @@ static MilFile *tables(const Verify *v, uint32_t *count)
     *count = 0;
     for (uint32_t i = 0; i < r->files; i++)
         if (strncmp(r->file[i].path, "const/", 6) == 0)
-            t[(*count)++] = (MilFile){arena_printf(v->a, "@model_path/%s", r->file[i].path), r->file[i].data, r->file[i].len};
+            t[(*count)++] =
+                (MilFile){arena_printf(v->a, "@model_path/%s", r->file[i].path), r->file[i].data, r->file[i].len};
     return t;
 }
 

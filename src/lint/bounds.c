@@ -53,7 +53,8 @@ static double product_bound(Lint *l, const Call *call, int64_t terms, double x, 
 {
     double y = (double)terms * x * w;
     if (isfinite(y) && y > (double)l->t->matmul_out_max)
-        violation(l, 58, call->at, "%" PRId64 " products of up to %g and %g: up to %g, and what leaves a product saturates at %" PRId64,
+        violation(l, 58, call->at,
+                  "%" PRId64 " products of up to %g and %g: up to %g, and what leaves a product saturates at %" PRId64,
                   terms, x, w, y, l->t->matmul_out_max);
     return y;
 }
@@ -90,8 +91,8 @@ static void check_squares(Lint *l, const Call *call, const Value *x, int64_t n)
 {
     if (!x || n < SQUARES_WORTH || scaled_down(l, x) || bound_of(l, x) * bound_of(l, x) * (double)n <= f16_max)
         return;
-    violation(l, 62, call->at, "a sum of %" PRId64 " squares of '%s' overflows when its root mean square passes %.1f", n, x->name,
-              sqrt(f16_max / (double)n));
+    violation(l, 62, call->at, "a sum of %" PRId64 " squares of '%s' overflows when its root mean square passes %.1f",
+              n, x->name, sqrt(f16_max / (double)n));
 }
 
 /* ---- masks ---------------------------------------------------------------------------------------------------- */
@@ -158,7 +159,8 @@ static double call_bound(Lint *l, const Call *call)
     double x = bound_of(l, call->arg[0]), y = bound_of(l, call->arg[1]);
     if (among(call, "sigmoid tanh erf softsign softmax sin cos sigmoid_hard sign"))
         return 1;
-    if (among(call, "reshape transpose slice_by_size slice_by_index identity tile reverse expand_dims squeeze cast abs relu silu "
+    if (among(call, "reshape transpose slice_by_size slice_by_index identity tile reverse expand_dims squeeze cast abs "
+                    "relu silu "
                     "gelu reduce_max reduce_min reduce_mean split max_pool avg_pool"))
         return x;
     if (among(call, "add sub"))

@@ -19,15 +19,15 @@ typedef struct {
     /* of the function at hand */
     const AstFunc *ast;
     const Func    *fn;
-    const Call   **maker; /* by value id: the call it is a result of, or NULL */
-    const Call    *largest;  /* of the calls that touch more than the chip holds */
+    const Call   **maker;   /* by value id: the call it is a result of, or NULL */
+    const Call    *largest; /* of the calls that touch more than the chip holds */
     int64_t        largest_bytes;
     uint32_t       large;
     double        *bound; /* by value id: no element's magnitude is larger; INFINITY: nothing is known */
 } Lint;
 
-/* Tell a violation, at the rule's own level or another one; where the user has set a level it is that. `fmt` says what was
- * found and what is allowed. */
+/* Tell a violation, at the rule's own level or another one; where the user has set a level it is that. `fmt` says what
+ * was found and what is allowed. */
 void violation(Lint *l, uint32_t rule, Span at, const char *fmt, ...) ANEL_PRINTF(4, 5);
 void violation_as(Lint *l, uint32_t rule, RuleLevel level, Span at, const char *fmt, ...) ANEL_PRINTF(5, 6);
 

@@ -31,7 +31,9 @@ static void tell(Lint *l, uint32_t rule, RuleLevel level, Span at, const char *f
         return;
     const char *text = arena_vprintf(l->ds->arena, fmt, ap);
     const char *id = rule_info[rule].id;
-    add_evidence(l, rule, level == LEVEL_ERROR ? diag_error(l->ds, id, at, "%s", text) : diag_warning(l->ds, id, at, "%s", text));
+    add_evidence(l, rule,
+                 level == LEVEL_ERROR ? diag_error(l->ds, id, at, "%s", text)
+                                      : diag_warning(l->ds, id, at, "%s", text));
 }
 
 void violation(Lint *l, uint32_t rule, Span at, const char *fmt, ...)
@@ -90,15 +92,15 @@ static bool is_input(const Lint *l, Span at)
     return false;
 }
 
-/* Messages about the arguments of one operation that are what a rule says: the message's code, the operation, a word of the
- * message. */
+/* Messages about the arguments of one operation that are what a rule says: the message's code, the operation, a word of
+ * the message. */
 static const struct {
     const char *op, *word;
     uint32_t    rule;
 } argument_rule[] = {
-    {"concat", "'axis'", 1},        {"concat", "'interleave'", 1},       {"gelu", "'mode'", 10},
-    {"matmul", "'transpose_", 15},  {"log", "'epsilon'", 26},            {"rsqrt", "'epsilon'", 26},
-    {"inverse", "'epsilon'", 26},   {"slice_by_size", "", 34},           {"slice_by_index", "", 34},
+    {"concat", "'axis'", 1},       {"concat", "'interleave'", 1}, {"gelu", "'mode'", 10},
+    {"matmul", "'transpose_", 15}, {"log", "'epsilon'", 26},      {"rsqrt", "'epsilon'", 26},
+    {"inverse", "'epsilon'", 26},  {"slice_by_size", "", 34},     {"slice_by_index", "", 34},
 };
 
 static uint32_t rule_of_message(const Lint *l, const Diag *d)
@@ -126,8 +128,8 @@ static uint32_t rule_of_message(const Lint *l, const Diag *d)
     return 0;
 }
 
-/* Give the reader's messages the rules they stand for. One that the user has switched off stays under its own code: a text
- * that cannot be read is wrong whatever the rules say. */
+/* Give the reader's messages the rules they stand for. One that the user has switched off stays under its own code: a
+ * text that cannot be read is wrong whatever the rules say. */
 static void name_rules(Lint *l, uint32_t first)
 {
     for (uint32_t i = first; i < l->ds->count; i++) {
@@ -175,7 +177,8 @@ static int by_place(const void *a, const void *b)
     return c ? c : strcmp(x->text, y->text);
 }
 
-void lint_mil(Arena *a, const LintOptions *o, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, struct MilUnit *unit)
+void lint_mil(Arena *a, const LintOptions *o, Diags *ds, uint32_t source, const MilFile *file, uint32_t files,
+              struct MilUnit *unit)
 {
     uint32_t first = ds->count;
     Lint     l = {.a = a, .o = o, .t = o->target, .ds = ds, .file = source, .source = ds->sources->file[source - 1]};

@@ -1,8 +1,8 @@
 /* lint.h: the rules of rules.def as checks of MIL text and plans.
  *
- * A violation is a diagnostic whose code is the rule's id, ANE001 to ANE065, at its place in the MIL text; the first one of
- * each rule carries the evidence as a note, each one a remedy. What is wrong with the text itself keeps the codes M0101 to
- * M0504 of the reader (src/mil), unless it is what a rule says. */
+ * A violation is a diagnostic whose code is the rule's id, ANE001 to ANE065, at its place in the MIL text; the first
+ * one of each rule carries the evidence as a note, each one a remedy. What is wrong with the text itself keeps the
+ * codes M0101 to M0504 of the reader (src/mil), unless it is what a rule says. */
 #ifndef ANEL_LINT_LINT_H
 #define ANEL_LINT_LINT_H
 
@@ -57,18 +57,19 @@ typedef struct {
     const Target      *target;
     const char *const *allow; /* operations that pass rules 24 and 36 */
     uint32_t           allows;
-    bool               rounded; /* surfaces are allocated by device.h: ANE004 cannot happen */
+    bool               rounded;   /* surfaces are allocated by device.h: ANE004 cannot happen */
     bool               all_files; /* every weight file is given: one that is missing is a violation of ANE050 */
     unsigned char      level[RULE_LAST + 1]; /* RuleLevel + 1 instead of the rule's own; 0: as it is */
 } LintOptions;
 
 struct MilUnit;
 
-/* Check the MIL text that is source number `source` of ds->sources. The messages, sorted by place, go to `ds`; what was read
- * to `unit` (mil/mil_check.h), which may be NULL. */
-void lint_mil(Arena *a, const LintOptions *o, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, struct MilUnit *unit);
+/* Check the MIL text that is source number `source` of ds->sources. The messages, sorted by place, go to `ds`; what was
+ * read to `unit` (mil/mil_check.h), which may be NULL. */
+void lint_mil(Arena *a, const LintOptions *o, Diags *ds, uint32_t source, const MilFile *file, uint32_t files,
+              struct MilUnit *unit);
 
-/* Rules about a plan as a whole: how many programs, which settings. `programs_at` and `train_at` say where to tell it. */
+/* Rules about a plan as a whole: how many programs, which settings. `programs_at` and `train_at`: where to tell. */
 void lint_manifest(const LintOptions *o, Diags *ds, const Plan *p, Span programs_at, Span train_at);
 /* Everything in the plan directory `dir`; `sources` receives its texts (it is what ds->sources points to). */
 void lint_plan(Arena *a, const LintOptions *o, Sources *sources, Diags *ds, const char *dir);

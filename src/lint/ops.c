@@ -1,4 +1,5 @@
-/* ops.c: rules about single operations and pairs of them: whether they exist, which arguments they take, what may follow. */
+/* ops.c: rules about single operations and pairs of them: whether they exist, which arguments they take, what may
+ * follow. */
 #include "lint/internal.h"
 
 #include <inttypes.h>
@@ -19,9 +20,10 @@ static bool is_reduction(const Call *call)
 
 static bool is_activation(const Call *call)
 {
-    static const char *const name[] = {"sigmoid", "tanh", "silu", "gelu", "relu", "relu6", "leaky_relu", "elu", "softplus",
-                                       "softsign", "sigmoid_hard", "scaled_tanh", "clamped_relu", "threshold", "erf", "exp",
-                                       "log", "sqrt", "rsqrt", "inverse"};
+    static const char *const name[] = {"sigmoid",      "tanh",        "silu",         "gelu",      "relu",
+                                       "relu6",        "leaky_relu",  "elu",          "softplus",  "softsign",
+                                       "sigmoid_hard", "scaled_tanh", "clamped_relu", "threshold", "erf",
+                                       "exp",          "log",         "sqrt",         "rsqrt",     "inverse"};
     return one_of(call->name, name, COUNT(name));
 }
 
@@ -32,8 +34,8 @@ static bool allowed(const Lint *l, const char *op)
 
 static void check_known(Lint *l, const Call *call)
 {
-    static const char *const indexing[] = {"gather", "gather_nd", "gather_along_axis", "one_hot", "band_part", "cumsum",
-                                           "scatter", "scatter_nd", "scatter_along_axis"};
+    static const char *const indexing[] = {"gather", "gather_nd", "gather_along_axis", "one_hot",           "band_part",
+                                           "cumsum", "scatter",   "scatter_nd",        "scatter_along_axis"};
     if (allowed(l, call->name))
         return;
     TargetOp k = target_op(l->t, call->name);
@@ -45,8 +47,8 @@ static void check_known(Lint *l, const Call *call)
     if (k.is == OP_YES || k.is == OP_QUIRK)
         return;
     const char *why = k.is == OP_NO ? "is shown failing" : k.is == OP_DISPUTED ? "is disputed" : "is unknown";
-    violation(l, 24, call->at, "'%s' %s on target %s%s%s", call->name, why, l->t->name, k.evidence && *k.evidence ? ": " : "",
-              k.evidence ? k.evidence : "");
+    violation(l, 24, call->at, "'%s' %s on target %s%s%s", call->name, why, l->t->name,
+              k.evidence && *k.evidence ? ": " : "", k.evidence ? k.evidence : "");
 }
 
 /* The first operand of calls of one operand and of most others. */
@@ -66,7 +68,8 @@ static void check_pairs(Lint *l, const Call *call)
     if (op_is(call, "mul") && call->ok)
         for (int k = 0; k < 2; k++)
             if (scalar_of(call->arg[k], &c) && c == 0 && is_reduction(maker_of(l, call->arg[1 - k])))
-                violation(l, 29, call->at, "a product of the result of '%s' with 0", maker_of(l, call->arg[1 - k])->name);
+                violation(l, 29, call->at, "a product of the result of '%s' with 0",
+                          maker_of(l, call->arg[1 - k])->name);
 }
 
 static void check_softmax(Lint *l, const Call *call)
@@ -95,23 +98,26 @@ static void check_matmul(Lint *l, const Call *call)
     if (!w || (cx && cy))
         return;
     const MilType *t = &w->type;
-    if (t->rank >= 2 && t->dim[t->rank - 1] >= WORTH && t->dim[t->rank - 2] >= WORTH && batches(t) == 1 && batches(&v->type) == 1)
+    if (t->rank >= 2 && t->dim[t->rank - 1] >= WORTH && t->dim[t->rank - 2] >= WORTH && batches(t) == 1 &&
+        batches(&v->type) == 1)
         violation(l, 20, call->at, "a matmul with the constant matrix '%s'", w->name);
     bool early = early_family(l);
     if (cy && !m->ty && (early || l->t->family == FAMILY_UNKNOWN))
         violation(l, 31, arg_place(call, "y"), "the constant matrix '%s' is used without transpose_y", y->name);
     if (m->m == BAD_ROWS && m->k >= BAD_TERMS && (early || l->t->family == FAMILY_UNKNOWN))
-        violation_as(l, 32, early ? LEVEL_ERROR : LEVEL_WARNING, call->at, "a matmul of %" PRId64 " rows over %" PRId64 " terms",
-                     m->m, m->k);
+        violation_as(l, 32, early ? LEVEL_ERROR : LEVEL_WARNING, call->at,
+                     "a matmul of %" PRId64 " rows over %" PRId64 " terms", m->m, m->k);
 }
 
 static void check_conv(Lint *l, const Call *call)
 {
     const Value *bias = arg(call, "bias"), *w = arg(call, "weight");
     if (bias && !is_weight(l, bias))
-        violation_as(l, 16, LEVEL_ERROR, arg_place(call, "bias"), "the bias is %s", bias->konst ? "written in the text" : "no constant");
+        violation_as(l, 16, LEVEL_ERROR, arg_place(call, "bias"), "the bias is %s",
+                     bias->konst ? "written in the text" : "no constant");
     else if (bias && !l->t->conv_bias)
-        violation(l, 16, arg_place(call, "bias"), "a convolution with a bias; target %s does not promise it", l->t->name);
+        violation(l, 16, arg_place(call, "bias"), "a convolution with a bias; target %s does not promise it",
+                  l->t->name);
     if (!is_weight(l, w) && !w->konst && !allowed(l, "conv"))
         violation_as(l, 24, LEVEL_WARNING, arg_place(call, "weight"),
                      "a convolution whose weight is no constant: two projects run it, two found it refused");

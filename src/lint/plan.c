@@ -24,10 +24,12 @@ static void check_budget(Lint *l, const Plan *p, Span at)
     for (uint32_t i = 0; i < p->programs; i++)
         loaded += p->program[i].n;
     if (loaded > l->t->compile_budget)
-        violation(l, 5, at,
-                  "%" PRId64 " programs are compiled for every update of the weights (%u texts, one program a layer); target %s allows "
-                  "%" PRId64 " in a process, then it has to start again from a checkpoint",
-                  loaded, p->programs, l->t->name, l->t->compile_budget);
+        violation(
+            l, 5, at,
+            "%" PRId64
+            " programs are compiled for every update of the weights (%u texts, one program a layer); target %s allows "
+            "%" PRId64 " in a process, then it has to start again from a checkpoint",
+            loaded, p->programs, l->t->name, l->t->compile_budget);
 }
 
 static void check_loss_scale(Lint *l, const Plan *p, Span at)
@@ -78,8 +80,8 @@ static bool port_equal(const PlanPort *p, const Value *v)
     return equal;
 }
 
-static void compare_ports(Lint *l, const PlanPort *port, uint32_t ports, Value *const *v, uint32_t n, const char *kind, Span fn,
-                          Span manifest)
+static void compare_ports(Lint *l, const PlanPort *port, uint32_t ports, Value *const *v, uint32_t n, const char *kind,
+                          Span fn, Span manifest)
 {
     if (ports != n) {
         violation(l, 51, fn, "the manifest has %u %ss, the text %u", ports, kind, n);

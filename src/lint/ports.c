@@ -11,15 +11,17 @@ static void check_port(Lint *l, const Value *v, const char *kind)
     if (v->poison)
         return;
     if (t->rank != 4 || t->dim[0] != 1 || t->dim[2] != 1)
-        violation(l, 18, v->at, "the %s '%s' is %s, expected [1, C, 1, S]", kind, v->name, mil_type_text(l->ds->arena, t));
+        violation(l, 18, v->at, "the %s '%s' is %s, expected [1, C, 1, S]", kind, v->name,
+                  mil_type_text(l->ds->arena, t));
     else if (t->dtype == DT_F32)
         violation(l, 18, v->at, "the %s '%s' is fp32", kind, v->name);
     int64_t last = last_axis(t), channels = t->rank == 4 ? t->dim[1] : 0;
     if (p->io_width_multiple > 0 && last % p->io_width_multiple != 0)
-        violation(l, 39, v->at, "the last axis of %s '%s' has %" PRId64 " elements, no multiple of %" PRId64, kind, v->name, last,
-                  p->io_width_multiple);
+        violation(l, 39, v->at, "the last axis of %s '%s' has %" PRId64 " elements, no multiple of %" PRId64, kind,
+                  v->name, last, p->io_width_multiple);
     else if (channels && (channels < p->io_min_channels || channels % p->io_channel_multiple != 0))
-        violation(l, 39, v->at, "the %s '%s' has %" PRId64 " channels; a multiple of %" PRId64 ", at least %" PRId64 ", is expected",
+        violation(l, 39, v->at,
+                  "the %s '%s' has %" PRId64 " channels; a multiple of %" PRId64 ", at least %" PRId64 ", is expected",
                   kind, v->name, channels, p->io_channel_multiple, p->io_min_channels);
     if (!l->o->rounded && type_bytes(t) < p->surface_min)
         violation(l, 4, v->at, "the %s '%s' has %" PRId64 " bytes; target %s wants surfaces of %" PRId64, kind, v->name,
@@ -35,8 +37,8 @@ static void check_order(Lint *l, Value *const *port, uint32_t n, const char *kin
         }
     for (uint32_t i = 1; i < n; i++)
         if (type_bytes(&port[i]->type) != type_bytes(&port[0]->type)) {
-            violation(l, by_size, port[i]->at, "the %s '%s' has %" PRId64 " bytes, '%s' has %" PRId64, kind, port[i]->name,
-                      type_bytes(&port[i]->type), port[0]->name, type_bytes(&port[0]->type));
+            violation(l, by_size, port[i]->at, "the %s '%s' has %" PRId64 " bytes, '%s' has %" PRId64, kind,
+                      port[i]->name, type_bytes(&port[i]->type), port[0]->name, type_bytes(&port[0]->type));
             break;
         }
 }
@@ -66,13 +68,13 @@ void lint_constants(Lint *l)
         if (v->konst->raw || v->konst->unread)
             bytes += type_bytes(&v->type);
         else if (dtype_is_float(v->type.dtype) && v->konst->count > 1 && v->name[0])
-            violation_as(l, 30, early_family(l) ? LEVEL_ERROR : LEVEL_WARNING, v->at, "'%s' is a tensor written in the text",
-                         v->name);
+            violation_as(l, 30, early_family(l) ? LEVEL_ERROR : LEVEL_WARNING, v->at,
+                         "'%s' is a tensor written in the text", v->name);
         if (type_bytes(&v->type) > l->t->onchip && v->konst->count > 1)
-            violation(l, 19, v->at, "'%s' has %" PRId64 " bytes; the chip holds %" PRId64, v->name, type_bytes(&v->type),
-                      l->t->onchip);
+            violation(l, 19, v->at, "'%s' has %" PRId64 " bytes; the chip holds %" PRId64, v->name,
+                      type_bytes(&v->type), l->t->onchip);
     }
     if (bytes > l->t->max_weights)
-        violation(l, 44, l->ast->at, "the constants of '%s' have %" PRId64 " bytes; target %s allows %" PRId64, l->fn->name, bytes,
-                  l->t->name, l->t->max_weights);
+        violation(l, 44, l->ast->at, "the constants of '%s' have %" PRId64 " bytes; target %s allows %" PRId64,
+                  l->fn->name, bytes, l->t->name, l->t->max_weights);
 }

@@ -5,30 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OFF       LEVEL_OFF
-#define WARNING   LEVEL_WARNING
-#define ERROR     LEVEL_ERROR
-#define TEXT      SCOPE_TEXT
-#define OP        SCOPE_OP
-#define SHAPE     SCOPE_SHAPE
-#define IO        SCOPE_IO
+#define OFF LEVEL_OFF
+#define WARNING LEVEL_WARNING
+#define ERROR LEVEL_ERROR
+#define TEXT SCOPE_TEXT
+#define OP SCOPE_OP
+#define SHAPE SCOPE_SHAPE
+#define IO SCOPE_IO
 #define CONSTANTS SCOPE_CONSTANTS
-#define RUNTIME   SCOPE_RUNTIME
-#define DRIVER    SCOPE_DRIVER
-#define NUMERICS  SCOPE_NUMERICS
-#define MIL       CHECKED_MIL
-#define WEIGHTS   CHECKED_WEIGHTS
-#define PLAN      CHECKED_PLAN
-#define DEVICE    CHECKED_DEVICE
-#define COMPILER  CHECKED_COMPILER
+#define RUNTIME SCOPE_RUNTIME
+#define DRIVER SCOPE_DRIVER
+#define NUMERICS SCOPE_NUMERICS
+#define MIL CHECKED_MIL
+#define WEIGHTS CHECKED_WEIGHTS
+#define PLAN CHECKED_PLAN
+#define DEVICE CHECKED_DEVICE
+#define COMPILER CHECKED_COMPILER
 
 const Rule rule_info[RULE_LAST + 1] = {
-#define RULE(number, id_, level_, scope_, checked_, conf_, projects_, title_, evidence_, where_, remedy_)               \
+#define RULE(number, id_, level_, scope_, checked_, conf_, projects_, title_, evidence_, where_, remedy_) \
     [number] = {id_, title_, evidence_, where_, remedy_, level_, scope_, checked_, CONF_##conf_, projects_},
 #include "lint/rules.def"
 };
 
-const char *const rule_scope_name[SCOPE_COUNT] = {"text", "op", "shape", "io", "constants", "runtime", "driver", "numerics"};
+const char *const        rule_scope_name[SCOPE_COUNT] = {"text",      "op",      "shape",  "io",
+                                                         "constants", "runtime", "driver", "numerics"};
 static const char *const level_name[] = {"off", "warning", "error"};
 
 uint32_t rule_find(const char *id)
@@ -68,11 +69,11 @@ void rules_list_json(Buf *out)
     json_t *list = json_array();
     for (uint32_t i = RULE_FIRST; i <= RULE_LAST; i++) {
         const Rule *r = &rule_info[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "id", r->id, "level",
-                                              level_name[r->level], "scope", rule_scope_name[r->scope], "checked",
-                                              rule_checked_text(a, r->checked), "confidence", confidence_name[r->conf],
-                                              "projects", (int)r->projects, "title", r->title, "evidence", r->evidence,
-                                              "where", r->where, "remedy", r->remedy));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "id", r->id,
+                                              "level", level_name[r->level], "scope", rule_scope_name[r->scope],
+                                              "checked", rule_checked_text(a, r->checked), "confidence",
+                                              confidence_name[r->conf], "projects", (int)r->projects, "title", r->title,
+                                              "evidence", r->evidence, "where", r->where, "remedy", r->remedy));
     }
     char *text = json_dumps(list, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     buf_printf(out, "%s\n", text);

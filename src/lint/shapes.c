@@ -15,8 +15,8 @@ static void check_axes(Lint *l, const Value *v)
         int64_t cap = spatial ? l->t->max_axis : l->t->max_channels;
         if (t->dim[i] <= cap)
             continue;
-        violation(l, 38, v->at, "axis %u of '%s' has %" PRId64 " elements; target %s allows %" PRId64 " for %s", i, v->name,
-                  t->dim[i], l->t->name, cap, spatial ? "height and width" : "channels");
+        violation(l, 38, v->at, "axis %u of '%s' has %" PRId64 " elements; target %s allows %" PRId64 " for %s", i,
+                  v->name, t->dim[i], l->t->name, cap, spatial ? "height and width" : "channels");
         return;
     }
 }
@@ -26,8 +26,8 @@ static void check_rows(Lint *l, const Value *v)
     enum { ROW = 64, WASTE = 1 << 20 };
     int64_t last = last_axis(&v->type), rows = last ? type_elems(&v->type) / last : 0;
     if (v->type.rank > 1 && last <= 2 && rows * ROW > WASTE)
-        violation(l, 43, v->at, "'%s' has %" PRId64 " rows of %" PRId64 ": %" PRId64 " bytes with their padding", v->name, rows,
-                  last, rows * ROW);
+        violation(l, 43, v->at, "'%s' has %" PRId64 " rows of %" PRId64 ": %" PRId64 " bytes with their padding",
+                  v->name, rows, last, rows * ROW);
 }
 
 static bool is_output(const Lint *l, const Value *v)
@@ -45,7 +45,8 @@ static void check_size(Lint *l, const Call *call)
         const Value *v = call->result[i];
         bytes += type_bytes(&v->type);
         if (!is_output(l, v) && type_bytes(&v->type) > l->t->max_intermediate)
-            violation(l, 19, v->at, "'%s' has %" PRId64 " bytes; target %s allows %" PRId64 " for an intermediate value", v->name,
+            violation(l, 19, v->at,
+                      "'%s' has %" PRId64 " bytes; target %s allows %" PRId64 " for an intermediate value", v->name,
                       type_bytes(&v->type), l->t->name, l->t->max_intermediate);
     }
     if (op_is(call, "concat") || op_is(call, "split"))
@@ -65,9 +66,10 @@ static void check_size(Lint *l, const Call *call)
 void lint_working_set(Lint *l)
 {
     if (l->large)
-        violation(l, 19, l->largest->at, "'%s' touches %" PRId64 " bytes of values; the chip holds %" PRId64 "%s", l->largest->name,
-                  l->largest_bytes, l->t->onchip,
-                  l->large == 1 ? "" : arena_printf(l->ds->arena, " (it is the largest of %u such operations)", l->large));
+        violation(l, 19, l->largest->at, "'%s' touches %" PRId64 " bytes of values; the chip holds %" PRId64 "%s",
+                  l->largest->name, l->largest_bytes, l->t->onchip,
+                  l->large == 1 ? ""
+                                : arena_printf(l->ds->arena, " (it is the largest of %u such operations)", l->large));
 }
 
 /* Weights of n outputs over k terms. */
@@ -79,8 +81,9 @@ static void check_weight(Lint *l, const Call *call, const char *name, int64_t n,
         return;
     int64_t bytes = (n + CORES - 1) / CORES * k * 2, off = bytes % NOTCH;
     if (bytes >= NOTCH - NEAR && (off <= NEAR || off >= NOTCH - NEAR))
-        violation(l, 45, arg_place(call, name), "'%s' has %" PRId64 " bytes per core, %" PRId64 " from a multiple of 1 MiB", w->name,
-                  bytes, off <= NEAR ? off : NOTCH - off);
+        violation(l, 45, arg_place(call, name),
+                  "'%s' has %" PRId64 " bytes per core, %" PRId64 " from a multiple of 1 MiB", w->name, bytes,
+                  off <= NEAR ? off : NOTCH - off);
 }
 
 static void check_conv(Lint *l, const Call *call)
@@ -88,8 +91,8 @@ static void check_conv(Lint *l, const Call *call)
     const MilType *x = &arg(call, "x")->type, *w = &arg(call, "weight")->type;
     int64_t        in = x->dim[1], out = w->dim[0];
     if (in > l->t->max_conv_in)
-        violation(l, 47, arg_place(call, "x"), "a convolution of %" PRId64 " channels; target %s allows %" PRId64, in, l->t->name,
-                  l->t->max_conv_in);
+        violation(l, 47, arg_place(call, "x"), "a convolution of %" PRId64 " channels; target %s allows %" PRId64, in,
+                  l->t->name, l->t->max_conv_in);
     if (in > l->t->max_dim && out > l->t->max_dim)
         violation(l, 46, call->at, "a convolution from %" PRId64 " to %" PRId64 " channels", in, out);
     check_weight(l, call, "weight", out, product(w->dim + 1, w->rank - 1));
@@ -99,7 +102,8 @@ static void check_matmul(Lint *l, const Call *call)
 {
     const MatmulPlan *m = &call->plan.matmul;
     if (l->t->matmul_k_multiple > 1 && m->k % l->t->matmul_k_multiple != 0)
-        violation(l, 40, call->at, "a matmul over %" PRId64 " terms, no multiple of %" PRId64, m->k, l->t->matmul_k_multiple);
+        violation(l, 40, call->at, "a matmul over %" PRId64 " terms, no multiple of %" PRId64, m->k,
+                  l->t->matmul_k_multiple);
     check_weight(l, call, "y", m->n, m->k);
     check_weight(l, call, "x", m->m, m->k);
 }
@@ -125,13 +129,16 @@ static void check_movement(Lint *l, const Call *call)
 {
     enum { PAIRS = 4096 };
     const Value *x = call->arg[0];
-    if (op_is(call, "reshape") && x && !x->konst && last_axis(&call->result[0]->type) == 2 && last_axis(&x->type) != 2 &&
-        type_elems(&x->type) >= PAIRS)
+    if (op_is(call, "reshape") && x && !x->konst && last_axis(&call->result[0]->type) == 2 &&
+        last_axis(&x->type) != 2 && type_elems(&x->type) >= PAIRS)
         violation(l, 42, call->at, "a reshape to rows of 2");
     if (!op_is(call, "slice_by_size") && !op_is(call, "slice_by_index") && !op_is(call, "split"))
         return;
-    if (l->t->slice_crop_max > 0 && x && !x->konst && l->bound[x->id] > (double)l->t->slice_crop_max && cuts_last_axis(call))
-        violation(l, 41, call->at, "a slice with an offset along the last axis; on target %s magnitudes over %" PRId64 " may not survive it",
+    if (l->t->slice_crop_max > 0 && x && !x->konst && l->bound[x->id] > (double)l->t->slice_crop_max &&
+        cuts_last_axis(call))
+        violation(l, 41, call->at,
+                  "a slice with an offset along the last axis; on target %s magnitudes over %" PRId64
+                  " may not survive it",
                   l->t->name, l->t->slice_crop_max);
 }
 

@@ -85,31 +85,26 @@ static void check_blob(Lint *l, const AstValue *v)
 {
     const AstValue *at = blob_argument(l, v, "offset");
     if (at && at->kind == AST_INT && (at->u.i.value < BLOB_FIRST || at->u.i.value % BLOB_ALIGN != 0))
-        violation(l, 8, at->at, "no blob's metadata lies at %" PRId64 ": the first is at %d, all are at multiples of %d",
+        violation(l, 8, at->at,
+                  "no blob's metadata lies at %" PRId64 ": the first is at %d, all are at multiples of %d",
                   at->u.i.value, BLOB_FIRST, BLOB_ALIGN);
 }
 
-/* `t`: the element type a bare literal has here, DT_COUNT if it is no number of interest. False after the first violation:
- * one of a long list is enough. */
+/* `t`: the element type a bare literal has here, DT_COUNT if it is no number of interest. False after the first
+ * violation: one of a long list is enough. */
 static bool check_value(Lint *l, const AstValue *v, DType t)
 {
     switch (v->kind) {
-    case AST_TYPED:
-        return check_value(l, v->u.typed.value, v->u.typed.type->type.dtype);
-    case AST_BLOBFILE:
-        check_blob(l, v);
-        return true;
-    case AST_FLOAT:
-        return t != DT_F16 || check_float(l, v);
-    case AST_INT:
-        return (t != DT_F16 && t != DT_F32) || check_bits(l, v, t);
+    case AST_TYPED: return check_value(l, v->u.typed.value, v->u.typed.type->type.dtype);
+    case AST_BLOBFILE: check_blob(l, v); return true;
+    case AST_FLOAT: return t != DT_F16 || check_float(l, v);
+    case AST_INT: return (t != DT_F16 && t != DT_F32) || check_bits(l, v, t);
     case AST_LIST:
         for (const AstValue *e = v->u.list.first; e; e = e->next)
             if (!check_value(l, e, t))
                 return false;
         return true;
-    default:
-        return true;
+    default: return true;
     }
 }
 

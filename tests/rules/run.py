@@ -18,6 +18,7 @@ Rules that devices enforce are broken in test_device.c, which checks for itself 
 """
 import argparse
 import json
+import random
 import re
 import struct
 import subprocess
@@ -33,7 +34,8 @@ HEADER = ('program(1.3)\n[buildInfo = dict<string, string>({{"coremlc-component-
 
 
 def run(anec, *args):
-    return subprocess.run([anec, *map(str, args)], capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([anec, *map(str, args)], capture_output=True, text=True, errors="replace", timeout=120,
+                          check=False)
 
 
 def lint(anec, *args):
@@ -100,6 +102,47 @@ def text_case(anec, path):
         return f"expected at {line}:{column}, told at {mine[0]['line']}:{mine[0]['column']}: {mine[0]['message']}"
     if not mine[0]["notes"] or not mine[0]["help"]:
         return "without evidence or remedy"
+    return None
+
+
+TOKEN = re.compile(rb"\s+|[\w.+-]+|.")
+JUNK = [b"0", b"1", b"-1", b"99999999", b"true", b'"x"', b"[", b"]", b"(", b")", b"fp16", b"[1, 1]", b"i00_x", b"o00_y", b"w",
+        b"64", b"tensor<fp16, [1, 64, 1, 512]>", b"state<", b"softmax", b"matmul", b"conv", b"linear", b"split", b"reshape",
+        b"reduce_sum", b"slice_by_size", b"slice_by_index", b"topk", b"0x7c00", b"1e-9"]
+
+
+def damage(rng, text):
+    """A text with a few tokens replaced, lost, doubled or moved."""
+    tokens = TOKEN.findall(text)
+    for _ in range(rng.randint(1, 6)):
+        i, j, what = rng.randrange(len(tokens)), rng.randrange(len(tokens)), rng.randrange(5)
+        if what == 0:
+            tokens[i] = rng.choice(JUNK)
+        elif what == 1 and len(tokens) > 1:
+            del tokens[i]
+        elif what == 2:
+            tokens[i] = tokens[j]
+        elif what == 3:
+            tokens.insert(i, rng.choice(JUNK))
+        else:
+            tokens[i], tokens[j] = tokens[j], tokens[i]
+    return b"".join(tokens)
+
+
+def damaged_case(anec, texts, count=400):
+    """Whatever the text, `anec lint` ends with 0 or 1."""
+    rng = random.Random(65)
+    whole_texts = [whole(split_case(p)[1].replace("$", "")).encode("latin-1") for p in texts]
+    with tempfile.TemporaryDirectory(prefix="rules-") as folder:
+        files = []
+        for i in range(count):
+            file = Path(folder) / f"{i}.mil"
+            file.write_bytes(damage(rng, rng.choice(whole_texts)))
+            files.append(file)
+        for first in range(0, count, 50):
+            done = run(anec, "lint", *files[first:first + 50])
+            if done.returncode not in (0, 1):
+                return f"exit status {done.returncode} on one of {first} to {first + 49}: {done.stderr[-2000:]}"
     return None
 
 
@@ -237,6 +280,7 @@ def main():
     texts = sorted(CASES.glob("*.mil"))
     for path in texts:
         done(path.stem, text_case(options.anec, path))
+    done("damaged texts", damaged_case(options.anec, texts))
     for model in sorted((ROOT / "models").glob("*.anel")):
         done(model.name, shipped_case(options.anec, model))
     for rule in rules:

@@ -1,6 +1,6 @@
-/* test_device.c: rules that no MIL text can break: each is broken here against the device interface, on the host device or on
- * one made for the purpose. The table below says which function breaks which rule; a test walks the rules and fails if one
- * that devices are said to check has no row. */
+/* test_device.c: rules that no MIL text can break: each is broken here against the device interface, on the host device
+ * or on one made for the purpose. The table below says which function breaks which rule; a test walks the rules and
+ * fails if one that devices are said to check has no row. */
 #include "base/f16.h"
 #include "driver.h"
 #include "lint/lint.h"
@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HEADER                                                                                                         \
-    "program(1.3)\n[buildInfo = dict<string, string>({{\"coremlc-component-MIL\", \"3510.2.1\"}, "                     \
+#define HEADER                                                                                     \
+    "program(1.3)\n[buildInfo = dict<string, string>({{\"coremlc-component-MIL\", \"3510.2.1\"}, " \
     "{\"coremlc-version\", \"3505.4.1\"}})]\n{\n"
 #define T "tensor<fp16, [1, 64, 1, 32]> "
 enum { N = 64 * 32 };
@@ -26,10 +26,11 @@ static const char weighted[] =
     HEADER "func main<ios18>(" T "i00_x) { tensor<fp16, [1, 64, 1, 1]> w = const()[name = string(\"w\"), val = "
            "tensor<fp16, [1, 64, 1, 1]>(BLOBFILE(path = string(\"@model_path/w.bin\"), offset = uint64(64)))]; " T
            "o00_y = add(x = i00_x, y = w)[name = string(\"o00_y\")]; } -> (o00_y);\n}\n";
-static const char two[] = HEADER "func first<ios18>(" T "i00_x) { " T "o00_y = add(x = i00_x, y = i00_x)[name = string(\"o00_y\")]; } "
-                                 "-> (o00_y);\nfunc second<ios18>(tensor<fp16, [1, 64, 1, 1024]> i00_x) { "
-                                 "tensor<fp16, [1, 64, 1, 1024]> o00_y = relu(x = i00_x)[name = string(\"o00_y\")]; } -> "
-                                 "(o00_y);\n}\n";
+static const char two[] =
+    HEADER "func first<ios18>(" T "i00_x) { " T "o00_y = add(x = i00_x, y = i00_x)[name = string(\"o00_y\")]; } "
+           "-> (o00_y);\nfunc second<ios18>(tensor<fp16, [1, 64, 1, 1024]> i00_x) { "
+           "tensor<fp16, [1, 64, 1, 1024]> o00_y = relu(x = i00_x)[name = string(\"o00_y\")]; } -> "
+           "(o00_y);\n}\n";
 
 /* A device with one program, surfaces for its input and output, and a request. */
 typedef struct {
@@ -214,7 +215,8 @@ static void ane054(void)
     for (int i = 0; i < 3; i++)
         cr_assert(request_eval(r.request, &r.err));
     DeviceCounts after = device_counts(r.device);
-    cr_assert(after.requests == before.requests && after.surfaces == before.surfaces && after.evals == before.evals + 3);
+    cr_assert(after.requests == before.requests && after.surfaces == before.surfaces &&
+              after.evals == before.evals + 3);
     Request *wasted = request_new(r.program, 0, &r.in, &r.out, &r.err); /* what a wasteful caller would do */
     cr_assert_eq(device_counts(r.device).requests, before.requests + 1);
     request_free(wasted);
@@ -272,8 +274,8 @@ typedef struct {
     bool   nested; /* what evaluating during an evaluation returned */
 } Fake;
 
-static Program *fake_compile(Device *base, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
-                             Buf *err)
+static Program *fake_compile(Device *base, const char *name, const char *mil, size_t len, const DeviceFile *file,
+                             size_t files, Buf *err)
 {
     static ProgramFunction fn = {.name = "main"};
     Fake                  *d = (Fake *)base;
@@ -362,8 +364,8 @@ static void ane056(void)
 static const struct {
     uint32_t rule;
     void (*breaks)(void);
-} cases[] = {{4, ane004},   {7, ane007},   {9, ane009},   {11, ane011}, {14, ane014}, {48, ane048}, {49, ane049}, {50, ane050},
-             {52, ane052}, {53, ane053}, {54, ane054}, {55, ane055}, {56, ane056}, {57, ane057}};
+} cases[] = {{4, ane004},  {7, ane007},  {9, ane009},  {11, ane011}, {14, ane014}, {48, ane048}, {49, ane049},
+             {50, ane050}, {52, ane052}, {53, ane053}, {54, ane054}, {55, ane055}, {56, ane056}, {57, ane057}};
 
 Test(rules, what_devices_check_is_checked)
 {
