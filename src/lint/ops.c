@@ -98,8 +98,8 @@ static void check_matmul(Lint *l, const Call *call)
     if (!w || (cx && cy))
         return;
     const MilType *t = &w->type;
-    if (t->rank >= 2 && t->dim[t->rank - 1] >= WORTH && t->dim[t->rank - 2] >= WORTH && batches(t) == 1 &&
-        batches(&v->type) == 1)
+    bool large = t->rank >= 2 && t->dim[t->rank - 1] >= WORTH && t->dim[t->rank - 2] >= WORTH;
+    if (large && batches(t) == 1 && batches(&v->type) == 1 && m->k <= l->t->max_conv_in)
         violation(l, 20, call->at, "a matmul with the constant matrix '%s'", w->name);
     bool early = early_family(l);
     if (cy && !m->ty && (early || l->t->family == FAMILY_UNKNOWN))

@@ -70,9 +70,6 @@ void lint_constants(Lint *l)
         else if (dtype_is_float(v->type.dtype) && v->konst->count > 1 && v->name[0])
             violation_as(l, 30, early_family(l) ? LEVEL_ERROR : LEVEL_WARNING, v->at,
                          "'%s' is a tensor written in the text", v->name);
-        if (type_bytes(&v->type) > l->t->onchip && v->konst->count > 1)
-            violation(l, 19, v->at, "'%s' has %" PRId64 " bytes; the chip holds %" PRId64, v->name,
-                      type_bytes(&v->type), l->t->onchip);
     }
     if (bytes > l->t->max_weights)
         violation(l, 44, l->ast->at, "the constants of '%s' have %" PRId64 " bytes; target %s allows %" PRId64,

@@ -38,6 +38,13 @@ static bool is_output(const Lint *l, const Value *v)
     return false;
 }
 
+/* Weights of products pass through the chip; published trainers run classifiers of 32000 rows so. Other constants are
+ * held. */
+static bool is_streamed(const Call *call, const Value *v)
+{
+    return op_is(call, "matmul") || ((op_is(call, "conv") || op_is(call, "linear")) && v == arg(call, "weight"));
+}
+
 static void check_size(Lint *l, const Call *call)
 {
     int64_t bytes = 0;
@@ -48,6 +55,12 @@ static void check_size(Lint *l, const Call *call)
             violation(l, 19, v->at,
                       "'%s' has %" PRId64 " bytes; target %s allows %" PRId64 " for an intermediate value", v->name,
                       type_bytes(&v->type), l->t->name, l->t->max_intermediate);
+    }
+    for (int k = 0; k < CALL_ARGS; k++) {
+        const Value *v = call->arg[k];
+        if (v && v->konst && type_bytes(&v->type) > l->t->onchip && !is_streamed(call, v))
+            violation(l, 19, call->arg_at[k], "the table '%s' has %" PRId64 " bytes; the chip holds %" PRId64, v->name,
+                      type_bytes(&v->type), l->t->onchip);
     }
     if (op_is(call, "concat") || op_is(call, "split"))
         return;
