@@ -35,6 +35,10 @@ typedef struct {
 bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t number, const ValueId *output,
                    uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n, BuiltProgram *built);
 
+/* verify.c: check every MIL text that was written against the engine's rules. False after diagnostics at the places of the
+ * user's text that the statements come from. */
+bool verify_programs(Builder *b);
+
 /* groups.c: tell the user where a #[group] cannot be one program. */
 void check_groups(Builder *b, const Graph *g, const Partition *part);
 
