@@ -173,36 +173,46 @@ static bool is_param(const void *ctx, const char *path)
     return false;
 }
 
-/* "LINE FILE:LINE:COLUMN ...": a statement of FILE:LINE. Lines of another form are passed over: the map is for people. */
+/* Is s[0, n) FILE:LINE:COLUMN? */
+static bool place(Ctx *c, const char *s, size_t n, const char **file, uint32_t *line)
+{
+    const char *colon[2] = {NULL, NULL};
+    for (const char *p = s + n; p-- > s && !colon[0];)
+        if (*p == ':')
+            colon[colon[1] == NULL] = p;
+    if (!colon[0] || colon[0] == s)
+        return false;
+    char         *after;
+    unsigned long x = strtoul(colon[0] + 1, &after, 10);
+    if (after != colon[1] || x == 0 || x > INT_MAX)
+        return false;
+    *file = arena_strndup(c->a, s, (size_t)(colon[0] - s));
+    *line = (uint32_t)x;
+    return true;
+}
+
+/* "LINE PLACE DIRECTION OPERATION STATEMENT": the statement is that of the model's own file, where it is known; else the
+ * place counts. Lines of another form are passed over: the map is for people. */
 static void map_line(Ctx *c, AnalysedProgram *g, const char *s, size_t n)
 {
-    const char *end = s + n, *place = memchr(s, ' ', n);
-    if (!place)
+    const char *word[5] = {NULL}, *file;
+    size_t      len[5] = {0};
+    uint32_t    words = 0, line, i = 0;
+    for (size_t k = 0; k < n && words < COUNT(word);) {
+        size_t end = k;
+        while (end < n && s[end] != ' ')
+            end++;
+        word[words] = s + k;
+        len[words++] = end - k;
+        k = end + 1;
+    }
+    if (!(words == 5 && place(c, word[4], len[4], &file, &line)) && !(words >= 2 && place(c, word[1], len[1], &file, &line)))
         return;
-    place++;
-    const char *stop = memchr(place, ' ', (size_t)(end - place));
-    stop = stop ? stop : end;
-    const char *colon[2] = {NULL, NULL};
-    for (const char *p = stop; p-- > place && !colon[0];)
-        if (*p == ':') {
-            if (colon[1])
-                colon[0] = p;
-            else
-                colon[1] = p;
-        }
-    if (!colon[0] || colon[0] == place)
-        return;
-    char         *after;
-    unsigned long line = strtoul(colon[0] + 1, &after, 10);
-    if (after != colon[1] || line == 0 || line > INT_MAX)
-        return;
-    const char *file = arena_strndup(c->a, place, (size_t)(colon[0] - place));
-    uint32_t    i = 0;
     while (i < g->sources && (g->source[i].line != line || strcmp(g->source[i].file, file) != 0))
         i++;
     if (i == g->sources) {
         GROW(c->a, g->source, g->sources, g->sources_cap);
-        g->source[g->sources++] = (SourceCount){file, (uint32_t)line, 0};
+        g->source[g->sources++] = (SourceCount){file, line, 0};
     }
     g->source[i].count++;
 }

@@ -55,7 +55,7 @@ Test(analyse, a_small_plan)
             "tensor<fp16, [1, 64, 1, 32]> y = conv(weight = w, x = i00_in)[name = string(\"y\")];\n"
             "tensor<fp16, [1, 64, 1, 32]> t = tanh(x = y)[name = string(\"t\")];\n"
             "tensor<fp16, [1, 128, 1, 32]> o00_out = concat(values = (y, t))[name = string(\"o00_out\")];\n"));
-    put(a, dir, "map/fwd.map", "5 a.anel:3:4 fwd matmul\n6 a.anel:3:9 fwd tanh b.anel:9:9\n7 a.anel:12:1 fwd output\nnonsense\n8 x:y:z\n9 :1:1\n");
+    put(a, dir, "map/fwd.map", "5 a.anel:3:4 fwd matmul\n6 lib.anel:7:9 fwd tanh b.anel:9:9\n7 lib.anel:12:1 fwd output a.anel:3:2\nnonsense\n8 x:y:z\n9 :1:1\n");
     Plan *p = plan_open(a, dir, hash, &why);
     cr_assert(p != NULL, "%s", why.data);
     const Target *any = target_any();
@@ -98,7 +98,8 @@ Test(analyse, a_small_plan)
     cr_assert_eq(f->sources, 2);
     cr_expect_eq(f->source[0].line, 3);
     cr_expect_eq(f->source[0].count, 2);
-    cr_expect_eq(f->source[1].line, 12);
+    cr_expect_str_eq(f->source[1].file, "b.anel"); /* the statement, not the library's line */
+    cr_expect_eq(f->source[1].line, 9);
 
     cr_expect_eq(x->cpu[0][0].steps, 2);
     cr_expect_eq(x->cpu[0][1].steps, 0);
