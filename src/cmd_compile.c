@@ -3,6 +3,7 @@
 #include "cmd.h"
 #include "ir/text.h"
 #include "passes/passes.h"
+#include "passes/range.h"
 
 #include <string.h>
 
@@ -57,8 +58,10 @@ static int compile(ModelInput *in, const char *model, const char *output, PassOp
     BackendResult r = {0};
     Module       *m = model_compile(in, model);
     bool          ok = m && module_verify(m, "elaborate", in->diags) && passes_run(m, pass);
-    if (!pass->stop_after && ok)
+    if (!pass->stop_after && ok) {
+        ranges_warn(ranges_of(in->arena, m), in->diags);
         ok = backend_ane(in->arena, m, &r, in->diags);
+    }
     int status = finish(in->diags, json);
     if (!ok || status != EXIT_OK)
         return EXIT_INPUT;
