@@ -168,13 +168,38 @@ static void warn_of_size(const Ranges *r, Diags *ds, const Graph *g, ValueId v, 
         diag_help(d, "scale what goes in, or compute it on the CPU with #[place(cpu)]");
 }
 
+/* Does the trouble come with an operand? Then that has been told. */
+static bool is_consequence(const Ranges *r, const Graph *g, ValueId v, RangeRisk risk)
+{
+    for (uint32_t k = 0; k < g->node[v].in_count; k++) {
+        ValueId   u = node_arg(g, v, k);
+        RangeRisk of;
+        while (is_movement(g->node[u].op))
+            u = node_arg(g, u, 0);
+        if (range_verdict(r, g, u, &of) == RANGE_RISK && of == risk)
+            return true;
+    }
+    return false;
+}
+
+/* The loss scale is one number: it is told of once for too large and once for too small. */
+static bool told_of_scale(const Diags *ds, const char *code)
+{
+    for (uint32_t i = 0; i < ds->count; i++)
+        if (strcmp(ds->item[i]->code, code) == 0 && ds->item[i]->help && strstr(ds->item[i]->help, "loss_scale"))
+            return true;
+    return false;
+}
+
 static void warn(const Ranges *r, Diags *ds, const Graph *g, ValueId v, RangeRisk risk)
 {
     static const char *const code[] = {"", "W0711", "W0712", "W0713", "W0714", "W0715", "W0716"};
     const Node              *n = &g->node[v];
     const RangeRow          *row = &r->row[g->id][v];
     bool                     size = risk == RISK_OVERFLOW || risk == RISK_UNDERFLOW;
-    if (told(ds, code[risk], n->at) || (size && row->scaled && r->adapts && r->least_scale <= r->most_scale))
+    if (told(ds, code[risk], n->at) || (size && !row->scaled && is_consequence(r, g, v, risk)))
+        return;
+    if (size && row->scaled && (told_of_scale(ds, code[risk]) || (r->adapts && r->least_scale <= r->most_scale)))
         return; /* a dynamic loss scale finds its way, if there is one */
     switch (risk) {
     case RISK_NONE: break;
