@@ -23,7 +23,6 @@
 #define RANGE_MARGIN 64.0
 #define RANGE_GROWTH 16.0          /* the same room for what is already a sum over many elements */
 #define RANGE_F16_MAX 65504.0
-#define RANGE_F16_NORMAL 0x1p-14   /* below it numbers lose bits */
 #define RANGE_F16_LEAST 0x1p-24    /* below half of it they are zero */
 #define RANGE_PRODUCT_MAX 32752.0  /* convolutions and matrix products of the engine saturate from here (one project, two chips) */
 #define RANGE_MASK (-1e4)          /* a constant from here down is a mask rather than a number */

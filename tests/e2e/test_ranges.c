@@ -14,7 +14,7 @@
 #include <string.h>
 
 static const struct {
-    const char *model, *defines;
+    const char *model, *defines; /* the last ones are of tests/e2e/models/ */
 } cases[] = {
     {"tiny", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32"},
     {"layer768", "dim=64 hidden=96 heads=4 seq=32"},
@@ -35,8 +35,12 @@ static const struct {
     {"kinks", ""},
 };
 
+enum { SHIPPED = 10 };
+
 #define FACTOR 4.0 /* an estimate is good if it is within this factor of what is measured, either way ... */
-#define MOST 0.9   /* ... which this share of a model's values must be */
+/* ... which this share of the engine's values must be: of a model that ships, and of those that try odd things. */
+#define MOST 0.97
+#define MOST_ODD 0.9
 
 typedef struct {
     double lo, hi, squares, count; /* masked elements do not count as squares */
@@ -112,7 +116,7 @@ static void run_entry(Watch *w, Arena *a, const Module *m, const Graph *g, bool 
     cr_assert(graph_eval(&env, g, in, out, &err), "%s", err.data);
 }
 
-static void compare_estimates(const Watch *w, const Module *m)
+static void compare_estimates(const Watch *w, const Module *m, double most)
 {
     uint32_t good = 0, all = 0;
     double   worst = 1;
@@ -136,10 +140,10 @@ static void compare_estimates(const Watch *w, const Module *m)
             }
         }
     fprintf(stderr, "%-14s %u of %u estimates within a factor of %g; worst %.1f (%s)\n", w->model, good, all, FACTOR, worst, where);
-    cr_expect(good >= MOST * all, "%s: %u of %u", w->model, good, all);
+    cr_expect(good >= most * all, "%s: %u of %u", w->model, good, all);
 }
 
-static void check_model(const char *model, const char *defines)
+static void check_model(const char *model, const char *defines, double most)
 {
     Arena  *a = arena_new();
     Diags  *ds;
@@ -151,7 +155,7 @@ static void check_model(const char *model, const char *defines)
     for (uint32_t e = 0; e < m->entries; e++)
         if (m->entry[e].name == m->train_entry)
             run_entry(&w, a, m, m->graph[m->entry[e].graph], false);
-    compare_estimates(&w, m);
+    compare_estimates(&w, m, most);
     for (uint32_t e = 0; e < m->entries; e++)
         run_entry(&w, a, m, m->graph[m->entry[e].graph], true);
     cr_expect(w.outside == 0, "%s: %u elements outside of their interval", model, w.outside);
@@ -161,5 +165,5 @@ static void check_model(const char *model, const char *defines)
 Test(ranges, hold_what_they_promise_and_estimate_well)
 {
     for (size_t i = 0; i < COUNT(cases); i++)
-        check_model(cases[i].model, cases[i].defines);
+        check_model(cases[i].model, cases[i].defines, i < SHIPPED ? MOST : MOST_ODD);
 }
