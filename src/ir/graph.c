@@ -26,6 +26,7 @@ Module *module_new(Arena *a, Interner *strings, Sources *sources)
     m->arena = a;
     m->strings = strings;
     m->sources = sources;
+    m->target = target_any();
     /* Index 0 means "none" in these. */
     GROW(a, m->graph, m->graphs, m->graphs_cap);
     m->graphs++;
@@ -168,6 +169,9 @@ static Node start(const Node *like, Op op)
         n.role = like->role;
         n.name = like->name;
         n.scope = like->scope;
+        n.stmt = like->stmt;
+        n.again = like->again;
+        n.from = like->from;
         n.tag = like->tag;
         n.hint = like->hint;
         n.at = like->at;

@@ -16,13 +16,13 @@
 typedef struct {
     GraphId graph;
     ValueId v;
-} Where;
+} Instance;
 
 struct RangeNumbers {
     const Module *m;
     Arena        *a;
     uint32_t    **number; /* [graph][value], from 1 */
-    Where       *where;  /* [number]: the first value that has it */
+    Instance       *where;  /* [number]: the first value that has it */
     uint32_t      count, where_cap;
     uint32_t     *slot; /* numbers by hash */
     uint32_t      slots;
@@ -37,14 +37,14 @@ static const Node *node_of(const RangeNumbers *t, uint32_t number)
 
 static uint32_t operand(const RangeNumbers *t, uint32_t number, uint32_t k)
 {
-    Where p = t->where[number];
+    Instance p = t->where[number];
     return t->number[p.graph][node_arg(t->m->graph[p.graph], p.v, k)];
 }
 
 static uint32_t fresh(RangeNumbers *t, GraphId graph, ValueId v)
 {
     GROW(t->a, t->where, t->count + 1, t->where_cap);
-    t->where[++t->count] = (Where){graph, v};
+    t->where[++t->count] = (Instance){graph, v};
     return t->count;
 }
 

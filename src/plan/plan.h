@@ -3,7 +3,7 @@
  *     plan/
  *       plan.anep             the manifest: everything below, as text (plan_print.c, plan_parse.c; docs/plan.md)
  *       mil/<program>.mil     MIL text, one file per distinct program
- *       map/<program>.map     for each MIL line: source place, role, graph value (for people and tools)
+ *       map/<program>.map     for each MIL line: source place, role, statement (for people and tools)
  *       const/<hash>.blob     tables, as blob files named by the hash of their contents
  *       src/...               the sources the plan was made from
  *
@@ -195,6 +195,7 @@ typedef struct {
 typedef struct {
     const char  *compiler; /* "anec 0.1.0" */
     const char  *model, *target;
+    const char  *target_hash; /* of the profile's values; "" for the defaults built into the compiler */
     const char  *sources_hash;
     PlanSetting *config; /* resolved configuration of the model */
     uint32_t     configs;

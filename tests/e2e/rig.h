@@ -24,6 +24,9 @@ Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **
 Rig  rig_open(const char *model, const char *defines);
 void rig_close(Rig *r); /* removes the plan */
 
+/* The model as the front end leaves it, in `a`. */
+Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **ds);
+
 /* Index of the elaborated module's parameter called `path`. */
 uint32_t rig_param(const Rig *r, const char *path);
 
