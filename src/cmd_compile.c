@@ -6,6 +6,7 @@
 #include "cmd.h"
 #include "ir/text.h"
 #include "passes/passes.h"
+#include "passes/range.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -124,6 +125,7 @@ static int compile(Compile *c)
         m->memory = c->memory;
     bool ok = m && module_verify(m, "elaborate", c->in.diags) && passes_run(m, pass);
     if (!pass->stop_after && ok && !c->dot) {
+        ranges_warn(ranges_of(c->in.arena, m), c->in.diags);
         const Lock *l = c->lock ? read_lock(&c->in, c->lock) : NULL;
         ok = (l || !c->lock) && backend_ane_locked(c->in.arena, m, l, &r, c->in.diags);
     }
