@@ -45,6 +45,16 @@ Program *program_compile(Device *d, const char *name, const char *mil, size_t le
     return d->driver->compile(d, name, mil, len, file, files, err);
 }
 
+bool device_reloads(const Device *d)
+{
+    return d->driver->reload != NULL;
+}
+
+Program *program_reload(const Program *donor, const char *name, const DeviceFile *file, size_t files, Buf *err)
+{
+    return donor->driver->reload(donor, name, file, files, err);
+}
+
 void program_free(Program *p)
 {
     if (p)

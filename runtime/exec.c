@@ -243,6 +243,11 @@ Exec *exec_open(const Plan *p, const char *plan_dir, Device *d, const ExecOption
         exec_close(e);
         return NULL;
     }
+    e->stage = NEW_N(e->arena, ExecStage, p->stages + 1u);
+    for (uint32_t i = 0; i < p->stages; i++) {
+        size_t n = (size_t)(p->buffer[p->stage[i].buffer].stack ? p->buffer[p->stage[i].buffer].stack : 1);
+        e->stage[i] = (ExecStage){NEW_N(e->arena, uint64_t, n), NEW_N(e->arena, bool, n)};
+    }
     e->hash = NEW_N(e->arena, uint64_t, p->param_count + 1u);
     e->hashed = NEW_N(e->arena, bool, p->param_count + 1u);
     exec_build_entries(e);

@@ -6,10 +6,12 @@
 
 #include <string.h>
 
-enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES };
+enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_WEIGHTS };
 
 static const Option options[] = {
     {'o', "output", "DIR", "the plan to write"},
+    {OPT_WEIGHTS, "weights", "MODE", "baked (default): constants, compiled anew when they change; dynamic: inputs; reload: baked,\n"
+                                     "replaced without compiling; auto: what the target's costs favour"},
     {OPT_DUMP, "dump", "WHEN", "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
     {OPT_PASSES, "passes", NULL, "list the passes"},
@@ -52,11 +54,28 @@ static bool write_plan(Arena *a, const BackendResult *r, const char *dir)
     return ok;
 }
 
-static int compile(ModelInput *in, const char *model, const char *output, PassOptions *pass, bool json, bool verbose)
+static const char *const weight_modes[] = {[WEIGHTS_BAKED] = "baked", [WEIGHTS_DYNAMIC] = "dynamic", [WEIGHTS_RELOAD] = "reload",
+                                           [WEIGHTS_AUTO] = "auto", NULL};
+
+static bool set_weights(WeightMode *mode, const char *value)
+{
+    for (uint32_t i = 0; weight_modes[i]; i++)
+        if (strcmp(weight_modes[i], value) == 0) {
+            *mode = (WeightMode)i;
+            return true;
+        }
+    usage_error("anec", weight_modes, value, "--weights takes baked, dynamic, reload or auto, not '%s'", value);
+    return false;
+}
+
+static int compile(ModelInput *in, const char *model, const char *output, WeightMode weights, PassOptions *pass, bool json,
+                   bool verbose)
 {
     BackendResult r = {0};
     Module       *m = model_compile(in, model);
     bool          ok = m && module_verify(m, "elaborate", in->diags) && passes_run(m, pass);
+    if (m)
+        m->weights = weights;
     if (!pass->stop_after && ok)
         ok = backend_ane(in->arena, m, &r, in->diags);
     int status = finish(in->diags, json);
@@ -77,6 +96,7 @@ int cmd_compile(int argc, char **argv)
     ModelInput   in;
     const char  *model = NULL, *output = NULL;
     bool         json = false, verbose = false;
+    WeightMode   weights = WEIGHTS_BAKED;
     int          status = EXIT_USAGE;
     model_input_init(&in, "anec");
     PassOptions pass = {.diags = in.diags};
@@ -86,6 +106,10 @@ int cmd_compile(int argc, char **argv)
         case 'D':
         case 'I':
             if (!model_option(&in, o, r.value))
+                goto done;
+            break;
+        case OPT_WEIGHTS:
+            if (!set_weights(&weights, r.value))
                 goto done;
             break;
         case OPT_DUMP:
@@ -123,7 +147,7 @@ int cmd_compile(int argc, char **argv)
         usage_error("anec", NULL, NULL, model ? "where to? give the plan's directory with -o" : "which model? see anec --help");
         goto done;
     }
-    status = compile(&in, model, output, &pass, json, verbose);
+    status = compile(&in, model, output, weights, &pass, json, verbose);
 done:
     arena_free(in.arena);
     return status;

@@ -1,7 +1,9 @@
 /* backend.c: see backend.h. The order of the calls is the order of a manifest. */
 #include "backend_ane/backend.h"
 
-#include "backend_ane/build.h"
+#include "backend_ane/weights.h"
+
+static const PlanWeightMode plan_mode[] = {[WEIGHTS_BAKED] = PLAN_BAKED, [WEIGHTS_DYNAMIC] = PLAN_DYNAMIC, [WEIGHTS_RELOAD] = PLAN_RELOAD};
 
 bool backend_ane(Arena *a, const Module *m, BackendResult *out, Diags *ds)
 {
@@ -11,6 +13,9 @@ bool backend_ane(Arena *a, const Module *m, BackendResult *out, Diags *ds)
     b.plan->compiler = "anec " ANEL_VERSION;
     describe_settings(&b);
     describe_leaves(&b);
+    b.plan->weights = plan_mode[m->weights];
+    if (m->weights == WEIGHTS_DYNAMIC && !weights_place(&b))
+        return false;
     bool ok = true;
     for (uint32_t i = 0; i < m->entries; i++) {
         uint32_t before = b.plan->programs;

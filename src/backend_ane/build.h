@@ -5,13 +5,17 @@
 #include "backend_ane/backend.h"
 #include "backend_ane/partition.h"
 
+typedef struct Weights Weights; /* weights.h */
+
 typedef struct {
     Arena         *a;
     const Module  *m;
     Plan          *plan;
     BackendResult *out;
     Diags         *ds;
-    uint32_t       params_cap, states_cap, tables_cap, programs_cap, buffers_cap, entries_cap;
+    Weights       *weights; /* NULL: parameters are constants of the programs */
+    Partition    **part;    /* [m->graphs] made so far */
+    uint32_t       params_cap, states_cap, tables_cap, programs_cap, buffers_cap, entries_cap, stages_cap, costs_cap;
 } Builder;
 
 /* Where in a port a value lies. */
@@ -26,7 +30,12 @@ typedef struct {
     uint32_t   index; /* into Plan.program */
     PortValue *in, *out;
     uint32_t   ins, outs;
+    uint32_t  *weight_port; /* surfaces of weights, bound to the last input ports */
+    uint32_t   weight_ports;
 } BuiltProgram;
+
+/* lower.c: the partition of a graph, made once. */
+const Partition *partition_of(Builder *b, const Graph *g);
 
 /* program.c: write program `number` of `part` as MIL text, with `output` the values that leave it. `label` is
  * what people call each value of the graph; `name` is unique in the plan; instances run over first .. first + n - 1. False after diagnostics. */

@@ -44,15 +44,19 @@ void emit_error(Emit *e, ValueId v, const char *fmt, ...)
     e->val[v] = (Val){.name = "none", .shape = emit_shape(n->type.shape)};
 }
 
-/* The part of a leaf's path that does not depend on the layer: "layers.{L}.attention.wq.weight" -> attention_wq_weight. */
-static const char *leaf_name(Emit *e, const Node *n)
+const char *emit_pattern_name(Arena *a, const char *pattern)
 {
-    const char *p = interned(e->b->m->strings, e->b->m->param_set[n->a.leaf.set].pattern), *cut = strstr(p, "{L}.");
-    char       *name = arena_strdup(e->b->a, cut ? cut + 4 : p);
+    const char *cut = strstr(pattern, "{L}.");
+    char       *name = arena_strdup(a, cut ? cut + 4 : pattern);
     for (char *c = name; *c; c++)
         if (*c == '.')
             *c = '_';
     return name;
+}
+
+static const char *leaf_name(Emit *e, const Node *n)
+{
+    return emit_pattern_name(e->b->a, interned(e->b->m->strings, e->b->m->param_set[n->a.leaf.set].pattern));
 }
 
 static PlanShape plan_shape_of(MilShape s)
@@ -164,6 +168,8 @@ const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed)
         const char   *name = interned(e->b->m->strings, t->name);
         return emit_table(e, shape, data, *name ? name : "table");
     }
+    if (e->b->weights)
+        return emit_weight(e, leaf, shape, transposed);
     Recipe *r = NEW(a, Recipe);
     *r = (Recipe){.kind = RECIPE_PARAM, .pattern = interned(e->b->m->strings, e->b->m->param_set[n->a.leaf.set].pattern)};
     if (transposed) {

@@ -322,40 +322,107 @@ static void matmul_conv(Emit *e, const Node *n, ValueId v, ValueId w)
     set(e, v, emit_conv(e, v, "", s, x, weight), s);
 }
 
-/* An operand of a general product with its matrix in the last two axes. */
-static const char *matrix(Emit *e, ValueId v, ValueId u, const char *suffix)
+/* An operand of a general product with its matrix in the last two axes. A weight that is stored the other way round turns
+ * its flag. */
+static const char *matrix(Emit *e, ValueId v, ValueId u, const char *suffix, bool *flag)
 {
-    Shape s = e->g->node[u].type.shape;
+    Shape   s = e->g->node[u].type.shape;
+    int32_t rows, columns;
+    bool    turned;
+    if (s.rank == 2 && emit_is_weight(e, u, &rows, &columns, &turned) && rows == s.dim[turned] && columns == s.dim[!turned]) {
+        *flag ^= turned;
+        return emit_weight_rows(e, u, 0, 0);
+    }
     if (s.rank != 2)
         return emit_full(e, u).name;
     MilShape m = shape4(1, s.dim[0], s.dim[1]);
     if (is_tensor_leaf(e, u))
         return emit_leaf(e, u, m, false);
     Val x = emit_full(e, u);
-    return mil_shape_equal(x.shape, m) ? x.name : emit_reshape(e, v, suffix, x.name, m);
+    if (mil_shape_equal(x.shape, m))
+        return x.name;
+    if (!e->b->weights)
+        return emit_reshape(e, v, suffix, x.name, m);
+    if (!e->as_matrix[u]) /* every product of a layer reads [1, 1, C, S]: once for all of them */
+        e->as_matrix[u] = emit_reshape(e, u, "_m", x.name, m);
+    return e->as_matrix[u];
+}
+
+/* concat of named parts along a MIL axis. */
+static const char *join(Emit *e, ValueId v, const char *suffix, MilShape s, uint32_t axis, const char *const *part,
+                        uint32_t parts)
+{
+    Buf list = {0};
+    for (uint32_t i = 0; i < parts; i++)
+        buf_printf(&list, "%s%s", i ? ", " : "(", part[i]);
+    buf_putc(&list, ')');
+    MilArg a[] = {{"axis", mil_int(e->t, (int32_t)axis)}, {"interleave", mil_bool(e->t, false)}, {"values", list.data}};
+    const char *r = emit_op(e, v, suffix, s, "concat", a, COUNT(a));
+    buf_free(&list);
+    return r;
+}
+
+/* A product with a weight that has more rows than an axis may have, a classifier's: piece by piece. Pieces of the result are
+ * joined, those of a contraction added up. */
+static void matmul_in_parts(Emit *e, const Node *n, ValueId v, int32_t rows, int32_t columns, bool turned)
+{
+    MilShape     s = emit_shape(n->type.shape), x = emit_shape(e->g->node[arg(e, n, 1)].type.shape);
+    int32_t      cap = (int32_t)e->b->m->target->max_axis, pieces = (rows + cap - 1) / cap;
+    int32_t      most = ((rows + pieces - 1) / pieces + 15) / 16 * 16, width = s.dim[3];
+    const char  *operand = n->a.matmul.tb ? transposed(e, v, arg(e, n, 1)) : emit_full(e, arg(e, n, 1)).name, *sum = NULL;
+    const char **part = NEW_N(e->b->a, const char *, (size_t)pieces);
+    uint32_t     parts = 0;
+    if (n->a.matmul.tb)
+        x.dim[1] = x.dim[3];
+    for (int32_t begin = 0; begin < rows; begin += most) {
+        int32_t     count = rows - begin < most ? rows - begin : most, from[4] = {0, begin, 0, 0};
+        MilShape    in = shape4(count, 1, width), out = turned ? shape4(1, columns, width) : shape4(1, count, width);
+        const char *y = operand;
+        if (turned) {
+            MilArg cut[] = {{"x", y}, {"begin", mil_ints(e->t, from, 4)}, {"size", mil_ints(e->t, in.dim, 4)}};
+            y = emit_op(e, v, "_x", in, "slice_by_size", cut, COUNT(cut));
+        } else
+            in = shape4(x.dim[1], 1, width);
+        y = emit_reshape(e, v, "_b", y, shape4(1, in.dim[1], width));
+        MilArg m[] = {{"x", emit_weight_rows(e, arg(e, n, 0), begin, count)}, {"y", y},
+                      {"transpose_x", mil_bool(e->t, turned)}, {"transpose_y", mil_bool(e->t, false)}};
+        y = emit_op(e, v, "_m", out, "matmul", m, COUNT(m));
+        if (!turned)
+            part[parts++] = emit_reshape(e, v, "_part", y, shape4(count, 1, width));
+        else
+            sum = sum ? emit_op(e, v, "_sum", out, "add", (MilArg[]){{"x", sum}, {"y", y}}, 2) : y;
+    }
+    set(e, v, turned ? emit_reshape(e, v, "", sum, s) : join(e, v, "", s, 1, part, parts), s);
 }
 
 static void mil_matmul(Emit *e, const Node *n, ValueId v)
 {
     ValueId a = arg(e, n, 0), b = arg(e, n, 1);
     Shape   out = n->type.shape;
-    if (out.rank == 2 && is_tensor_leaf(e, a) && !is_tensor_leaf(e, b) &&
+    int32_t rows, columns;
+    bool    turned, ta = n->a.matmul.ta, tb = n->a.matmul.tb;
+    if (out.rank == 2 && emit_is_weight(e, a, &rows, &columns, &turned) && rows > e->b->m->target->max_axis) {
+        matmul_in_parts(e, n, v, rows, columns, ta != turned);
+        return;
+    }
+    if (out.rank == 2 && is_tensor_leaf(e, a) && !emit_is_weight(e, a, &rows, &columns, &turned) && !is_tensor_leaf(e, b) &&
         e->g->node[b].type.shape.dim[n->a.matmul.tb] <= ANE_MAX_CONV_IN) {
         matmul_conv(e, n, v, a);
         return;
     }
-    bool        tb = n->a.matmul.tb;
-    const char *x = matrix(e, v, a, "_a"), *y;
-    if (out.rank == 2 && is_tensor_leaf(e, b) && !tb) { /* constants on the right are given transposed: [N, K] */
+    const char *x = matrix(e, v, a, "_a", &ta), *y;
+    if (out.rank == 2 && is_tensor_leaf(e, b) && !emit_is_weight(e, b, &rows, &columns, &turned) && !tb) { /* constants on the right are given transposed: [N, K] */
         Shape s = e->g->node[b].type.shape;
         y = emit_leaf(e, b, shape4(1, s.dim[1], s.dim[0]), true);
         tb = true;
     } else
-        y = matrix(e, v, b, "_b");
-    MilArg   m[] = {{"x", x}, {"y", y}, {"transpose_x", mil_bool(e->t, n->a.matmul.ta)}, {"transpose_y", mil_bool(e->t, tb)}};
+        y = matrix(e, v, b, "_b", &tb);
+    MilArg   m[] = {{"x", x}, {"y", y}, {"transpose_x", mil_bool(e->t, ta)}, {"transpose_y", mil_bool(e->t, tb)}};
     MilShape s = emit_shape(out), r = out.rank == 2 ? shape4(1, out.dim[0], out.dim[1]) : s;
     bool     same = mil_shape_equal(r, s);
     const char *y_name = emit_op(e, v, same ? "" : "_m", r, "matmul", m, COUNT(m));
+    if (!same)
+        e->as_matrix[v] = y_name;
     set(e, v, same ? y_name : emit_reshape(e, v, "", y_name, s), s);
 }
 
@@ -443,20 +510,6 @@ static void mil_slice(Emit *e, const Node *n, ValueId v)
     }
     MilArg a[] = {{"x", x.name}, {"begin", mil_ints(e->t, begin, 4)}, {"size", mil_ints(e->t, s.dim, 4)}};
     set(e, v, emit_op(e, v, "", s, "slice_by_size", a, COUNT(a)), s);
-}
-
-/* concat of named parts along a MIL axis. */
-static const char *join(Emit *e, ValueId v, const char *suffix, MilShape s, uint32_t axis, const char *const *part,
-                        uint32_t parts)
-{
-    Buf list = {0};
-    for (uint32_t i = 0; i < parts; i++)
-        buf_printf(&list, "%s%s", i ? ", " : "(", part[i]);
-    buf_putc(&list, ')');
-    MilArg a[] = {{"axis", mil_int(e->t, (int32_t)axis)}, {"interleave", mil_bool(e->t, false)}, {"values", list.data}};
-    const char *r = emit_op(e, v, suffix, s, "concat", a, COUNT(a));
-    buf_free(&list);
-    return r;
 }
 
 static void mil_concat(Emit *e, const Node *n, ValueId v)

@@ -7,6 +7,7 @@
  * by name. */
 #include "backend_ane/emit.h"
 #include "backend_ane/limits.h"
+#include "backend_ane/weights.h"
 #include "base/hash.h"
 
 #include <string.h>
@@ -174,11 +175,50 @@ static void declare_outputs(Emit *e, const Ports *p)
     }
 }
 
+/* The surfaces of weights that the program reads are its last inputs: the same surfaces for every program of a layer. */
+static void declare_weights(Emit *e, uint32_t port, BuiltProgram *built)
+{
+    Builder *b = e->b;
+    uint32_t surfaces = b->weights ? b->weights->surfaces : 0;
+    bool    *used = NEW_N(b->a, bool, surfaces + 1);
+    e->weight_port = NEW_N(b->a, const char *, surfaces + 1);
+    built->weight_port = NEW_N(b->a, uint32_t, surfaces + 1);
+    built->weight_ports = 0;
+    if (b->weights)
+        weights_used(b, e->g, e->part, e->program, e->first, e->n, used);
+    for (uint32_t i = 0; i < surfaces; i++) {
+        const WeightSurface *s = &b->weights->surface[i];
+        if (!used[i])
+            continue;
+        e->weight_port[i] = mil_name(e->t, arena_printf(b->a, "i%02u_w", port + built->weight_ports));
+        mil_input(e->t, e->weight_port[i], (MilShape){4, {1, s->channels, 1, s->width}});
+        built->weight_port[built->weight_ports++] = i;
+    }
+}
+
+/* Ports of weights; what lies in them is named like the constants of other plans. */
+static void describe_weight_port(Emit *e, uint32_t surface, PlanPort *out)
+{
+    const WeightSurface *s = &e->b->weights->surface[surface];
+    const PlanStage     *stage = NULL;
+    for (uint32_t i = 0; i < e->b->plan->stages; i++)
+        if (e->b->plan->stage[i].buffer == s->buffer)
+            stage = &e->b->plan->stage[i];
+    *out = (PlanPort){.name = e->weight_port[surface], .shape = {4, {1, s->channels, 1, s->width}},
+                      .part = NEW_N(e->b->a, PlanPart, stage->weights), .parts = stage->weights};
+    for (uint32_t i = 0; i < stage->weights; i++) {
+        const PlanStaged *w = &stage->weight[i];
+        const Recipe     *r = w->recipe->kind == RECIPE_TRANSPOSE ? w->recipe->x : w->recipe;
+        uint32_t          rows = (uint32_t)w->shape.dim[0];
+        out->part[i] = (PlanPart){emit_pattern_name(e->b->a, r->pattern), w->channel, rows, {2, {w->shape.dim[0], s->width}}};
+    }
+}
+
 /* Ports as the plan and lower.c see them. */
-static PlanPort *describe_ports(Emit *e, const Ports *p, PortValue **where, uint32_t *wheres)
+static PlanPort *describe_ports(Emit *e, const Ports *p, uint32_t more, PortValue **where, uint32_t *wheres)
 {
     Arena    *a = e->b->a;
-    PlanPort *out = NEW_N(a, PlanPort, p->ports);
+    PlanPort *out = NEW_N(a, PlanPort, p->ports + more);
     uint32_t  n = 0;
     for (uint32_t i = 0; i < p->ports; i++)
         n += p->port[i].values;
@@ -233,8 +273,9 @@ bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t n
                    uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n, BuiltProgram *built)
 {
     Arena *a = b->a;
-    Emit   e = {.b = b, .g = g, .part = part, .program = number, .label = label, .t = mil_text_new(a)};
+    Emit   e = {.b = b, .g = g, .part = part, .program = number, .label = label, .first = first, .n = n, .t = mil_text_new(a)};
     e.val = NEW_N(a, Val, g->count);
+    e.as_matrix = NEW_N(a, const char *, g->count);
     e.uses = count_uses(a, g);
     e.factor = NEW_N(a, double, g->count);
     e.alias = NEW_N(a, ValueId, g->count);
@@ -249,6 +290,7 @@ bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t n
         return false;
     emit_prepare(&e);
     declare_inputs(&e, &in);
+    declare_weights(&e, in.ports, built);
     for (ValueId v = 1; v < g->count; v++)
         if (part->program[v] == number)
             emit_node(&e, v);
@@ -271,9 +313,11 @@ bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t n
                      .mil_hash = arena_strdup(a, hash), .first = varies ? first : 0, .n = varies ? n : 1,
                      .weight = e.weight, .weights = e.weights};
     buf_free(&text);
-    p.in = describe_ports(&e, &in, &built->in, &built->ins);
-    p.ins = in.ports;
-    p.out = describe_ports(&e, &out, &built->out, &built->outs);
+    p.in = describe_ports(&e, &in, built->weight_ports, &built->in, &built->ins);
+    for (uint32_t i = 0; i < built->weight_ports; i++)
+        describe_weight_port(&e, built->weight_port[i], &p.in[in.ports + i]);
+    p.ins = in.ports + built->weight_ports;
+    p.out = describe_ports(&e, &out, 0, &built->out, &built->outs);
     p.outs = out.ports;
     built->index = b->plan->programs;
     GROW(a, b->plan->program, b->plan->programs, b->programs_cap);

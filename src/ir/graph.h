@@ -191,6 +191,10 @@ typedef struct {
     Span    at;
 } VjpCheck;
 
+/* How programs get at their parameters: constants, inputs, constants that are replaced; see PlanWeightMode. AUTO: the
+ * back end chooses by cost. */
+typedef enum { WEIGHTS_BAKED, WEIGHTS_DYNAMIC, WEIGHTS_RELOAD, WEIGHTS_AUTO } WeightMode;
+
 typedef struct Module {
     Arena     *arena;
     Interner  *strings;
@@ -221,6 +225,7 @@ typedef struct Module {
     uint32_t   vjp_checks, vjp_checks_cap;
     /* what it is compiled for; not part of the model */
     const struct Target *target; /* never NULL: module_new() says target_any() */
+    WeightMode weights;
     uint64_t   off;              /* set of passes/switches.h: rewrites that are switched off */
 } Module;
 
