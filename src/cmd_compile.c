@@ -1,5 +1,6 @@
 /* cmd_compile.c: `anec MODEL -o PLAN`: the whole compiler, in the order it runs. */
 #include "backend_ane/backend.h"
+#include "backend_ane/modes.h"
 #include "cmd.h"
 #include "ir/text.h"
 #include "passes/passes.h"
@@ -68,6 +69,14 @@ static bool set_weights(WeightMode *mode, const char *value)
     return false;
 }
 
+static void tell(const Module *m, const BackendResult *r, const char *output)
+{
+    Buf b = {0};
+    modes_print(m, r, &b);
+    fprintf(stderr, "anec: %s: %u programs, %u files\nanec: %s", output, r->plan->programs, r->files + 1, b.data);
+    buf_free(&b);
+}
+
 static int compile(ModelInput *in, const char *model, const char *output, WeightMode weights, PassOptions *pass, bool json,
                    bool verbose)
 {
@@ -86,7 +95,7 @@ static int compile(ModelInput *in, const char *model, const char *output, Weight
     if (!write_plan(in->arena, &r, output))
         return EXIT_INPUT;
     if (verbose)
-        fprintf(stderr, "anec: %s: %u programs, %u files\n", output, r.plan->programs, r.files + 1);
+        tell(m, &r, output);
     return EXIT_OK;
 }
 

@@ -9,14 +9,35 @@
 #include "base/diag.h"
 #include "ir/graph.h"
 #include "plan/plan.h"
+#include "target/cost.h"
+
+/* What a program does, parameters kept apart: whether they are constants or inputs, the rest is the same. */
+typedef struct {
+    Work            work;         /* without products with parameters, and without parameters */
+    uint64_t        weight_flops; /* of products with parameters */
+    const uint32_t *set;          /* parameters that it reads: Module.param_set */
+    uint32_t        sets;
+    uint32_t        instances;    /* compiled if they are constants */
+} ProgramCost;
+
+/* One way of handling weights: predicted times between two updates of the parameters. */
+typedef struct {
+    int64_t  run_ns;    /* the programs, of all micro-batches */
+    int64_t  update_ns; /* what an update costs: compiling, reloading, or writing weights */
+    uint64_t programs;  /* compiled or reloaded at an update */
+} ModeCost;
 
 typedef struct {
     Plan     *plan; /* not yet resolved */
     PlanFile *file; /* mil/, map/, const/, src/ */
     uint32_t  files, files_cap;
+    ProgramCost *cost;                    /* [plan->programs] */
+    ModeCost     mode[WEIGHTS_RELOAD + 1]; /* by WeightMode */
+    uint64_t     accum;                   /* micro-batches per update that `mode` is about */
 } BackendResult;
 
-/* Build the plan of `m`; everything lives in `a`. False after diagnostics (a value that the target cannot hold). */
+/* Build the plan of `m`; everything lives in `a`. With WEIGHTS_AUTO the cheapest way of handling weights is taken (modes.c);
+ * the plan says which. False after diagnostics (a value that the target cannot hold). */
 bool backend_ane(Arena *a, const Module *m, BackendResult *out, Diags *ds);
 
 #endif

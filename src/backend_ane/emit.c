@@ -286,6 +286,17 @@ static bool is_taken(const char *name)
     return (*name == 'i' || *name == 'o') && name[1] >= '0' && name[1] <= '9';
 }
 
+/* For the cost of the program: what is neither a product (mil_ops.c counts those) nor a view reads and writes memory. */
+static void count_work(Emit *e, const char *op, MilShape shape)
+{
+    static const char *const free_of_traffic[] = {"conv", "matmul", "reshape", "slice_by_size"};
+    e->cost.work.ops++;
+    for (size_t i = 0; i < COUNT(free_of_traffic); i++)
+        if (strcmp(op, free_of_traffic[i]) == 0)
+            return;
+    e->cost.work.inner_bytes += 2 * 2 * (uint64_t)mil_numel(shape);
+}
+
 const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *op, const MilArg *arg,
                     uint32_t args)
 {
@@ -295,6 +306,7 @@ const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, cons
                        i == 1 ? ANE_MAX_CHANNELS : ANE_MAX_WIDTH);
             break;
         }
+    count_work(e, op, shape);
     const char *label = arena_printf(e->b->a, "%s%s", e->label[v], suffix);
     const char *name = mil_name(e->t, is_taken(label) ? arena_printf(e->b->a, "v_%s", label) : label);
     mil_statement(e->t, e->val[v].is_bool ? "bool" : "fp16", shape, name, op, arg, args);

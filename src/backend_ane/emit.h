@@ -47,6 +47,7 @@ typedef struct {
     const char     **as_matrix; /* [g->count] a value of rank 2 as [1, 1, C, S], or NULL */
     WeightView      *view;        /* weights read so far */
     uint32_t         views, views_cap;
+    ProgramCost      cost;
     bool             failed;
 } Emit;
 

@@ -169,6 +169,13 @@ static void mil_select(Emit *e, const Node *n, ValueId v)
     set(e, v, emit_op(e, v, "", x.shape, "select", a, COUNT(a)), x.shape);
 }
 
+/* Flops of a product with a result of that shape, for the cost of the program. */
+static void count_product(Emit *e, MilShape shape, int32_t contracted, bool weight, bool conv)
+{
+    uint64_t flops = 2 * (uint64_t)mil_numel(shape) * (uint64_t)contracted;
+    *(weight ? &e->cost.weight_flops : conv ? &e->cost.work.conv_flops : &e->cost.work.matmul_flops) += flops;
+}
+
 /* ---- reductions ---- */
 
 /* Contract the channel axis with a constant matrix [out, in]: `shape` is the result's. */
@@ -176,6 +183,7 @@ static const char *mix_channels(Emit *e, ValueId v, const char *suffix, const ch
                                 const double *matrix, const char *name)
 {
     MilShape w = {4, {shape.dim[1], in, 1, 1}};
+    count_product(e, shape, in, false, true);
     return emit_conv(e, v, suffix, shape, x, emit_table(e, w, matrix, name));
 }
 
@@ -319,6 +327,7 @@ static void matmul_conv(Emit *e, const Node *n, ValueId v, ValueId w)
     const char *x = n->a.matmul.tb ? transposed(e, v, u) : emit_full(e, u).name;
     MilShape    ws = {4, {s.dim[1], e->g->node[u].type.shape.dim[n->a.matmul.tb], 1, 1}};
     const char *weight = emit_leaf(e, w, ws, n->a.matmul.ta);
+    count_product(e, s, ws.dim[1], e->g->node[w].op == OP_param, true);
     set(e, v, emit_conv(e, v, "", s, x, weight), s);
 }
 
@@ -371,6 +380,7 @@ static void matmul_in_parts(Emit *e, const Node *n, ValueId v, int32_t rows, int
     int32_t      most = ((rows + pieces - 1) / pieces + 15) / 16 * 16, width = s.dim[3];
     const char  *operand = n->a.matmul.tb ? transposed(e, v, arg(e, n, 1)) : emit_full(e, arg(e, n, 1)).name, *sum = NULL;
     const char **part = NEW_N(e->b->a, const char *, (size_t)pieces);
+    count_product(e, s, turned ? rows : columns, true, false);
     uint32_t     parts = 0;
     if (n->a.matmul.tb)
         x.dim[1] = x.dim[3];
@@ -418,8 +428,11 @@ static void mil_matmul(Emit *e, const Node *n, ValueId v)
     } else
         y = matrix(e, v, b, "_b", &tb);
     MilArg   m[] = {{"x", x}, {"y", y}, {"transpose_x", mil_bool(e->t, ta)}, {"transpose_y", mil_bool(e->t, tb)}};
+    Shape    as = e->g->node[a].type.shape;
     MilShape s = emit_shape(out), r = out.rank == 2 ? shape4(1, out.dim[0], out.dim[1]) : s;
     bool     same = mil_shape_equal(r, s);
+    count_product(e, r, as.dim[as.rank - (n->a.matmul.ta ? 2 : 1)],
+                  e->g->node[a].op == OP_param || e->g->node[b].op == OP_param, false);
     const char *y_name = emit_op(e, v, same ? "" : "_m", r, "matmul", m, COUNT(m));
     if (!same)
         e->as_matrix[v] = y_name;

@@ -269,6 +269,50 @@ static const char *mil_file_for(Builder *b, const char *name, const char *text, 
     return name;
 }
 
+typedef struct {
+    uint32_t *set;
+    uint32_t  sets;
+    bool      varies;
+} Sets;
+
+static void add_set(Builder *b, const Node *leaf, bool matrix, void *with)
+{
+    Sets    *x = with;
+    uint32_t set = leaf->a.leaf.set, i = 0;
+    (void)matrix;
+    while (i < x->sets && x->set[i] != set)
+        i++;
+    x->set[i] = set;
+    x->sets += i == x->sets;
+    x->varies |= strstr(interned(b->m->strings, b->m->param_set[set].pattern), "{L}") != NULL;
+}
+
+static uint64_t port_bytes(const Ports *p)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < p->ports; i++)
+        bytes += 2 * (uint64_t)p->port[i].channels * (uint64_t)p->port[i].width;
+    return bytes;
+}
+
+/* What the emitted program does. */
+static ProgramCost cost_of(Emit *e, const Ports *in, const Ports *out, int32_t n)
+{
+    Builder    *b = e->b;
+    ProgramCost c = e->cost;
+    Sets        x = {NEW_N(b->a, uint32_t, b->m->param_sets + 1u), 0, false};
+    weights_visit(b, e->g, e->part, e->program, add_set, &x);
+    c.set = x.set;
+    c.sets = x.sets;
+    c.instances = x.varies ? (uint32_t)n : 1;
+    c.work.in_bytes = port_bytes(in);
+    c.work.out_bytes = port_bytes(out);
+    for (uint32_t i = 0; i < e->weights; i++)
+        if (e->weight[i].recipe->kind == RECIPE_TABLE)
+            c.work.weight_bytes += 2 * (uint64_t)plan_numel(e->weight[i].shape);
+    return c;
+}
+
 bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t number, const ValueId *output,
                    uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n, BuiltProgram *built)
 {
@@ -320,6 +364,8 @@ bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t n
     p.out = describe_ports(&e, &out, 0, &built->out, &built->outs);
     p.outs = out.ports;
     built->index = b->plan->programs;
+    GROW(a, b->out->cost, b->plan->programs, b->costs_cap);
+    b->out->cost[b->plan->programs] = cost_of(&e, &in, &out, n);
     GROW(a, b->plan->program, b->plan->programs, b->programs_cap);
     b->plan->program[b->plan->programs++] = p;
     return true;

@@ -14,10 +14,7 @@
 
 /* ---- finding ---- */
 
-typedef void VisitFn(Builder *b, const Node *leaf, bool matrix, void *with);
-
-/* Call `visit` for every parameter that an operation of the program reads. */
-static void visit_params(Builder *b, const Graph *g, const Partition *part, uint32_t number, VisitFn *visit, void *with)
+void weights_visit(Builder *b, const Graph *g, const Partition *part, uint32_t number, WeightVisit *visit, void *with)
 {
     for (ValueId v = 1; v < g->count; v++) {
         const Node *n = &g->node[v];
@@ -100,7 +97,7 @@ static void scan(Builder *b, const Graph *g, int32_t first, int32_t n)
 {
     const Partition *part = partition_of(b, g);
     for (uint32_t p = 1; p <= part->programs; p++)
-        visit_params(b, g, part, p, note, &(Visit){first, n, 0});
+        weights_visit(b, g, part, p, note, &(Visit){first, n, 0});
     for (ValueId v = 1; v < g->count; v++) {
         const Node *r = &g->node[v];
         if (r->op == OP_repeat)
@@ -324,5 +321,5 @@ static void mark(Builder *b, const Node *leaf, bool matrix, void *with)
 void weights_used(const Builder *b, const Graph *g, const Partition *part, uint32_t number, int32_t first, int32_t n,
                   bool *used)
 {
-    visit_params((Builder *)b, g, part, number, mark, &(Used){first, n, used}); /* marking changes nothing of it */
+    weights_visit((Builder *)b, g, part, number, mark, &(Used){first, n, used}); /* marking changes nothing of it */
 }

@@ -43,6 +43,9 @@ struct Weights {
 bool weights_place(Builder *b);
 /* The place of the parameter called `pattern`, read in the loop first .. first + n - 1 (n = 0: outside of loops). */
 const Weight *weight_of(const Builder *b, const char *pattern, int32_t first, int32_t n);
+/* Call `visit` for every parameter that an operation of the program reads; `matrix`: as a matrix of a product. */
+typedef void WeightVisit(Builder *b, const Node *leaf, bool matrix, void *with);
+void weights_visit(Builder *b, const Graph *g, const Partition *part, uint32_t number, WeightVisit *visit, void *with);
 /* Mark the surfaces that program `number` of `part` reads: used[surfaces]. */
 void weights_used(const Builder *b, const Graph *g, const Partition *part, uint32_t number, int32_t first, int32_t n,
                   bool *used);

@@ -189,6 +189,36 @@ Test(plan_numerics, gradients_of_rare_operations)
     train_model("ops");
 }
 
+/* Programs whose weights are inputs are compiled once, whatever the depth, and hold no parameters. */
+static void check_dynamic(const Rig *r)
+{
+    for (uint32_t k = 0; k < r->plan->programs; k++) {
+        cr_expect_eq(r->plan->program[k].n, 1, "%s: %d instances", r->plan->program[k].name, r->plan->program[k].n);
+        for (uint32_t i = 0; i < r->plan->program[k].weights; i++)
+            cr_expect_eq(r->plan->program[k].weight[i].recipe->kind, RECIPE_TABLE, "%s", r->plan->program[k].weight[i].path);
+    }
+}
+
+static void train_dynamic(const Case *c)
+{
+    Rig r = rig_open_with(c->model, c->defines, WEIGHTS_DYNAMIC);
+    check_dynamic(&r);
+    train_case(&r, c);
+    rig_close(&r);
+}
+
+Test(plan_numerics, gradients_with_weights_as_inputs)
+{
+    for (size_t i = 0; i < COUNT(cases); i++)
+        train_dynamic(&cases[i]);
+}
+
+Test(plan_numerics, gradients_with_weights_as_inputs_in_other_shapes)
+{
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        train_dynamic(&shapes[i]);
+}
+
 Test(plan_numerics, gradients_in_other_shapes)
 {
     for (size_t i = 0; i < COUNT(shapes); i++) {
