@@ -408,5 +408,9 @@ void exec_profile(const Exec *e, Buf *out)
     for (int c = 0; c < EXEC_CLASSES; c++)
         buf_printf(out, "%-32s %-8s %10s %10.4f %5.1f%%\n", "total", exec_class_name[c], "", e->counters.seconds[c],
                    total > 0 ? 100 * e->counters.seconds[c] / total : 0);
+    const ExecCounters *n = &e->counters;
+    buf_printf(out, "%llu programs run, %llu compiled, %llu given new weights; %.1f MB of weights staged\n",
+               (unsigned long long)n->evals, (unsigned long long)n->compiles, (unsigned long long)n->reloads,
+               (double)n->staged * 1e-6);
     free(sorted);
 }

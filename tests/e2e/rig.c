@@ -46,13 +46,15 @@ static Module *elaborate(Arena *a, const char *model, const char *defines, Diags
     return m;
 }
 
-static void write_plan(Rig *r, const char *model, const char *defines, WeightMode weights)
+static void write_plan(Rig *r, const char *model, const char *defines, WeightMode weights, const Target *target)
 {
     Diags        *ds;
     Module       *m = elaborate(r->a, model, defines, &ds);
     BackendResult result = {0};
     Buf           err = {0};
     m->weights = weights;
+    if (target)
+        m->target = target;
     check(passes_run(m, &(PassOptions){.diags = ds}), ds, "passes");
     check(backend_ane(r->a, m, &result, ds), ds, "back end");
     cr_assert(plan_resolve(result.plan, r->a, &err), "%s", err.data);
@@ -78,17 +80,17 @@ static void draw_params(Rig *r)
 
 Rig rig_open(const char *model, const char *defines)
 {
-    return rig_open_with(model, defines, WEIGHTS_BAKED);
+    return rig_open_with(model, defines, WEIGHTS_BAKED, NULL);
 }
 
-Rig rig_open_with(const char *model, const char *defines, WeightMode weights)
+Rig rig_open_with(const char *model, const char *defines, WeightMode weights, const Target *target)
 {
     Rig    r = {.a = arena_new(), .dir = "/tmp/anel-e2e-XXXXXX"};
     Diags *ds;
     cr_assert(mkdtemp(r.dir) != NULL);
     r.m = elaborate(r.a, model, defines, &ds);
     draw_params(&r);
-    write_plan(&r, model, defines, weights);
+    write_plan(&r, model, defines, weights, target);
     return r;
 }
 

@@ -18,7 +18,8 @@ typedef struct {
 
 /* Compile <model>.anel of models/ or of tests/e2e/models/ with `defines` ("dim=64 heads=4"), write the plan, read it back, draw parameters. */
 Rig  rig_open(const char *model, const char *defines);
-Rig  rig_open_with(const char *model, const char *defines, WeightMode weights);
+/* `target` may be NULL. */
+Rig  rig_open_with(const char *model, const char *defines, WeightMode weights, const Target *target);
 void rig_close(Rig *r); /* removes the plan */
 
 /* Index of the elaborated module's parameter called `path`. */

@@ -199,9 +199,9 @@ static void check_dynamic(const Rig *r)
     }
 }
 
-static void train_dynamic(const Case *c)
+static void train_dynamic(const Case *c, const Target *target)
 {
-    Rig r = rig_open_with(c->model, c->defines, WEIGHTS_DYNAMIC);
+    Rig r = rig_open_with(c->model, c->defines, WEIGHTS_DYNAMIC, target);
     check_dynamic(&r);
     train_case(&r, c);
     rig_close(&r);
@@ -210,13 +210,34 @@ static void train_dynamic(const Case *c)
 Test(plan_numerics, gradients_with_weights_as_inputs)
 {
     for (size_t i = 0; i < COUNT(cases); i++)
-        train_dynamic(&cases[i]);
+        train_dynamic(&cases[i], NULL);
 }
 
 Test(plan_numerics, gradients_with_weights_as_inputs_in_other_shapes)
 {
     for (size_t i = 0; i < COUNT(shapes); i++)
-        train_dynamic(&shapes[i]);
+        train_dynamic(&shapes[i], NULL);
+}
+
+/* Matrices with more rows than an axis may have are multiplied piece by piece, in both directions. */
+Test(plan_numerics, gradients_with_weights_longer_than_an_axis)
+{
+    static const Case wide[] = {
+        {"tiny", "dim=64 hidden=160 layers=2 heads=4 vocab=80 seq=32", 80, true, 0},
+        {"gpt2", "dim=64 layers=2 heads=4 vocab=80 ctx=48 seq=32", 80, false, 1e-4},
+    };
+    Target narrow = *target_any();
+    narrow.max_axis = 64;
+    for (size_t i = 0; i < COUNT(wide); i++) {
+        Rig      r = rig_open_with(wide[i].model, wide[i].defines, WEIGHTS_DYNAMIC, &narrow);
+        uint32_t pieces = 0;
+        for (uint32_t k = 0; k < r.plan->stages; k++)
+            for (uint32_t j = 0; j < r.plan->stage[k].weights; j++)
+                pieces += r.plan->stage[k].weight[j].shape.dim[0] > 64;
+        cr_expect_geq(pieces, 2);
+        train_case(&r, &wide[i]);
+        rig_close(&r);
+    }
 }
 
 Test(plan_numerics, gradients_in_other_shapes)
