@@ -11,8 +11,8 @@ enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_WEIGHTS };
 
 static const Option options[] = {
     {'o', "output", "DIR", "the plan to write"},
-    {OPT_WEIGHTS, "weights", "MODE", "baked (default): constants, compiled anew when they change; dynamic: inputs; reload: baked,\n"
-                                     "replaced without compiling; auto: what the target's costs favour"},
+    {OPT_WEIGHTS, "weights", "MODE", "parameters are constants of programs (baked, the default), inputs (dynamic), constants that "
+                                     "can be replaced (reload); auto: by cost"},
     {OPT_DUMP, "dump", "WHEN", "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
     {OPT_PASSES, "passes", NULL, "list the passes"},
@@ -58,33 +58,34 @@ static bool write_plan(Arena *a, const BackendResult *r, const char *dir)
 static const char *const weight_modes[] = {[WEIGHTS_BAKED] = "baked", [WEIGHTS_DYNAMIC] = "dynamic", [WEIGHTS_RELOAD] = "reload",
                                            [WEIGHTS_AUTO] = "auto", NULL};
 
-static bool set_weights(WeightMode *mode, const char *value)
+/* The number of a mode; that of the end of the list if there is none of that name. */
+static WeightMode weight_mode(const char *name)
 {
-    for (uint32_t i = 0; weight_modes[i]; i++)
-        if (strcmp(weight_modes[i], value) == 0) {
-            *mode = (WeightMode)i;
-            return true;
-        }
-    usage_error("anec", weight_modes, value, "--weights takes baked, dynamic, reload or auto, not '%s'", value);
-    return false;
+    uint32_t i = 0;
+    while (weight_modes[i] && strcmp(weight_modes[i], name) != 0)
+        i++;
+    return (WeightMode)i;
 }
 
-static void tell(const Module *m, const BackendResult *r, const char *output)
+/* What was written; whoever asked for a way of handling weights sees what each of them would cost. */
+static void tell(const Module *m, const BackendResult *r, const char *output, bool modes)
 {
     Buf b = {0};
     modes_print(m, r, &b);
-    fprintf(stderr, "anec: %s: %u programs, %u files\nanec: %s", output, r->plan->programs, r->files + 1, b.data);
+    fprintf(stderr, "anec: %s: %u programs, %u files\n", output, r->plan->programs, r->files + 1);
+    if (modes)
+        fprintf(stderr, "anec: %s", b.data);
     buf_free(&b);
 }
 
-static int compile(ModelInput *in, const char *model, const char *output, WeightMode weights, PassOptions *pass, bool json,
+static int compile(ModelInput *in, const char *model, const char *output, const char *weights, PassOptions *pass, bool json,
                    bool verbose)
 {
     BackendResult r = {0};
     Module       *m = model_compile(in, model);
     bool          ok = m && module_verify(m, "elaborate", in->diags) && passes_run(m, pass);
-    if (m)
-        m->weights = weights;
+    if (m && *weights)
+        m->weights = weight_mode(weights);
     if (!pass->stop_after && ok)
         ok = backend_ane(in->arena, m, &r, in->diags);
     int status = finish(in->diags, json);
@@ -95,7 +96,7 @@ static int compile(ModelInput *in, const char *model, const char *output, Weight
     if (!write_plan(in->arena, &r, output))
         return EXIT_INPUT;
     if (verbose)
-        tell(m, &r, output);
+        tell(m, &r, output, *weights != 0);
     return EXIT_OK;
 }
 
@@ -105,7 +106,7 @@ int cmd_compile(int argc, char **argv)
     ModelInput   in;
     const char  *model = NULL, *output = NULL;
     bool         json = false, verbose = false;
-    WeightMode   weights = WEIGHTS_BAKED;
+    const char  *weights = ""; /* none asked for */
     int          status = EXIT_USAGE;
     model_input_init(&in, "anec");
     PassOptions pass = {.diags = in.diags};
@@ -118,8 +119,11 @@ int cmd_compile(int argc, char **argv)
                 goto done;
             break;
         case OPT_WEIGHTS:
-            if (!set_weights(&weights, r.value))
+            weights = r.value;
+            if (!weight_modes[weight_mode(weights)]) {
+                usage_error("anec", weight_modes, weights, "--weights takes baked, dynamic, reload or auto, not '%s'", weights);
                 goto done;
+            }
             break;
         case OPT_DUMP:
             if (!set_dump(&pass, r.value))

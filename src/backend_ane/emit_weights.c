@@ -6,6 +6,8 @@
 #include "backend_ane/emit.h"
 #include "backend_ane/weights.h"
 
+#include <string.h>
+
 static const Weight *weight_at(const Emit *e, ValueId leaf)
 {
     const Node *n = &e->g->node[leaf];
@@ -36,7 +38,9 @@ static const char *known(const Emit *e, const Weight *w, bool turned, int32_t be
 static const char *statement(Emit *e, const Weight *w, bool turned, int32_t begin, MilShape shape, const char *op,
                              const MilArg *arg, uint32_t args)
 {
-    const char *name = mil_name(e->t, arena_printf(e->b->a, "%s_%s", turned ? "wt" : "w", emit_pattern_name(e->b->a, w->pattern)));
+    const char *suffix = strcmp(op, "slice_by_size") == 0 ? "_rows" : ""; /* as they lie; without: as they are read */
+    const char *name = mil_name(e->t, arena_printf(e->b->a, "%s_%s%s", turned ? "wt" : "w",
+                                                   emit_pattern_name(e->b->a, w->pattern), suffix));
     mil_statement(e->t, "fp16", shape, name, op, arg, args);
     GROW(e->b->a, e->view, e->views, e->views_cap);
     e->view[e->views++] = (WeightView){w, turned, begin, shape, name};
