@@ -215,31 +215,26 @@ static int32_t existing_width(const Builder *b, const Weight *w, int64_t columns
     return width;
 }
 
-/* Vectors, and what has no axis of a legal width: whole rows where that comes out even, else padded rows. */
+/* Vectors, and what has no axis of a legal width: whole rows where that comes out even, else padded rows of the last axis. */
 static bool place_odd(Builder *b, Weight *w)
 {
     const Target *t = b->m->target;
-    int64_t       n = shape_numel(w->shape);
-    bool          matrix = w->shape.rank == 2 && w->shape.dim[0] > 1 && w->shape.dim[1] > 1;
-    int64_t       columns = matrix ? w->shape.dim[1] : n, rows = n / columns;
-    int32_t       width = matrix ? 0 : existing_width(b, w, n, true);
+    int64_t       n = shape_numel(w->shape), columns = n;
+    int32_t       width = w->shape.rank == 2 && w->matrix ? 0 : existing_width(b, w, n, true);
+    for (uint32_t k = 0; k < w->shape.rank; k++) /* the last axis that has an extent, or all of it */
+        if (w->shape.dim[k] > 1)
+            columns = w->shape.dim[k];
     if (width)
         columns = width;
     else if (!(width = existing_width(b, w, columns, false)))
         width = round_up(columns, (int32_t)t->io_width_multiple);
-    if (width > t->max_axis && !matrix) { /* too long for one row: the longest rows that come out even */
-        for (width = (int32_t)(t->max_axis / t->io_width_multiple * t->io_width_multiple); width > 0 && n % width; )
-            width -= (int32_t)t->io_width_multiple;
-        columns = width;
-    }
-    rows = columns ? n / columns : 0;
-    if (width <= 0 || width > t->max_axis || rows > t->max_channels) {
-        Diag *d = diag_error(b->ds, "E0802", w->at, "parameter '%s' fits into no surface: %lld elements, rows of at most %lld",
-                             w->pattern, (long long)n, (long long)t->max_axis);
+    if (width > t->max_axis || n / columns > t->max_channels) {
+        Diag *d = diag_error(b->ds, "E0802", w->at, "parameter '%s' fits into no surface: %lld rows of %lld; the engine allows %lld of %lld",
+                             w->pattern, (long long)(n / columns), (long long)columns, (long long)t->max_channels, (long long)t->max_axis);
         diag_help(d, "use --weights baked, or keep what reads it on the CPU with #[place(cpu)]");
         return false;
     }
-    put(b, w, width, (int32_t)rows, (int32_t)columns, false);
+    put(b, w, width, (int32_t)(n / columns), (int32_t)columns, false);
     return true;
 }
 

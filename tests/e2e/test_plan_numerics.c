@@ -31,6 +31,7 @@ static const Case cases[] = {
     {"names", "", 0, false, 0},
     {"hints", "", 0, false, 0},
     {"uneven", "", 80, false, 0},
+    {"weights", "", 80, false, 0},
 };
 
 /* The same models in other shapes: one layer, one key head, odd head counts and vocabularies, nothing for the engine. */
@@ -177,6 +178,11 @@ Test(plan_numerics, gradients_with_wishes)
 Test(plan_numerics, gradients_of_uneven_widths)
 {
     train_model("uneven");
+}
+
+Test(plan_numerics, gradients_of_parameters_of_every_shape)
+{
+    train_model("weights");
 }
 
 Test(plan_numerics, gradients_with_hostile_names)
