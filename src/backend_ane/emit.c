@@ -1,7 +1,6 @@
 /* emit.c: values, constants and single statements of a program; see emit.h. */
 #include "backend_ane/emit.h"
 
-#include "backend_ane/limits.h"
 #include "base/f16.h"
 
 #include <string.h>
@@ -301,12 +300,14 @@ static void count_work(Emit *e, const char *op, MilShape shape)
 const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *op, const MilArg *arg,
                     uint32_t args)
 {
-    for (uint32_t i = 1; i < shape.rank; i++)
-        if (shape.dim[i] > (i == 1 ? (int32_t)ANE_MAX_CHANNELS : (int32_t)ANE_MAX_WIDTH)) {
-            emit_error(e, v, "an axis of %d elements; the limit is %d", shape.dim[i],
-                       i == 1 ? ANE_MAX_CHANNELS : ANE_MAX_WIDTH);
+    const Target *t = e->b->m->target;
+    for (uint32_t i = 1; i < shape.rank; i++) {
+        int64_t limit = i == 1 ? t->max_channels : t->max_axis;
+        if (shape.dim[i] > limit) {
+            emit_error(e, v, "an axis of %d elements; target %s allows %d", shape.dim[i], t->name, (int)limit);
             break;
         }
+    }
     count_work(e, op, shape);
     const char *label = arena_printf(e->b->a, "%s%s", e->label[v], suffix);
     const char *name = mil_name(e->t, is_taken(label) ? arena_printf(e->b->a, "v_%s", label) : label);

@@ -11,7 +11,7 @@
  *   broadcast of a leading axis           conv with a 0/1 matrix: exact, and one operation for grouped-query attention
  *   pad                                   concat with zeros */
 #include "backend_ane/emit.h"
-#include "backend_ane/limits.h"
+#include "passes/switches.h"
 
 #include <string.h>
 
@@ -416,7 +416,7 @@ static void mil_matmul(Emit *e, const Node *n, ValueId v)
         return;
     }
     if (out.rank == 2 && is_tensor_leaf(e, a) && !emit_is_weight(e, a, &rows, &columns, &turned) && !is_tensor_leaf(e, b) &&
-        e->g->node[b].type.shape.dim[n->a.matmul.tb] <= ANE_MAX_CONV_IN) {
+        e->g->node[b].type.shape.dim[n->a.matmul.tb] <= e->b->m->target->max_conv_in) {
         matmul_conv(e, n, v, a);
         return;
     }
@@ -606,7 +606,7 @@ void emit_prepare(Emit *e)
         const Node *n = &e->g->node[v];
         double      c;
         ValueId     u;
-        if (scale_of(e, n, &c, &u) && e->g->node[u].op == OP_sum && e->part->program[u] == e->program && e->uses[u] == 1) {
+        if (switched_on(e->b->m->off, SWITCH_mean_sums) && scale_of(e, n, &c, &u) && e->g->node[u].op == OP_sum && e->part->program[u] == e->program && e->uses[u] == 1) {
             e->factor[u] = c * (e->factor[u] != 0 ? e->factor[u] : 1);
             e->alias[v] = u;
         }

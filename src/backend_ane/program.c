@@ -6,7 +6,6 @@
  * at least 64 and a multiple of 16. Port names sort alphabetically in port order, because the engine may order symbols
  * by name. */
 #include "backend_ane/emit.h"
-#include "backend_ane/limits.h"
 #include "backend_ane/weights.h"
 #include "base/hash.h"
 
@@ -51,10 +50,10 @@ static void port_add(Arena *a, Ports *p, const Graph *g, ValueId v)
     port->channels += channels_of(g->node[v].type.shape);
 }
 
-static int32_t padded(int32_t channels)
+static int32_t padded(const Target *t, int32_t channels)
 {
-    int32_t c = (channels + ANE_IO_CHANNEL_MULTIPLE - 1) / ANE_IO_CHANNEL_MULTIPLE * ANE_IO_CHANNEL_MULTIPLE;
-    return c < ANE_IO_MIN_CHANNELS ? ANE_IO_MIN_CHANNELS : c;
+    int64_t least = channels < t->io_min_channels ? t->io_min_channels : channels, k = t->io_channel_multiple;
+    return (int32_t)((least + k - 1) / k * k);
 }
 
 /* One odd length shows at every border: it is told once. */
@@ -69,24 +68,26 @@ static bool width_told(const Diags *ds)
 /* Names, padding, and the checks of what may cross the boundary. */
 static void ports_finish(Emit *e, Ports *p, char letter)
 {
+    const Target *t = e->b->m->target;
+    int           multiple = (int)t->io_width_multiple;
     for (uint32_t i = 0; i < p->ports; i++) {
         PortPlan *port = &p->port[i];
-        port->channels = padded(port->channels);
+        port->channels = padded(t, port->channels);
         port->name = arena_printf(e->b->a, "%c%02u_%s", letter, i, letter == 'i' ? "in" : "out");
-        if (port->width % ANE_IO_WIDTH_MULTIPLE != 0) {
+        if (port->width % multiple != 0) {
             e->failed = true;
             if (width_told(e->b->ds))
                 continue;
             const Node *n = &e->g->node[port->value[0]];
             Diag       *d = diag_error(e->b->ds, "E0803", n->at, "a %s crosses the border of an ANE program; its last axis must be a multiple of %d",
-                                       type_text(e->b->a, n->type), ANE_IO_WIDTH_MULTIPLE);
+                                       type_text(e->b->a, n->type), multiple);
             diag_help(d, "choose a sequence length (or a width, if the last axis is one) that is a multiple of %d, 32 or more is better; "
-                         "or keep this and what reads it on the CPU with #[place(cpu)]", ANE_IO_WIDTH_MULTIPLE);
+                         "or keep this and what reads it on the CPU with #[place(cpu)]", multiple);
         }
-        if (port->channels > ANE_MAX_CHANNELS) {
+        if (port->channels > t->max_channels) {
             const Node *n = &e->g->node[port->value[0]];
-            Diag       *d = diag_error(e->b->ds, "E0802", n->at, "a program needs %d %s channels; the engine allows %d",
-                                       port->channels, letter == 'i' ? "input" : "output", ANE_MAX_CHANNELS);
+            Diag       *d = diag_error(e->b->ds, "E0802", n->at, "a program needs %d %s channels; target %s allows %d",
+                                       port->channels, letter == 'i' ? "input" : "output", t->name, (int)t->max_channels);
             diag_help(d, "put #[recompute] on large intermediate values, or keep part of the layer on the CPU with #[place(cpu)]");
             e->failed = true;
         }

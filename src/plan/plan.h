@@ -218,6 +218,7 @@ typedef struct {
 typedef struct {
     const char  *compiler; /* "anec 0.1.0" */
     const char  *model, *target;
+    const char  *target_hash; /* of the profile's values; "" for the defaults built into the compiler */
     const char  *sources_hash;
     PlanWeightMode weights;
     PlanSetting *config; /* resolved configuration of the model */

@@ -23,7 +23,7 @@ static void check(bool ok, const Diags *ds, const char *what)
     buf_free(&text);
 }
 
-static Module *elaborate(Arena *a, const char *model, const char *defines, Diags **ds)
+Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **ds)
 {
     static const char *search[] = {ANEL_ROOT};
     FrontendOptions    opt = {.search = search, .searches = 1};
@@ -49,7 +49,7 @@ static Module *elaborate(Arena *a, const char *model, const char *defines, Diags
 static void write_plan(Rig *r, const char *model, const char *defines, WeightMode weights, const Target *target)
 {
     Diags        *ds;
-    Module       *m = elaborate(r->a, model, defines, &ds);
+    Module       *m = rig_elaborate(r->a, model, defines, &ds);
     BackendResult result = {0};
     Buf           err = {0};
     m->weights = weights;
@@ -88,7 +88,7 @@ Rig rig_open_with(const char *model, const char *defines, WeightMode weights, co
     Rig    r = {.a = arena_new(), .dir = "/tmp/anel-e2e-XXXXXX"};
     Diags *ds;
     cr_assert(mkdtemp(r.dir) != NULL);
-    r.m = elaborate(r.a, model, defines, &ds);
+    r.m = rig_elaborate(r.a, model, defines, &ds);
     draw_params(&r);
     write_plan(&r, model, defines, weights, target);
     return r;

@@ -22,6 +22,9 @@ Rig  rig_open(const char *model, const char *defines);
 Rig  rig_open_with(const char *model, const char *defines, WeightMode weights, const Target *target);
 void rig_close(Rig *r); /* removes the plan */
 
+/* The model as the front end leaves it, in `a`. */
+Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **ds);
+
 /* Index of the elaborated module's parameter called `path`. */
 uint32_t rig_param(const Rig *r, const char *path);
 

@@ -1,8 +1,8 @@
 /* mil_parse.h: what the lexer, the grammar and mil_parse.c share. Others include mil_ast.h. */
-#ifndef ANEL_HOST_MIL_PARSE_H
-#define ANEL_HOST_MIL_PARSE_H
+#ifndef ANEL_MIL_MIL_PARSE_H
+#define ANEL_MIL_MIL_PARSE_H
 
-#include "host/mil_ast.h"
+#include "mil/mil_ast.h"
 
 typedef struct {
     Arena      *arena;

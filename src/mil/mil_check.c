@@ -2,25 +2,20 @@
  *
  * Statements are checked in order, so that a name is defined before it is used. A result always gets its *declared*
  * type, even if its statement is wrong: one mistake is told once. The op's type rule says what the type must be. */
-#include "host/mil_check.h"
+#include "mil/mil_check.h"
 
 #include "base/suggest.h"
-#include "host/mil_ast.h"
-#include "host/mil_const.h"
-#include "host/mil_rules.h"
-#include "host/rules.h"
+#include "mil/mil_ast.h"
+#include "mil/mil_const.h"
+#include "mil/mil_rules.h"
+#include "mil/rules.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-static const char *name_of(const Check *c, StrId id)
-{
-    return interned(c->names, id);
-}
-
 /* ---- names ---------------------------------------------------------------------------------------------------- */
 
-static Value *value_new(Check *c, const char *name, Span at, MilType type, const Const *k)
+Value *value_new(Check *c, const char *name, Span at, MilType type, const Const *k)
 {
     Func  *f = c->fn;
     Value *v = NEW(c->keep, Value);
@@ -55,7 +50,7 @@ static Value *define(Check *c, StrId name, Span at, MilType type, const Const *k
     return c->by_name[name] = v;
 }
 
-static Value *use(Check *c, Span at, StrId name)
+Value *use(Check *c, Span at, StrId name)
 {
     Value *v = lookup(c, name);
     if (v)
@@ -69,259 +64,6 @@ static Value *use(Check *c, Span at, StrId name)
     else
         diag_label(d, at, "names are defined by an earlier statement of the same function");
     return NULL;
-}
-
-/* ---- arguments ------------------------------------------------------------------------------------------------ */
-
-typedef struct {
-    const char *name;
-    size_t      len;
-    char        kind;
-    bool        optional;
-} Param;
-
-/* Read one "name:kind?" from the argument list of an op; false at its end. */
-static bool next_param(const char **spec, Param *p)
-{
-    const char *s = *spec;
-    s += *s == ' ';
-    if (!*s)
-        return false;
-    p->name = s;
-    p->len = strcspn(s, ":");
-    p->kind = s[p->len + 1];
-    s += p->len + 2;
-    p->optional = *s == '?';
-    *spec = s + p->optional;
-    return true;
-}
-
-static int param_index(const OpInfo *op, const char *name, Param *out)
-{
-    const char *spec = op->args;
-    size_t      len = strlen(name);
-    for (int i = 0; next_param(&spec, out); i++)
-        if (out->len == len && memcmp(out->name, name, len) == 0)
-            return i;
-    return -1;
-}
-
-Value *arg(const Call *call, const char *name)
-{
-    Param p;
-    int   i = param_index(call->op, name, &p);
-    if (i < 0)
-        bug("%s has no argument %s", call->op->name, name);
-    return call->arg[i];
-}
-
-Span arg_place(const Call *call, const char *name)
-{
-    Param p;
-    int   i = param_index(call->op, name, &p);
-    return i >= 0 && call->arg_at[i].file ? call->arg_at[i] : call->at;
-}
-
-static const char *kind_text(char kind)
-{
-    switch (kind) {
-    case 'c':
-        return "a constant tensor";
-    case 'v':
-        return "a list of tensors in parentheses";
-    case 'i':
-        return "a constant int32";
-    case 'I':
-        return "a constant list of int32";
-    case 'b':
-        return "a constant bool";
-    case 'B':
-        return "a constant list of bool";
-    case 's':
-        return "a constant string";
-    case 'f':
-        return "a constant fp16 or fp32 number";
-    default:
-        return "a tensor";
-    }
-}
-
-static bool kind_accepts(char kind, const Value *v)
-{
-    const MilType *t = &v->type;
-    if (kind != 't' && !v->konst)
-        return false;
-    switch (kind) {
-    case 'i':
-        return t->dtype == DT_I32 && t->rank == 0;
-    case 'I':
-        return t->dtype == DT_I32 && t->rank == 1;
-    case 'b':
-        return t->dtype == DT_BOOL && t->rank == 0;
-    case 'B':
-        return t->dtype == DT_BOOL && t->rank == 1;
-    case 's':
-        return t->dtype == DT_STRING;
-    case 'f':
-        return dtype_is_float(t->dtype) && t->rank == 0;
-    default:
-        return t->dtype != DT_STRING && t->dtype != DT_U64;
-    }
-}
-
-/* The type a literal without a written type has as an argument of this kind; false if it needs one. */
-static bool bare_type(const AstValue *v, char kind, const MilType *like, MilType *out)
-{
-    *out = (MilType){0};
-    switch (kind) {
-    case 'i':
-    case 'I':
-        out->dtype = DT_I32;
-        break;
-    case 'b':
-    case 'B':
-        out->dtype = DT_BOOL;
-        break;
-    case 's':
-        out->dtype = DT_STRING;
-        break;
-    case 'f':
-        out->dtype = like && dtype_is_float(like->dtype) ? like->dtype : DT_F16;
-        break;
-    default:
-        if (v->kind == AST_BOOL)
-            out->dtype = DT_BOOL;
-        else if (like && (v->kind == AST_INT || v->kind == AST_FLOAT))
-            out->dtype = like->dtype;
-        else
-            return false;
-    }
-    if (v->kind == AST_LIST && (kind == 'I' || kind == 'B') && v->u.list.count > 0) {
-        out->rank = 1;
-        out->dim[0] = v->u.list.count;
-    }
-    return true;
-}
-
-static Value *resolve(Check *c, const AstValue *v, char kind, const MilType *like)
-{
-    MilType t;
-    if (v->kind == AST_NAME)
-        return use(c, v->at, v->u.name);
-    if (v->kind == AST_TYPED) {
-        if (!type_resolve(c, v->u.typed.type, &t))
-            return NULL;
-    } else if (v->kind == AST_TUPLE || v->kind == AST_DICT || v->kind == AST_BLOBFILE ||
-               !bare_type(v, kind, like, &t)) {
-        Diag *d = diag_error(c->ds, "M0304", v->at, "expected %s", kind_text(kind));
-        diag_help(d, "write the type in front, as in fp16(0x1p-1), or name a constant");
-        return NULL;
-    }
-    const Const *k = const_eval(c, v, &t);
-    return k ? value_new(c, "", v->at, t, k) : NULL;
-}
-
-static bool resolve_tuple(Check *c, Call *call, const AstValue *v)
-{
-    if (v->kind != AST_TUPLE || v->u.list.count == 0 || v->u.list.count > CALL_TUPLE_MAX) {
-        diag_error(c->ds, "M0304", v->at, "expected %s, one to %d of them", kind_text('v'), CALL_TUPLE_MAX);
-        return false;
-    }
-    call->tuple = NEW_N(c->keep, Value *, v->u.list.count);
-    for (const AstValue *e = v->u.list.first; e; e = e->next) {
-        Value *x = resolve(c, e, 't', NULL);
-        if (!x)
-            return false;
-        if (!kind_accepts('t', x)) {
-            diag_error(c->ds, "M0304", e->at, "expected %s, found %s", kind_text('t'),
-                       mil_type_text(c->ds->arena, &x->type));
-            return false;
-        }
-        call->tuple[call->tuples++] = x;
-    }
-    return true;
-}
-
-static bool unknown_argument(Check *c, const Call *call, const AstArg *g)
-{
-    Diag       *d = diag_error(c->ds, "M0301", g->at, "'%s' has no argument '%s'", call->op->name, name_of(c, g->name));
-    Suggest     s = {name_of(c, g->name), NULL, 0};
-    Buf         known = {0};
-    const char *spec = call->op->args;
-    for (Param p; next_param(&spec, &p);) {
-        buf_printf(&known, "%s%.*s", known.len ? ", " : "", (int)p.len, p.name);
-        suggest(&s, arena_strndup(c->ds->arena, p.name, p.len));
-    }
-    if (s.best)
-        diag_label(d, g->at, "did you mean '%s'?", s.best);
-    diag_help(d, "its arguments are: %s", known.data);
-    buf_free(&known);
-    return false;
-}
-
-static bool missing_arguments(Check *c, const Call *call)
-{
-    const char *spec = call->op->args;
-    bool        ok = true;
-    Param       p;
-    for (int i = 0; next_param(&spec, &p); i++) {
-        bool given = p.kind == 'v' ? call->tuples > 0 : call->arg[i] != NULL;
-        if (given || p.optional)
-            continue;
-        Diag *d =
-            diag_error(c->ds, "M0302", call->at, "'%s' needs the argument '%.*s'", call->op->name, (int)p.len, p.name);
-        diag_label(d, call->at, "expected %s", kind_text(p.kind));
-        ok = false;
-    }
-    return ok;
-}
-
-/* Two rounds: bare numbers take the element type of the first tensor argument, which may come later. */
-static bool bind_arguments(Check *c, Call *call, const AstStmt *s)
-{
-    bool           ok = true;
-    const MilType *like = NULL;
-    for (int round = 0; round < 2 && ok; round++)
-        for (const AstArg *g = s->args.first; g; g = g->next) {
-            Param p;
-            int   i = param_index(call->op, name_of(c, g->name), &p);
-            bool  bare = g->value->kind == AST_INT || g->value->kind == AST_FLOAT;
-            if (bare != (round == 1))
-                continue;
-            if (i < 0) {
-                ok = unknown_argument(c, call, g);
-                continue;
-            }
-            if (call->arg_at[i].file) {
-                Diag *d = diag_error(c->ds, "M0303", g->at, "the argument '%s' is given twice", name_of(c, g->name));
-                diag_note(d, call->arg_at[i], "first given");
-                ok = false;
-                continue;
-            }
-            call->arg_at[i] = g->value->at;
-            if (p.kind == 'v') {
-                ok &= resolve_tuple(c, call, g->value);
-                continue;
-            }
-            Value *v = resolve(c, g->value, p.kind, like);
-            if (!v) {
-                ok = false;
-                continue;
-            }
-            if (!kind_accepts(p.kind, v)) {
-                Diag *d =
-                    diag_error(c->ds, "M0304", g->value->at, "'%s' of '%s' is %s, expected %s", name_of(c, g->name),
-                               call->op->name, mil_type_text(c->ds->arena, &v->type), kind_text(p.kind));
-                if (!v->konst && p.kind != 't')
-                    diag_label(d, g->value->at, "known at run time only");
-                ok = false;
-                continue;
-            }
-            if ((p.kind == 't' || p.kind == 'c') && (!like || dtype_is_float(v->type.dtype)))
-                like = like && dtype_is_float(like->dtype) ? like : &v->type;
-            call->arg[i] = v;
-        }
-    return ok && missing_arguments(c, call);
 }
 
 /* ---- statements ----------------------------------------------------------------------------------------------- */
@@ -385,7 +127,7 @@ static const OpInfo *need_op(Check *c, const AstStmt *s)
 {
     const char   *name = name_of(c, s->op);
     const OpInfo *op = find_op(name);
-    if (op)
+    if (op || (c->mode & MIL_FOREIGN))
         return op;
     Diag   *d = diag_error(c->ds, "M0203", s->op_at, "unknown operation '%s'", name);
     Suggest near = {name, NULL, 0};
@@ -433,6 +175,26 @@ static AstStmt attributes_as_arguments(Check *c, const AstStmt *s)
     return out;
 }
 
+/* The names that an argument mentions must be defined, whatever the operation does with them. */
+static bool uses_defined(Check *c, const AstValue *v)
+{
+    bool ok = true;
+    if (v->kind == AST_NAME)
+        return use(c, v->at, v->u.name) != NULL;
+    if (v->kind == AST_LIST || v->kind == AST_TUPLE)
+        for (const AstValue *e = v->u.list.first; e; e = e->next)
+            ok &= uses_defined(c, e);
+    return ok;
+}
+
+static bool bind_foreign(Check *c, const AstStmt *s)
+{
+    bool ok = true;
+    for (const AstArg *g = s->args.first; g; g = g->next)
+        ok &= uses_defined(c, g->value);
+    return ok;
+}
+
 static void check_stmt(Check *c, const AstStmt *s)
 {
     AstStmt rewritten;
@@ -440,22 +202,24 @@ static void check_stmt(Check *c, const AstStmt *s)
         rewritten = attributes_as_arguments(c, s);
         s = &rewritten;
     }
-    check_attributes(c, s);
+    const OpInfo *op = strcmp(name_of(c, s->op), "const") == 0 ? NULL : need_op(c, s);
+    bool          foreign = !op && (c->mode & MIL_FOREIGN);
+    if (!foreign || strcmp(name_of(c, s->op), "const") == 0)
+        check_attributes(c, s);
     if (strcmp(name_of(c, s->op), "const") == 0) {
         check_const(c, s);
         return;
     }
-    const OpInfo *op = need_op(c, s);
-    Call         *call = NEW(c->keep, Call);
-    bool          ok = op != NULL;
+    Call *call = NEW(c->keep, Call);
     call->op = op;
+    call->name = arena_strdup(c->keep, name_of(c, s->op));
     call->at = s->op_at;
-    ok = ok && bind_arguments(c, call, s);
-    if (ok && s->results.count == 0) {
+    bool ok = op ? bind_arguments(c, call, s) : foreign && bind_foreign(c, s);
+    if (ok && op && s->results.count == 0) {
         diag_error(c->ds, "M0302", s->op_at, "'%s' needs a result: write 'type name = %s(...)'", op->name, op->name);
         ok = false;
     }
-    if (ok && s->results.count > 1 && op->type != rule_split) {
+    if (ok && op && s->results.count > 1 && op->type != rule_split) {
         diag_error(c->ds, "M0302", s->op_at, "'%s' has one result, not %u", op->name, s->results.count);
         ok = false;
     }
@@ -463,7 +227,7 @@ static void check_stmt(Check *c, const AstStmt *s)
     call->result = NEW_N(c->keep, Value *, s->results.count + 1);
     call->type = NEW_N(c->keep, MilType, s->results.count + 1);
     /* The rule sees the call before its results are defined: `x = f(x)` is an undefined name. */
-    ok = ok && op->type(c, call);
+    ok = ok && (foreign || op->type(c, call));
     uint32_t i = 0;
     for (const AstParam *r = s->results.first; r; r = r->next) {
         MilType t;
@@ -472,8 +236,10 @@ static void check_stmt(Check *c, const AstStmt *s)
         call->result[i++]->poison = !good;
         ok &= good;
     }
-    if (ok)
+    uint32_t before = c->ds->errors;
+    if (ok && op)
         compare_types(c, call, s);
+    call->ok = ok && c->ds->errors == before;
     GROW(c->keep, c->fn->call, c->fn->calls, c->fn->calls_cap);
     c->fn->call[c->fn->calls++] = call;
 }
@@ -541,29 +307,38 @@ static Func *check_function(Check *c, const AstFunc *f)
     return fn;
 }
 
-bool mil_check(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, Func **out,
-               uint32_t *count)
+bool mil_read(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, unsigned mode, MilUnit *out)
 {
+    uint32_t    before = ds->errors;
     Interner   *names = interner_new(ds->arena);
     AstProgram *p = mil_parse(ds->arena, names, ds, source);
+    *out = (MilUnit){.ast = p, .names = names};
     if (!p)
         return false;
-    Check c = {.keep = keep, .ds = ds, .names = names, .file = file, .files = files};
+    Check c = {.keep = keep, .ds = ds, .names = names, .file = file, .files = files, .mode = mode};
     if (p->version != 1.3)
         diag_help(diag_error(ds, "M0107", p->version_at, "unknown program version"), "write program(1.3)");
     if (p->functions > MIL_FUNCTIONS_MAX) {
         diag_error(ds, "M0106", p->first->at, "a program has at most %d functions", MIL_FUNCTIONS_MAX);
         return false;
     }
-    Func *list = NEW_N(keep, Func, p->functions);
-    *count = 0;
+    out->fn = NEW_N(keep, Func, p->functions);
     for (const AstFunc *f = p->first; f; f = f->next) {
         for (const AstFunc *g = p->first; g != f; g = g->next)
             if (g->name == f->name)
                 diag_note(diag_error(ds, "M0201", f->at, "a second function '%s'", name_of(&c, f->name)), g->at,
                           "the first is");
-        list[(*count)++] = *check_function(&c, f);
+        out->fn[out->fns++] = *check_function(&c, f);
     }
-    *out = list;
-    return ds->errors == 0;
+    return ds->errors == before;
+}
+
+bool mil_check(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, Func **out,
+               uint32_t *count)
+{
+    MilUnit u;
+    bool    ok = mil_read(keep, ds, source, file, files, MIL_EXECUTE, &u);
+    *out = u.fn;
+    *count = u.fns;
+    return ok;
 }

@@ -4,11 +4,11 @@
  * result; a call is one operation with its arguments in the order of the op's argument list (mil_ops.def) and a plan:
  * the geometry its kernel needs, worked out once by the op's type rule. Kernels trust calls: nothing is checked again.
  */
-#ifndef ANEL_HOST_MIL_CHECK_H
-#define ANEL_HOST_MIL_CHECK_H
+#ifndef ANEL_MIL_MIL_CHECK_H
+#define ANEL_MIL_MIL_CHECK_H
 
 #include "base/diag.h"
-#include "host/mil_type.h"
+#include "mil/mil_type.h"
 
 enum { CALL_ARGS = 10, CALL_TUPLE_MAX = 1024, MIL_FUNCTIONS_MAX = 256 };
 
@@ -21,6 +21,7 @@ typedef struct {
     const char          *path; /* of that file, as the text names it; NULL: the value is in the text */
     uint64_t             offset; /* of the blob in it */
     const char          *str;
+    bool                 unread; /* of a file that was not given (MIL_UNREAD): only its type is known */
 } Const;
 
 typedef struct {
@@ -81,13 +82,8 @@ typedef struct {
 } ScalarPlan;
 
 typedef struct Call Call;
-typedef struct Run Run;
-typedef void    KernelFn(Run *run, const Call *call);
 typedef struct Check Check;
-typedef bool    TypeRule(Check *c, Call *call);
-
-/* Kernels are compiled several times (kernel.h): plain, for AVX2 with the same results, and in double. */
-typedef enum { KERNELS_PLAIN, KERNELS_AVX2, KERNELS_EXACT, KERNEL_BUILDS } KernelBuild;
+typedef bool TypeRule(Check *c, Call *call);
 
 /* One row of mil_ops.def. `args` is a list "name:kind name:kind? ..." (a question mark: may be left out), kinds:
  *   t tensor   c constant tensor   v tuple of tensors
@@ -95,15 +91,16 @@ typedef enum { KERNELS_PLAIN, KERNELS_AVX2, KERNELS_EXACT, KERNEL_BUILDS } Kerne
 typedef struct {
     const char *name, *args;
     TypeRule   *type;
-    KernelFn   *kernel[KERNEL_BUILDS];
 } OpInfo;
 
 /* The table, ended by a row without a name. */
 extern const OpInfo mil_op_info[];
 
 struct Call {
-    const OpInfo *op;
-    Span          at; /* the operation's name */
+    const OpInfo *op;   /* NULL: not in the table (with MIL_FOREIGN; else an error) */
+    const char   *name; /* as written */
+    bool          ok;   /* every argument is bound and the types are right: rules may look at it */
+    Span          at;   /* the operation's name */
     Value        *arg[CALL_ARGS]; /* NULL: left out, or the tuple */
     Span          arg_at[CALL_ARGS];
     Value       **tuple; /* operands of the `v` argument */
@@ -139,11 +136,28 @@ typedef struct {
     size_t      len;
 } MilFile;
 
-/* Parse and check `text`. Functions live in `keep`; the tree and `ds` in `ds->arena`. False if `ds` holds an error. */
+/* What a text may contain besides what can be executed here; flags. */
+typedef enum {
+    MIL_EXECUTE = 0,
+    MIL_FOREIGN = 1, /* operations that are not in the table, and states: results have the types they declare */
+    MIL_UNREAD = 2   /* weight files that were not given: of their constants only the type is known */
+} MilMode;
+
+typedef struct {
+    const struct AstProgram *ast; /* NULL after a syntax error; in ds->arena, as the names are */
+    const struct Interner   *names;
+    Func                    *fn;
+    uint32_t                 fns;
+} MilUnit;
+
+/* Parse and check `text`. Functions live in `keep`; the tree and `ds` in `ds->arena`. False if `ds` holds an error; what
+ * could be understood is in `out` all the same. */
+bool mil_read(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, unsigned mode, MilUnit *out);
+/* The same for what is to be executed. */
 bool mil_check(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, Func **out,
                uint32_t *count);
 
-/* Numbers of a constant as `double`; `i` < count. */
+/* Numbers of a constant as `double`; `i` < count, and the constant has been read. */
 double const_number(const Value *v, int64_t i);
 
 #endif

@@ -1,8 +1,8 @@
 /* rules_elem.c: type rules of element-wise operations, constants made by fill, and quantisation.
  *
  * Operands of one operation have one element type; nothing is converted silently. Shapes broadcast as in NumPy. */
-#include "host/mil_rules.h"
-#include "host/rules.h"
+#include "mil/mil_rules.h"
+#include "mil/rules.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* mil_type.h: element types and tensor types of MIL text. A scalar is a tensor of rank 0: `fp16` and `tensor<fp16, []>`
  * are the same type. */
-#ifndef ANEL_HOST_MIL_TYPE_H
-#define ANEL_HOST_MIL_TYPE_H
+#ifndef ANEL_MIL_MIL_TYPE_H
+#define ANEL_MIL_MIL_TYPE_H
 
 #include "base/arena.h"
 #include "plan/blob.h"

@@ -3,7 +3,7 @@
  * A literal is checked against a type: element count and nesting of its brackets (nested like the shape, or one flat
  * list of all elements), range, and kind of each number. Floats are rounded to the declared type here, once. In a float
  * list an integer written in hexadecimal is a bit pattern (0x3c00 is 1.0), any other integer is its value. */
-#include "host/mil_const.h"
+#include "mil/mil_const.h"
 
 #include "base/f16.h"
 
@@ -14,7 +14,7 @@
 bool type_resolve(Check *c, const AstType *t, MilType *out)
 {
     *out = t->type;
-    if (t->form != FORM_VALUE) {
+    if (t->form == FORM_DICT || (t->form == FORM_STATE && !(c->mode & MIL_FOREIGN))) {
         Diag *d =
             diag_error(c->ds, "M0401", t->at, "%s types are not supported", t->form == FORM_STATE ? "state" : "dict");
         diag_help(d, "pass the tensor as an input and return it as an output");
@@ -180,6 +180,10 @@ static bool blob_eval(Check *c, const AstValue *v, const MilType *type, Const *o
     for (uint32_t i = 0; i < c->files && !file; i++)
         if (strcmp(c->file[i].path, name) == 0)
             file = &c->file[i];
+    if (!file && c->mode & MIL_UNREAD) {
+        out->unread = true;
+        return true;
+    }
     if (!file) {
         Diag *d = diag_error(c->ds, "M0502", path->at, "there is no weight file '%s'", name);
         diag_help(
@@ -232,7 +236,7 @@ Const *const_eval(Check *c, const AstValue *v, const MilType *type)
     if (v->kind == AST_BLOBFILE) {
         if (!blob_eval(c, v, type, k))
             return NULL;
-        if (k->count == 1) { /* a parameter of a kernel must outlive the file */
+        if (k->count == 1 && !k->unread) { /* a parameter of a kernel must outlive the file */
             double *one = NEW(c->keep, double);
             *one = const_number(&(Value){.type = *type, .konst = k}, 0);
             k->num = one;

@@ -1,6 +1,6 @@
 /* rules_move.c: type rules of operations that move elements without changing them. Most become a strided view. */
-#include "host/mil_rules.h"
-#include "host/rules.h"
+#include "mil/mil_rules.h"
+#include "mil/rules.h"
 
 #include <inttypes.h>
 #include <string.h>

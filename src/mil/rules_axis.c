@@ -1,6 +1,6 @@
 /* rules_axis.c: type rules of contractions, pooling, reductions and normalisations. */
-#include "host/mil_rules.h"
-#include "host/rules.h"
+#include "mil/mil_rules.h"
+#include "mil/rules.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* mil_rules.c: the tools of the type rules; see mil_rules.h. */
-#include "host/mil_rules.h"
+#include "mil/mil_rules.h"
 
 #include <inttypes.h>
 #include <string.h>

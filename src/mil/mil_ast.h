@@ -2,12 +2,12 @@
  *
  * The tree says what was written and where, nothing more; names are unresolved and declared types unchecked. Everything
  * lives in the arena given to mil_parse(). Lists are linked in source order. */
-#ifndef ANEL_HOST_MIL_AST_H
-#define ANEL_HOST_MIL_AST_H
+#ifndef ANEL_MIL_MIL_AST_H
+#define ANEL_MIL_MIL_AST_H
 
 #include "base/diag.h"
 #include "base/intern.h"
-#include "host/mil_type.h"
+#include "mil/mil_type.h"
 
 typedef enum { FORM_VALUE, FORM_STATE, FORM_DICT } TypeForm;
 
@@ -108,7 +108,7 @@ typedef struct AstFunc {
     struct AstFunc *next;
 } AstFunc;
 
-typedef struct {
+typedef struct AstProgram {
     double   version;
     Span     version_at;
     AstFunc *first, *last;

@@ -2,7 +2,7 @@
  *
  * The grammar's actions call the constructors below and do nothing else. Numbers are converted by strtod() on a copy,
  * because a token may be followed directly by letters. */
-#include "host/mil_parse.h"
+#include "mil/mil_parse.h"
 
 #include "mil.tab.h"
 

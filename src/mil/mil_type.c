@@ -1,5 +1,5 @@
 /* mil_type.c: the table of element types and small functions over types; see mil_type.h. */
-#include "host/mil_type.h"
+#include "mil/mil_type.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* mil_const.h: constants of MIL text: typed literals, bare literals and entries of blob files. */
-#ifndef ANEL_HOST_MIL_CONST_H
-#define ANEL_HOST_MIL_CONST_H
+#ifndef ANEL_MIL_MIL_CONST_H
+#define ANEL_MIL_MIL_CONST_H
 
-#include "host/mil_rules.h"
+#include "mil/mil_rules.h"
 
 /* The declared type if it is one a value can have: supported form, at most MIL_RANK_MAX positive extents. */
 bool type_resolve(Check *c, const AstType *t, MilType *out);

@@ -1,12 +1,12 @@
 /* mil_rules.h: what the type rules of operations work with. A rule looks at the call's arguments, fills call->type and
  * call->plan, and returns false after reporting what is wrong. Arguments have the kinds the table promises and
  * constants their declared types; their values are not checked yet. */
-#ifndef ANEL_HOST_MIL_RULES_H
-#define ANEL_HOST_MIL_RULES_H
+#ifndef ANEL_MIL_MIL_RULES_H
+#define ANEL_MIL_MIL_RULES_H
 
 #include "base/intern.h"
-#include "host/mil_ast.h"
-#include "host/mil_check.h"
+#include "mil/mil_ast.h"
+#include "mil/mil_check.h"
 
 struct Check {
     Arena         *keep;
@@ -14,10 +14,22 @@ struct Check {
     Interner      *names;
     const MilFile *file;
     uint32_t       files;
+    unsigned       mode; /* MilMode */
     Func          *fn;
     Value        **by_name; /* index: StrId */
     uint32_t       by_name_cap;
 };
+
+static inline const char *name_of(const Check *c, StrId id)
+{
+    return interned(c->names, id);
+}
+
+/* A value of the function, and the value an identifier stands for (NULL after reporting); mil_check.c. */
+Value *value_new(Check *c, const char *name, Span at, MilType type, const Const *k);
+Value *use(Check *c, Span at, StrId name);
+/* Bind the arguments of a statement to the parameters of call->op; mil_args.c. False after reporting. */
+bool bind_arguments(Check *c, Call *call, const AstStmt *s);
 
 /* The argument called `name`, or NULL if it was left out. */
 Value *arg(const Call *call, const char *name);

@@ -1,10 +1,10 @@
 /* rules.h: prototypes of all type rules, from the table. */
-#ifndef ANEL_HOST_RULES_H
-#define ANEL_HOST_RULES_H
+#ifndef ANEL_MIL_RULES_H
+#define ANEL_MIL_RULES_H
 
-#include "host/mil_check.h"
+#include "mil/mil_check.h"
 
 #define OP(name, args, type, kernel) TypeRule rule_##type;
-#include "host/mil_ops.def"
+#include "mil/mil_ops.def"
 
 #endif
