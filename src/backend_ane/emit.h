@@ -74,6 +74,10 @@ const char *emit_weight_rows(Emit *e, ValueId leaf, int32_t begin, int32_t count
 /* Is this a parameter that comes from a surface? *rows, *columns as stored; *transposed: that is its transpose. */
 bool emit_is_weight(const Emit *e, ValueId v, int32_t *rows, int32_t *columns, bool *transposed);
 
+/* W x, or with `turned` W^T x, for a weight W as it is stored that has more rows than an axis may have: piece by piece. `x` is
+ * [1, C, 1, S], the result `shape` is named after v. */
+const char *emit_weight_product(Emit *e, ValueId v, ValueId leaf, bool turned, const char *x, MilShape shape);
+
 /* A constant tensor of given contents. */
 const char *emit_table(Emit *e, MilShape shape, const double *data, const char *name);
 const char *emit_filled(Emit *e, MilShape shape, double c);

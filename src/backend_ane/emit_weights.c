@@ -2,7 +2,8 @@
  *
  * A weight is a slice of channels of its port (and of the beginning of rows that are padded), then a view: its elements lie
  * in row-major order, so that [C] becomes [1, C, 1, 1] and a matrix [1, 1, O, I] by a reshape. Matrix products read either
- * orientation through their flags; only what is wanted elementwise and lies transposed costs a transpose. */
+ * orientation through their flags; only what is wanted elementwise and lies transposed costs a transpose. A matrix with more
+ * rows than an axis may have, a classifier's, is multiplied piece by piece. */
 #include "backend_ane/emit.h"
 #include "backend_ane/weights.h"
 
@@ -102,4 +103,36 @@ const char *emit_weight(Emit *e, ValueId leaf, MilShape shape, bool transposed)
         have = t;
     }
     return viewed(e, w, turned, 0, name, have, shape);
+}
+
+/* Pieces of the result are joined, those of a contraction added up. */
+const char *emit_weight_product(Emit *e, ValueId v, ValueId leaf, bool turned, const char *x, MilShape shape)
+{
+    const Weight *w = weight_at(e, leaf);
+    int32_t       cap = (int32_t)e->b->m->target->max_axis, pieces = (w->rows + cap - 1) / cap, width = shape.dim[3];
+    int32_t       most = ((w->rows + pieces - 1) / pieces + 15) / 16 * 16;
+    const char   *sum = NULL;
+    Buf           list = {0};
+    for (int32_t begin = 0; begin < w->rows; begin += most) {
+        int32_t  count = w->rows - begin < most ? w->rows - begin : most, from[4] = {0, begin, 0, 0};
+        MilShape in = {4, {1, turned ? count : w->columns, 1, width}}, in_m = {4, {1, 1, in.dim[1], width}};
+        MilShape out_m = {4, {1, 1, turned ? w->columns : count, width}}, out = {4, {1, out_m.dim[2], 1, width}};
+        const char *y = x;
+        if (turned) {
+            MilArg a[] = {{"x", y}, {"begin", mil_ints(e->t, from, 4)}, {"size", mil_ints(e->t, in.dim, 4)}};
+            y = emit_op(e, v, "_x", in, "slice_by_size", a, COUNT(a));
+        }
+        MilArg m[] = {{"x", emit_weight_rows(e, leaf, begin, count)}, {"y", emit_reshape(e, v, "_b", y, in_m)},
+                      {"transpose_x", mil_bool(e->t, turned)}, {"transpose_y", mil_bool(e->t, false)}};
+        y = emit_op(e, v, "_m", out_m, "matmul", m, COUNT(m));
+        if (!turned)
+            buf_printf(&list, "%s%s", list.len ? ", " : "(", emit_reshape(e, v, "_part", y, out));
+        else
+            sum = sum ? emit_op(e, v, "_sum", out_m, "add", (MilArg[]){{"x", sum}, {"y", y}}, 2) : y;
+    }
+    buf_putc(&list, ')');
+    MilArg a[] = {{"axis", mil_int(e->t, 1)}, {"interleave", mil_bool(e->t, false)}, {"values", list.data}};
+    const char *r = turned ? emit_reshape(e, v, "", sum, shape) : emit_op(e, v, "", shape, "concat", a, COUNT(a));
+    buf_free(&list);
+    return r;
 }

@@ -357,54 +357,6 @@ static const char *matrix(Emit *e, ValueId v, ValueId u, const char *suffix, boo
     return e->as_matrix[u];
 }
 
-/* concat of named parts along a MIL axis. */
-static const char *join(Emit *e, ValueId v, const char *suffix, MilShape s, uint32_t axis, const char *const *part,
-                        uint32_t parts)
-{
-    Buf list = {0};
-    for (uint32_t i = 0; i < parts; i++)
-        buf_printf(&list, "%s%s", i ? ", " : "(", part[i]);
-    buf_putc(&list, ')');
-    MilArg a[] = {{"axis", mil_int(e->t, (int32_t)axis)}, {"interleave", mil_bool(e->t, false)}, {"values", list.data}};
-    const char *r = emit_op(e, v, suffix, s, "concat", a, COUNT(a));
-    buf_free(&list);
-    return r;
-}
-
-/* A product with a weight that has more rows than an axis may have, a classifier's: piece by piece. Pieces of the result are
- * joined, those of a contraction added up. */
-static void matmul_in_parts(Emit *e, const Node *n, ValueId v, int32_t rows, int32_t columns, bool turned)
-{
-    MilShape     s = emit_shape(n->type.shape), x = emit_shape(e->g->node[arg(e, n, 1)].type.shape);
-    int32_t      cap = (int32_t)e->b->m->target->max_axis, pieces = (rows + cap - 1) / cap;
-    int32_t      most = ((rows + pieces - 1) / pieces + 15) / 16 * 16, width = s.dim[3];
-    const char  *operand = n->a.matmul.tb ? transposed(e, v, arg(e, n, 1)) : emit_full(e, arg(e, n, 1)).name, *sum = NULL;
-    const char **part = NEW_N(e->b->a, const char *, (size_t)pieces);
-    count_product(e, s, turned ? rows : columns, true, false);
-    uint32_t     parts = 0;
-    if (n->a.matmul.tb)
-        x.dim[1] = x.dim[3];
-    for (int32_t begin = 0; begin < rows; begin += most) {
-        int32_t     count = rows - begin < most ? rows - begin : most, from[4] = {0, begin, 0, 0};
-        MilShape    in = shape4(count, 1, width), out = turned ? shape4(1, columns, width) : shape4(1, count, width);
-        const char *y = operand;
-        if (turned) {
-            MilArg cut[] = {{"x", y}, {"begin", mil_ints(e->t, from, 4)}, {"size", mil_ints(e->t, in.dim, 4)}};
-            y = emit_op(e, v, "_x", in, "slice_by_size", cut, COUNT(cut));
-        } else
-            in = shape4(x.dim[1], 1, width);
-        y = emit_reshape(e, v, "_b", y, shape4(1, in.dim[1], width));
-        MilArg m[] = {{"x", emit_weight_rows(e, arg(e, n, 0), begin, count)}, {"y", y},
-                      {"transpose_x", mil_bool(e->t, turned)}, {"transpose_y", mil_bool(e->t, false)}};
-        y = emit_op(e, v, "_m", out, "matmul", m, COUNT(m));
-        if (!turned)
-            part[parts++] = emit_reshape(e, v, "_part", y, shape4(count, 1, width));
-        else
-            sum = sum ? emit_op(e, v, "_sum", out, "add", (MilArg[]){{"x", sum}, {"y", y}}, 2) : y;
-    }
-    set(e, v, turned ? emit_reshape(e, v, "", sum, s) : join(e, v, "", s, 1, part, parts), s);
-}
-
 static void mil_matmul(Emit *e, const Node *n, ValueId v)
 {
     ValueId a = arg(e, n, 0), b = arg(e, n, 1);
@@ -412,7 +364,9 @@ static void mil_matmul(Emit *e, const Node *n, ValueId v)
     int32_t rows, columns;
     bool    turned, ta = n->a.matmul.ta, tb = n->a.matmul.tb;
     if (out.rank == 2 && emit_is_weight(e, a, &rows, &columns, &turned) && rows > e->b->m->target->max_axis) {
-        matmul_in_parts(e, n, v, rows, columns, ta != turned);
+        MilShape s = emit_shape(out);
+        count_product(e, s, ta == turned ? columns : rows, true, false);
+        set(e, v, emit_weight_product(e, v, a, ta != turned, tb ? transposed(e, v, b) : emit_full(e, b).name, s), s);
         return;
     }
     if (out.rank == 2 && is_tensor_leaf(e, a) && !emit_is_weight(e, a, &rows, &columns, &turned) && !is_tensor_leaf(e, b) &&
@@ -523,6 +477,20 @@ static void mil_slice(Emit *e, const Node *n, ValueId v)
     }
     MilArg a[] = {{"x", x.name}, {"begin", mil_ints(e->t, begin, 4)}, {"size", mil_ints(e->t, s.dim, 4)}};
     set(e, v, emit_op(e, v, "", s, "slice_by_size", a, COUNT(a)), s);
+}
+
+/* concat of named parts along a MIL axis. */
+static const char *join(Emit *e, ValueId v, const char *suffix, MilShape s, uint32_t axis, const char *const *part,
+                        uint32_t parts)
+{
+    Buf list = {0};
+    for (uint32_t i = 0; i < parts; i++)
+        buf_printf(&list, "%s%s", i ? ", " : "(", part[i]);
+    buf_putc(&list, ')');
+    MilArg a[] = {{"axis", mil_int(e->t, (int32_t)axis)}, {"interleave", mil_bool(e->t, false)}, {"values", list.data}};
+    const char *r = emit_op(e, v, suffix, s, "concat", a, COUNT(a));
+    buf_free(&list);
+    return r;
 }
 
 static void mil_concat(Emit *e, const Node *n, ValueId v)
