@@ -56,8 +56,11 @@ static const char *rows_of(Emit *e, const Weight *w, int32_t begin, int32_t coun
     const char          *port = e->weight_port[w->surface], *name = known(e, w, false, begin, shape);
     if (name || (count == s->channels && w->columns == s->width))
         return name ? name : port;
-    int32_t from[4] = {0, w->channel + begin, 0, 0};
-    MilArg  a[] = {{"x", port}, {"begin", mil_ints(e->t, from, 4)}, {"size", mil_ints(e->t, shape.dim, 4)}};
+    /* Where it lies is a constant of its own, so that a parameter more moves others without changing their statements. */
+    int32_t     from[4] = {0, w->channel + begin, 0, 0};
+    const char *base = arena_printf(e->b->a, "at_w_%s", emit_pattern_name(e->b->a, w->pattern));
+    const char *at = mil_ints_named(e->t, begin ? arena_printf(e->b->a, "%s_%d", base, begin) : base, from, 4);
+    MilArg      a[] = {{"x", port}, {"begin", at}, {"size", mil_ints(e->t, shape.dim, 4)}};
     return statement(e, w, false, begin, shape, "slice_by_size", a, COUNT(a));
 }
 

@@ -407,6 +407,8 @@ static void mil_reshape(Emit *e, const Node *n, ValueId v)
         e->val[v] = (Val){.shape = s, .leaf = leaf};
         return;
     }
+    if (emit_table_view(e, v))
+        return;
     x = emit_full(e, u);
     if (mil_shape_equal(x.shape, s))
         e->val[v] = x;
@@ -592,9 +594,13 @@ void emit_prepare(Emit *e)
 void emit_node(Emit *e, ValueId v)
 {
     const Node *n = &e->g->node[v];
-    mil_origin(e->t, n->at, n->role == ROLE_BWD, op_info[n->op].name);
+    ValueId     old = e->at; /* a constant is made while the value that reads it is */
+    const char *what = e->what;
+    emit_origin(e, v, op_info[n->op].name);
     if (e->alias[v])
         e->val[v] = e->val[e->alias[v]];
     else
         mil_fn[n->op](e, n, v);
+    if (old)
+        emit_origin(e, old, what);
 }

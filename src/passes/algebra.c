@@ -295,12 +295,28 @@ static ValueId rule_transpose(Simp *s, const Node *n, ValueId x)
     return 0;
 }
 
+/* `n`, a view of the view `x`, called what that is called if it has a name and nobody else reads it: the elements are the
+ * same, and a variable keeps its name whatever view its reader takes. */
+static Node view_of_view(const Simp *s, const Node *n, ValueId x)
+{
+    const Node *inner = node_of(s, x), *at = &s->from->node[s->at];
+    Node        c = *n;
+    if (!inner->name || inner->role != n->role || at->in_count == 0 || s->uses[node_in(s->from, at)[0]] != 1)
+        return c;
+    c.name = inner->name;
+    c.scope = inner->scope;
+    c.stmt = inner->stmt;
+    c.again = inner->again;
+    c.from = inner->from;
+    return c;
+}
+
 static ValueId rule_reshape(Simp *s, const Node *n, ValueId x)
 {
     if (shape_equal(n->type.shape, node_of(s, x)->type.shape))
         return x;
     if (plain(s, x, OP_reshape)) {
-        Node    c = *n;
+        Node    c = view_of_view(s, n, x);
         ValueId src = arg(s, x, 0);
         return emit(s, &c, &src, 1);
     }

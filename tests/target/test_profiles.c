@@ -287,7 +287,7 @@ static const struct {
     {"target bad\nmax_axis 16384 shown \"x\" \"y\"\n", "E1002", "one text in quotes"},
     {"target bad\nmax_axis 16384 shown \"x\n", "E1002", "not closed"},
     {"target bad\nmax_axis 16384 shown \"a\\n\"\n", "E1002", "are escapes"},
-    {"target bad\na b c d e f g h\n", "E1002", "more than a line can hold"},
+    {"target bad\na b c d e f g h i\n", "E1002", "more than a line can hold"},
     {"target bad\nmax_axis 8 assumed\n", "E1004", "a whole number from 64 to 16777216"},
     {"target bad\nmax_axis 1e4 assumed\n", "E1004", "'1e4' is no value of max_axis"},
     {"target bad\nmax_axis \"64\" assumed\n", "E1004", "is no value of max_axis"},
