@@ -33,8 +33,12 @@ static int64_t run_ns(const Module *m, const ProgramCost *c, WeightMode mode)
 {
     Work     w = c->work;
     uint64_t bytes = 0;
-    for (uint32_t i = 0; i < c->sets; i++)
+    for (uint32_t i = 0; i < c->sets; i++) {
+        Shape s = m->param[m->param_set[c->set[i]].leaf[0]].type.shape;
         bytes += set_bytes(m, c->set[i]);
+        if (mode != WEIGHTS_DYNAMIC && s.rank == 2 && work_notched((uint64_t)s.dim[0], (uint64_t)s.dim[1]))
+            w.notch_bytes += set_bytes(m, c->set[i]);
+    }
     if (mode == WEIGHTS_DYNAMIC) {
         w.matmul_flops += c->weight_flops;
         w.in_bytes += bytes;
