@@ -18,8 +18,10 @@ typedef struct {
 
 /* Compile <model>.anel of models/ or of tests/e2e/models/ with `defines` ("dim=64 heads=4"), write the plan, read it back, draw parameters. */
 Rig  rig_open(const char *model, const char *defines);
-/* `target` may be NULL. */
-Rig  rig_open_with(const char *model, const char *defines, WeightMode weights, const Target *target);
+/* The same for a target, with a limit on what is saved (0: none). */
+Rig  rig_open_for(const char *model, const char *defines, const Target *target, int64_t memory);
+/* The same for a way of handling weights. */
+Rig  rig_open_weights(const char *model, const char *defines, const Target *target, WeightMode weights);
 void rig_close(Rig *r); /* removes the plan */
 
 /* The model as the front end leaves it, in `a`. */
