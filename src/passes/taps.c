@@ -21,10 +21,9 @@ void taps_note_read(const Module *m, const Graph *g, ValueId v, const bool *weig
 {
     Op   op = g->node[v].op;
     bool cpu = !op_info[op].has_mil || (weight[v] && (op != OP_matmul || m->target->weight_gradients == WHERE_CPU));
-    if (cpu)
-        read->cpu = true;
-    else
-        read->engine = true;
+    read->cpu |= cpu;
+    read->back |= !op_info[op].has_mil;
+    read->engine |= !cpu;
 }
 
 /* Parameters become half-precision constants of one more program. */
@@ -109,10 +108,8 @@ TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, u
         cost[v].kept = read[v].cpu;
         cost[v].save = save_cost(m->target, n, is_carry, read[v].cpu);
         cost[v].recompute = recompute_cost(&p, v);
-        /* What the CPU keeps anyway is better read from there: its readers may all turn out to be the CPU's, and a program
-         * that makes a product for them alone costs a dispatch. */
-        if (read[v].cpu && n->op == OP_matmul)
-            cost[v].recompute += price_bytes(m->target->dispatch * 1e3, 1); /* us, as ns at a byte each */
+        if (read[v].back && cost[v].recompute < TAP_NEVER) /* a program that ends before the CPU's work, for nothing else */
+            cost[v].recompute += price_bytes(m->target->dispatch * 1e3, 1);
         if (!is_free(f, n, is_carry))
             cost[v].bytes = (n->type.dtype == DT_I32 ? 4 : 2) * shape_numel(n->type.shape) * times;
         if (n->hint && h->save) {

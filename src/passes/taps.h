@@ -24,6 +24,7 @@ typedef struct {
 /* How the backward direction reads a value. */
 typedef struct {
     bool cpu;    /* the last steps of parameters' gradients, operations without an engine form */
+    bool back;   /* one of the latter: what it makes of the value goes back to the engine */
     bool engine; /* anything else */
 } TapRead;
 

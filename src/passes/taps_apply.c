@@ -154,7 +154,7 @@ static void decide(Border *x)
             taps_note_read(x->m, b, v, weight, &read[x->twin[node_arg(b, v, i)]]);
     for (uint32_t i = 0; i < b->outs; i++)
         read[x->twin[b->out[i]]].engine = true;
-    read[0] = (TapRead){false, false}; /* what has no twin */
+    read[0] = (TapRead){0}; /* what has no twin */
     int32_t        times = x->forward.a.repeat.n;
     const TapCost *cost = taps_costs(x->m, x->scratch, x->f, true, x->forward.a.repeat.n_carry, times, read);
     x->tap = choose(x->m, x->scratch, x->f, cost, read, times, x->saving);

@@ -77,7 +77,7 @@ Test(taps, agrees_with_brute_force)
     for (uint64_t seed = 0; seed < 500; seed++) {
         uint64_t key = rng_key(seed, "taps"), at = 0;
         TapCost  cost[NODES + 1];
-        TapRead  read[NODES + 1] = {{false, false}};
+        TapRead  read[NODES + 1] = {{0}};
         Graph   *g = random_graph(&r, key, &at, cost, read);
         int64_t  last = INT64_MAX;
         for (int64_t memory = 0; memory < 8; memory = memory ? memory * 7 : 1) {
@@ -258,6 +258,28 @@ Test(taps, saves_what_norms_make_of_their_input)
         const Node *y = &f->node[f->out[i]];
         cr_expect(y->op != OP_input, "the residual stream itself is not saved");
     }
+    rig_free(&r);
+}
+
+Test(taps, what_the_cpu_hands_back_is_not_computed_again_first)
+{
+    /* Cross-entropy and a penalty on the same logits: computing them again, cheap as it is, would take a program of its own
+     * before the CPU's work. */
+    Rig     r = rig_new();
+    Module *m = r.m;
+    Graph  *g = new_graph(&r, "loss");
+    ValueId logits = g_matmul(m, g, NULL, one_param(&r, g, "w", REAL(256, 64)), input(&r, g, "x", REAL(64, 256)), false, false);
+    Node    n = {.op = OP_xent};
+    ValueId loss = graph_add(m, g, &n, (ValueId[]){logits, input(&r, g, "targets", INTS(256))}, 2);
+    graph_add_out(m, g, g_binary(m, g, NULL, OP_add, mean(&r, g, loss), mean_of_squares(&r, g, logits)), 0);
+    train_on(&r, g);
+    PassOptions opt = {.diags = r.ds, .stop_after = "taps"};
+    cr_assert(passes_run(m, &opt));
+    const Graph *done = m->graph[module_entry(m, "loss")->graph];
+    uint32_t     products = 0;
+    for (ValueId v = 1; v < done->count; v++)
+        products += done->node[v].op == OP_matmul && done->node[v].role == ROLE_BWD;
+    cr_expect(products == 1, "the gradient of w alone");
     rig_free(&r);
 }
 
