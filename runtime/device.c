@@ -76,6 +76,19 @@ Program *program_compile(Device *d, const char *name, const char *mil, size_t le
     return p;
 }
 
+bool device_reloads(const Device *d)
+{
+    return d->driver->reload != NULL;
+}
+
+Program *program_reload(const Program *donor, const char *name, const DeviceFile *file, size_t files, Buf *err)
+{
+    Program *p = donor->driver->reload(donor, name, file, files, err);
+    donor->device->programs += p != NULL;
+    donor->device->made.programs += p != NULL;
+    return p;
+}
+
 void program_free(Program *p)
 {
     if (!p)

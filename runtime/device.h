@@ -84,6 +84,12 @@ DeviceCounts device_counts(const Device *d);
  * files. The texts and files are not needed afterwards. */
 Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
                          size_t files, Buf *err);
+/* Can the device replace the weights of a compiled program? */
+bool     device_reloads(const Device *d);
+/* A program of the text that `donor` was compiled from, with these weight files in place of its own, made without compiling.
+ * The donor stays as it is. Only for devices that can (facts: a new model object with the donor's compiled parts and new
+ * weights takes them; rewriting the files of a live one does not). */
+Program *program_reload(const Program *donor, const char *name, const DeviceFile *file, size_t files, Buf *err);
 void     program_free(Program *p);
 uint32_t program_functions(const Program *p);
 const ProgramFunction *program_function(const Program *p, uint32_t index);

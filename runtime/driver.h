@@ -15,6 +15,8 @@ typedef struct {
     void (*close)(Device *d);
     Program *(*compile)(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
                         Buf *err);
+    Program *(*reload)(const Program *donor, const char *name, const DeviceFile *file, size_t files,
+                       Buf *err); /* NULL: cannot */
     void (*program_free)(Program *p);
     Surface *(*surface_new)(Device *d, size_t bytes, Buf *err); /* `bytes` is a multiple of SURFACE_ALIGN */
     void (*surface_free)(Surface *s);

@@ -243,6 +243,11 @@ Exec *exec_open(const Plan *p, const char *plan_dir, Device *d, const ExecOption
         exec_close(e);
         return NULL;
     }
+    e->stage = NEW_N(e->arena, ExecStage, p->stages + 1u);
+    for (uint32_t i = 0; i < p->stages; i++) {
+        size_t n = (size_t)(p->buffer[p->stage[i].buffer].stack ? p->buffer[p->stage[i].buffer].stack : 1);
+        e->stage[i] = (ExecStage){NEW_N(e->arena, uint64_t, n), NEW_N(e->arena, bool, n)};
+    }
     e->hash = NEW_N(e->arena, uint64_t, p->param_count + 1u);
     e->hashed = NEW_N(e->arena, bool, p->param_count + 1u);
     exec_build_entries(e);
@@ -403,5 +408,9 @@ void exec_profile(const Exec *e, Buf *out)
     for (int c = 0; c < EXEC_CLASSES; c++)
         buf_printf(out, "%-32s %-8s %10s %10.4f %5.1f%%\n", "total", exec_class_name[c], "", e->counters.seconds[c],
                    total > 0 ? 100 * e->counters.seconds[c] / total : 0);
+    const ExecCounters *n = &e->counters;
+    buf_printf(out, "%llu programs run, %llu compiled, %llu given new weights; %.1f MB of weights staged\n",
+               (unsigned long long)n->evals, (unsigned long long)n->compiles, (unsigned long long)n->reloads,
+               (double)n->staged * 1e-6);
     free(sorted);
 }

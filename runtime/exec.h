@@ -2,8 +2,8 @@
  *
  * exec_open() allocates everything a plan needs once: parameters and gradients (fp32), states, buffers, surfaces, tables,
  * scratch memory. exec_init_params() or the caller fills the parameters; exec_bake() makes weight files of them and
- * compiles the programs; then forward and backward may run any number of times. Weights are part of compiled programs,
- * so after a change of parameters the programs compute with the old ones until the next exec_bake().
+ * compiles the programs; then forward and backward may run any number of times. Programs have copies of the weights, as
+ * constants or in surfaces, so after a change of parameters they compute with the old ones until the next exec_bake().
  *
  *     Exec *e = exec_open(plan, dir, device, NULL, &err);
  *     exec_init_params(e, seed);
@@ -79,8 +79,10 @@ void exec_zero_grads(Exec *e);
 
 /* ---- programs ---- */
 enum { EXEC_FORWARD = 1, EXEC_BACKWARD = 2 };
-/* Compile what the entry's `parts` run: for every instance whose parameters changed since its last compilation, make
- * weight files in memory and compile. Weights beyond fp16's range become +-65504 and are counted. */
+/* Make what the entry's `parts` run up to date: for every instance whose parameters changed since its last compilation, make
+ * weight files in memory and compile (plan.h, PLAN_RELOAD: compile once, then only replace the weights); fill the surfaces
+ * of weights whose parameters changed (PLAN_DYNAMIC: programs are compiled once). Weights beyond fp16's range become
+ * +-65504 and are counted. */
 bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err);
 /* How many compilations exec_bake() would do now (it hashes the parameters), and how many it does when every trained
  * parameter has changed: for keeping within a budget. */
@@ -110,6 +112,8 @@ extern const char *const exec_class_name[EXEC_CLASSES]; /* "device", "cpu ops", 
 typedef struct {
     uint64_t evals;             /* programs run */
     uint64_t compiles;          /* programs compiled */
+    uint64_t reloads;           /* programs given new weights without compiling */
+    uint64_t staged;            /* bytes of weights written into surfaces, as fp16 */
     uint64_t reused;            /* instances exec_bake() found unchanged */
     uint64_t clamped;           /* values beyond fp16 moved to the device */
     uint64_t nonfinite;         /* NaN moved to the device; infinities and NaN moved from it */

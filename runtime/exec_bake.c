@@ -1,7 +1,7 @@
 /* exec_bake.c: parameters into weight files, weight files into compiled programs.
  *
- * Weights are constants of a compiled program, so every change of a parameter costs a compilation. Which instances need
- * one is decided by hashes of the parameters they contain: reading the parameters is cheap beside converting them and
+ * Where weights are constants of a compiled program, every change of a parameter costs a compilation, or (plans that say
+ * `weights reload`, on devices that can) a new program made of the old one and new files. Which instances need one is decided by hashes of the parameters they contain: reading the parameters is cheap beside converting them and
  * compiling, frozen parameters need no special case, and neither does a checkpoint loaded behind our back. */
 #include "exec_internal.h"
 
@@ -52,21 +52,31 @@ static uint64_t param_hash(Exec *e, uint32_t id)
     return e->hash[id];
 }
 
+uint64_t exec_recipe_hash(Exec *e, uint64_t h, const Recipe *r, uint32_t k)
+{
+    bool          t;
+    const Recipe *base = recipe_base(r, &t);
+    uint64_t      pair[2] = {h, base->kind == RECIPE_PARAM ? param_hash(e, base->param[k]) : 0};
+    return hash_u64(pair, sizeof pair);
+}
+
 static uint64_t instance_hash(Exec *e, const PlanProgram *g, uint32_t k)
 {
     uint64_t h = 0x6261b5;
-    for (uint32_t i = 0; i < g->weights; i++) {
-        bool          t;
-        const Recipe *r = recipe_base(g->weight[i].recipe, &t);
-        uint64_t      pair[2] = {h, r->kind == RECIPE_PARAM ? param_hash(e, r->param[k]) : 0};
-        h = hash_u64(pair, sizeof pair);
-    }
+    for (uint32_t i = 0; i < g->weights; i++)
+        h = exec_recipe_hash(e, h, g->weight[i].recipe, k);
     return h;
 }
 
 static void forget_hashes(Exec *e)
 {
     memset(e->hashed, 0, e->plan->param_count * sizeof *e->hashed);
+}
+
+/* Can instances get new weights without being compiled? */
+static bool reloads(const Exec *e)
+{
+    return e->plan->weights == PLAN_RELOAD && device_reloads(e->device);
 }
 
 static bool stale(Exec *e, uint32_t program, uint32_t k)
@@ -83,7 +93,7 @@ uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
     forget_hashes(e);
     for (uint32_t i = 0; i < e->plan->programs; i++)
         for (int32_t k = 0; k < e->plan->program[i].n; k++)
-            n += w.instance[i][k] && stale(e, i, (uint32_t)k);
+            n += w.instance[i][k] && (reloads(e) ? !e->program[i].instance[k].program : stale(e, i, (uint32_t)k));
     arena_free(a);
     return n;
 }
@@ -104,7 +114,7 @@ uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
     Arena   *a = arena_new();
     Wanted   w = wanted((Exec *)e, a, entry, parts); /* visiting is generic; this visit changes nothing */
     uint32_t n = 0;
-    for (uint32_t i = 0; i < e->plan->programs; i++)
+    for (uint32_t i = 0; i < e->plan->programs && !reloads(e); i++)
         for (int32_t k = 0; k < e->plan->program[i].n; k++)
             n += w.instance[i][k] && is_trained(e, &e->plan->program[i], (uint32_t)k);
     arena_free(a);
@@ -167,14 +177,6 @@ static void make_requests(Exec *e, ExecStep *s, void *with)
 
 /* ---- compiling ---- */
 
-/* Memory that all compilations of one bake use again: fresh pages would cost more than filling them. */
-typedef struct {
-    Buf      *file; /* [most weights of a program] */
-    uint32_t  files;
-    uint16_t *half;
-    size_t    halves;
-} Workspace;
-
 static Workspace workspace(const Exec *e, Arena *a)
 {
     Workspace w = {0};
@@ -191,8 +193,7 @@ static void workspace_free(Workspace *w)
     free(w->half);
 }
 
-/* The weight file of recipe `r` for instance k. */
-static void bake_weight(Exec *e, Workspace *w, const Recipe *r, uint32_t k, Buf *file)
+const uint16_t *exec_recipe_value(Exec *e, Workspace *w, const Recipe *r, uint32_t k, size_t *count_out)
 {
     bool          transposed;
     const Recipe *base = recipe_base(r, &transposed);
@@ -211,9 +212,18 @@ static void bake_weight(Exec *e, Workspace *w, const Recipe *r, uint32_t k, Buf 
     else
         convert(x, STORE_F32, w->half, STORE_F16, n, &count);
     e->counters.saturated_weights += param ? count.clamped : 0;
+    *count_out = n;
+    return w->half;
+}
+
+/* The weight file of recipe `r` for instance k. */
+static void bake_weight(Exec *e, Workspace *w, const Recipe *r, uint32_t k, Buf *file)
+{
+    size_t          n;
+    const uint16_t *half = exec_recipe_value(e, w, r, k, &n);
     buf_clear(file);
     blob_begin(file);
-    blob_add(file, BLOB_F16, w->half, n * sizeof *w->half);
+    blob_add(file, BLOB_F16, half, n * sizeof *half);
 }
 
 /* The MIL text and the plan speak of the same ports. */
@@ -239,6 +249,7 @@ static bool check_ports(const Exec *e, const PlanProgram *g, const Program *p, B
     return true;
 }
 
+/* Compile an instance, or give it new weights. */
 static bool compile(Exec *e, Workspace *w, uint32_t program, uint32_t k, Buf *err)
 {
     const PlanProgram *g = &e->plan->program[program];
@@ -247,7 +258,9 @@ static bool compile(Exec *e, Workspace *w, uint32_t program, uint32_t k, Buf *er
     DeviceFile        *file = NEW_N(a, DeviceFile, g->weights + 1u);
     double             t0 = exec_now();
     uint64_t           hash = instance_hash(e, g, k);
-    drop_program(e, program, k);
+    Program           *donor = reloads(e) ? x->instance[k].program : NULL;
+    if (!donor)
+        drop_program(e, program, k);
     for (uint32_t i = 0; i < g->weights; i++) {
         bake_weight(e, w, g->weight[i].recipe, k, &w->file[i]);
         file[i] = (DeviceFile){arena_printf(a, "@model_path/%s", g->weight[i].path), w->file[i].data, w->file[i].len};
@@ -255,14 +268,18 @@ static bool compile(Exec *e, Workspace *w, uint32_t program, uint32_t k, Buf *er
     double t1 = exec_now();
     const char *name = g->n > 1 ? arena_printf(a, "%s.mil (L = %d)", g->mil, g->first + (int32_t)k)
                                 : arena_printf(a, "%s.mil", g->mil);
-    Program *p = program_compile(e->device, name, x->mil, x->mil_len, file, g->weights, err);
+    Program *p = donor ? program_reload(donor, name, file, g->weights, err)
+                       : program_compile(e->device, name, x->mil, x->mil_len, file, g->weights, err);
     bool     ok = p && check_ports(e, g, p, err);
+    if (donor)
+        drop_program(e, program, k);
     if (p && !ok)
         program_free(p);
     else if (ok)
         x->instance[k] = (ExecInstance){p, hash};
     double t2 = exec_now();
-    e->counters.compiles += ok;
+    e->counters.compiles += ok && !donor;
+    e->counters.reloads += ok && donor;
     e->counters.seconds[EXEC_BAKE] += t1 - t0;
     e->counters.seconds[EXEC_COMPILE] += t2 - t1;
     arena_free(a);
@@ -288,10 +305,13 @@ bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)
             ok = !old || compile(e, &space, i, (uint32_t)k, err);
             t0 = exec_now();
         }
+    if (ok)
+        exec_stage(e, &space, entry, parts);
     Binding b = {ok, err};
+    double  t2 = exec_now();
     for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
         exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
-    e->counters.seconds[EXEC_COMPILE] += exec_now() - t0;
+    e->counters.seconds[EXEC_COMPILE] += exec_now() - t2;
     workspace_free(&space);
     arena_free(a);
     return b.ok;

@@ -64,6 +64,12 @@ typedef struct {
     ExecInstance *instance; /* [PlanProgram.n] */
 } ExecProgram;
 
+/* Surfaces of weights: what they were last filled with. */
+typedef struct {
+    uint64_t *filled; /* [elements of the stack] hash of the parameters */
+    bool     *full;   /* [elements of the stack] */
+} ExecStage;
+
 typedef struct {
     ExecStep *forward, *backward;
     bool      ran; /* a forward pass has completed since the last backward pass began */
@@ -83,6 +89,7 @@ struct Exec {
     ExecBuffer  *buffer;
     float       *scratch; /* for kernels that cannot add */
     ExecProgram *program;
+    ExecStage   *stage;
     ExecEntry   *entry;
     uint32_t   **tile; /* splats: KERNEL_TILE equal words each */
     uint32_t     tiles, tiles_cap;
@@ -109,5 +116,19 @@ ExecRow *exec_row(Exec *e, const char *name, ExecClass class);
 
 /* exec_bake.c */
 void exec_free_programs(Exec *e);
+/* Memory that all conversions of one bake use again: fresh pages would cost more than filling them. */
+typedef struct {
+    Buf      *file; /* [most weights of a program] */
+    uint32_t  files;
+    uint16_t *half;
+    size_t    halves;
+} Workspace;
+/* Hash of `h` and of the parameters that recipe `r` reads for instance k; parameters are hashed once a bake. */
+uint64_t exec_recipe_hash(Exec *e, uint64_t h, const Recipe *r, uint32_t k);
+/* The value of recipe `r` for instance k as fp16, in w->half, which stays until the next call; *n elements. */
+const uint16_t *exec_recipe_value(Exec *e, Workspace *w, const Recipe *r, uint32_t k, size_t *n);
+
+/* exec_stage.c: fill the surfaces of weights that parts of the entry read and whose parameters changed. */
+void exec_stage(Exec *e, Workspace *w, uint32_t entry, unsigned parts);
 
 #endif

@@ -2,6 +2,7 @@
 #include "backend_ane/backend.h"
 #include "backend_ane/dot.h"
 #include "backend_ane/lock.h"
+#include "backend_ane/modes.h"
 #include "base/file.h"
 #include "cmd.h"
 #include "ir/text.h"
@@ -13,12 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_EMIT, OPT_MEMORY, OPT_LOCK };
+enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_EMIT, OPT_MEMORY, OPT_LOCK, OPT_WEIGHTS };
 
 static const Option options[] = {
     {'o', "output", "DIR", "the plan to write"},
     {OPT_EMIT, "emit", "dot", "write, instead of a plan, a picture for Graphviz: the programs; with --stop-after the graph"},
     {OPT_MEMORY, "memory", "BYTES", "what training on a sequence may save for the backward direction: 500000, 64M, 2G"},
+    {OPT_WEIGHTS, "weights", "MODE", "parameters are constants of programs (baked, the default), inputs (dynamic), constants that "
+                                     "can be replaced (reload); auto: by cost"},
     {OPT_DUMP, "dump", "WHEN", "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
     {OPT_LOCK, "lock", "FILE", "keep the partition of this plan.lock while it is legal"},
@@ -79,6 +82,27 @@ static bool write_plan(Arena *a, const BackendResult *r, const char *dir)
     return ok;
 }
 
+static const char *const weight_modes[] = {[WEIGHTS_BAKED] = "baked", [WEIGHTS_DYNAMIC] = "dynamic", [WEIGHTS_RELOAD] = "reload",
+                                           [WEIGHTS_AUTO] = "auto", NULL};
+
+/* The number of a mode; that of the end of the list if there is none of that name. */
+static WeightMode weight_mode(const char *name)
+{
+    uint32_t i = 0;
+    while (weight_modes[i] && strcmp(weight_modes[i], name) != 0)
+        i++;
+    return (WeightMode)i;
+}
+
+static bool set_weights(const char **weights, const char *value)
+{
+    *weights = value;
+    if (weight_modes[weight_mode(value)])
+        return true;
+    usage_error("anec", weight_modes, value, "--weights takes baked, dynamic, reload or auto, not '%s'", value);
+    return false;
+}
+
 /* --emit=dot: to the file `output`, or to standard output. */
 static int write_dot(Arena *a, const Module *m, bool programs, const char *output)
 {
@@ -111,10 +135,24 @@ static const Lock *read_lock(ModelInput *in, const char *path)
 typedef struct {
     ModelInput  in;
     PassOptions pass;
-    const char *model, *output, *lock;
+    const char *model, *output, *lock, *weights; /* lock, weights: NULL if not given */
     int64_t     memory;
     bool        json, verbose, dot;
 } Compile;
+
+/* What was written, and what it will cost; whoever asked for a way of handling weights sees the figures of each of them. */
+static void tell(const Compile *c, const Module *m, const BackendResult *r)
+{
+    Buf b = {0};
+    fprintf(stderr, "anec: %s: %u programs, %u files\n", c->output, r->plan->programs, r->files + 1);
+    if (m->train_entry)
+        fprintf(stderr, "anec: a sequence saves %lld bytes for the backward direction, which computes %.3g Gflop again\n",
+                (long long)m->saved_bytes, m->recomputed_flops / 1e9);
+    modes_print(m, r, &b);
+    if (c->weights)
+        fprintf(stderr, "anec: %s", b.data);
+    buf_free(&b);
+}
 
 static int compile(Compile *c)
 {
@@ -123,6 +161,8 @@ static int compile(Compile *c)
     Module       *m = model_compile(&c->in, c->model);
     if (m)
         m->memory = c->memory;
+    if (m && c->weights)
+        m->weights = weight_mode(c->weights);
     bool ok = m && module_verify(m, "elaborate", c->in.diags) && passes_run(m, pass);
     if (!pass->stop_after && ok && !c->dot) {
         ranges_warn(ranges_of(c->in.arena, m), c->in.diags);
@@ -141,10 +181,7 @@ static int compile(Compile *c)
     for (uint32_t i = 0; c->verbose && i < r.notes; i++)
         fprintf(stderr, "anec: %s\n", r.note[i]);
     if (c->verbose)
-        fprintf(stderr, "anec: %s: %u programs, %u files\n", c->output, r.plan->programs, r.files + 1);
-    if (c->verbose && m->train_entry)
-        fprintf(stderr, "anec: a sequence saves %lld bytes for the backward direction, which computes %.3g Gflop again\n",
-                (long long)m->saved_bytes, m->recomputed_flops / 1e9);
+        tell(c, m, &r);
     return EXIT_OK;
 }
 
@@ -161,6 +198,7 @@ static bool take_option(Compile *c, int o, const OptionReader *r, int *status)
         return false;
     case OPT_MEMORY: return set_memory(&c->memory, r->value);
     case OPT_LOCK: c->lock = r->value; return true;
+    case OPT_WEIGHTS: return set_weights(&c->weights, r->value);
     case OPT_DUMP: return set_dump(&c->pass, r->value);
     case OPT_STOP:
         c->pass.stop_after = r->value;

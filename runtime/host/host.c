@@ -1,18 +1,28 @@
 /* host.c: the host device: device.h on the CPU, with MIL text as its only input.
  *
- * Compiling parses and checks the text, plans memory and keeps the list of kernel calls. A request holds pointers for
+ * Compiling parses and checks the text, plans memory and keeps the list of kernel calls. Reloading keeps the checked text
+ * and makes constants and memory anew. A request holds pointers for
  * every value; evaluating it reads the input surfaces, runs the calls in order and writes the output surfaces.
  * Evaluation allocates nothing, unless the device's slab has grown since, which changes the pointers. */
 #include "cpu.h"
 #include "host/host.h"
 #include "host/kernel.h"
+#include "plan/blob.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+/* The checked text: shared by a program and those that differ from it in their weights. */
+typedef struct {
+    Arena   *arena;
+    Func    *fn;
+    uint32_t count, users;
+} HostText;
+
 typedef struct {
     Program   base;
+    HostText *text;
     Arena    *arena;
     HostFunc *fn;
     Owned     owned;
@@ -146,27 +156,47 @@ static void host_program_free(Program *base)
     for (uint32_t i = 0; i < p->owned.count; i++)
         free(p->owned.item[i]);
     arena_free(p->arena);
+    if (--p->text->users == 0) {
+        arena_free(p->text->arena);
+        free(p->text);
+    }
     free(p);
 }
 
-static bool build(HostProgram *p, const HostDevice *d, Diags *ds, const char *name, uint32_t source,
-                  const MilFile *file, size_t files, Buf *err)
+static HostText *text_new(void)
 {
-    Func    *fn;
-    uint32_t count;
-    if (!mil_check(p->arena, ds, source, file, (uint32_t)files, &fn, &count)) {
-        diags_render(ds, err);
-        return false;
-    }
+    HostText *t = xcalloc(1, sizeof *t);
+    t->arena = arena_new();
+    return t;
+}
+
+/* A program of `text`, which holds no functions yet or those of another program. */
+static HostProgram *program_new(Device *d, HostText *text)
+{
+    HostProgram *p = xcalloc(1, sizeof *p);
+    p->base.driver = d->driver;
+    p->base.device = d;
+    p->arena = arena_new();
+    p->text = text;
+    text->users++;
+    return p;
+}
+
+/* Ports, constants and memory of every function. */
+static bool plan(HostProgram *p, const char *name, Buf *err)
+{
+    const HostDevice *d = (HostDevice *)p->base.device;
+    uint32_t          count = p->text->count;
     p->base.functions = count;
     p->base.function = NEW_N(p->arena, ProgramFunction, count);
     p->fn = NEW_N(p->arena, HostFunc, count);
     for (uint32_t i = 0; i < count; i++) {
-        Buf why = {0};
+        const Func *fn = &p->text->fn[i];
+        Buf         why = {0};
         p->base.function[i] =
-            (ProgramFunction){fn[i].name, make_ports(p->arena, d, fn[i].input, fn[i].inputs),
-                              make_ports(p->arena, d, fn[i].output, fn[i].outputs), fn[i].inputs, fn[i].outputs};
-        bool ok = host_plan(p->arena, d, &fn[i], &p->owned, &p->fn[i], &why);
+            (ProgramFunction){fn->name, make_ports(p->arena, d, fn->input, fn->inputs),
+                              make_ports(p->arena, d, fn->output, fn->outputs), fn->inputs, fn->outputs};
+        bool ok = host_plan(p->arena, d, fn, &p->owned, &p->fn[i], &why);
         if (!ok)
             buf_printf(err, "%s: error: %s\n", name, why.data);
         buf_free(&why);
@@ -183,19 +213,70 @@ static Program *host_compile(Device *base, const char *name, const char *mil, si
         buf_printf(err, "%s: error: the text has %zu bytes, at most %d are accepted\n", name, len, MIL_TEXT_MAX);
         return NULL;
     }
-    HostProgram *p = xcalloc(1, sizeof *p);
+    HostProgram *p = program_new(base, text_new());
     Arena       *scratch = arena_new();
-    p->base.driver = base->driver;
-    p->base.device = base;
-    p->arena = arena_new();
-    Sources *sources = sources_new(scratch);
-    uint32_t source = sources_add(sources, name, mil, len);
-    MilFile *view = NEW_N(scratch, MilFile, files + 1);
+    Sources     *sources = sources_new(scratch);
+    uint32_t     source = sources_add(sources, name, mil, len);
+    MilFile     *view = NEW_N(scratch, MilFile, files + 1);
+    Diags       *ds = diags_new(scratch, sources, name);
     for (size_t i = 0; i < files; i++)
         view[i] = (MilFile){file[i].path, file[i].data, file[i].len};
-    bool ok = build(p, (HostDevice *)base, diags_new(scratch, sources, name), name, source, view, files, err);
+    bool ok = mil_check(p->text->arena, ds, source, view, (uint32_t)files, &p->text->fn, &p->text->count);
+    if (!ok)
+        diags_render(ds, err);
+    ok = ok && plan(p, name, err);
     arena_free(scratch);
     if (ok)
+        return &p->base;
+    host_program_free(&p->base);
+    return NULL;
+}
+
+/* Point a constant at its blob in the new files. */
+static bool replace(const Value *v, const DeviceFile *file, size_t files, Buf *err)
+{
+    Const   *k = (Const *)v->konst; /* the text is ours; nothing reads `raw` after planning */
+    BlobView blob;
+    size_t   i = 0;
+    while (i < files && strcmp(file[i].path, k->path) != 0)
+        i++;
+    if (i == files) {
+        buf_printf(err, "there is no weight file '%s'", k->path);
+        return false;
+    }
+    if (!blob_find(file[i].data, file[i].len, k->offset, &blob, err))
+        return false;
+    const DTypeInfo *info = &dtype_info[v->type.dtype];
+    if (blob.type != info->blob || blob.bytes != ((uint64_t)k->count * info->bits + 7) / 8) {
+        buf_printf(err, "'%s' holds another type or number of elements than before", k->path);
+        return false;
+    }
+    Const        fresh = {.count = k->count, .raw = blob.data};
+    const double old = k->num ? k->num[0] : 0; /* one number: a kernel may have it as a parameter */
+    if (k->num && const_number(&(Value){.type = v->type, .konst = &fresh}, 0) != old) {
+        buf_printf(err, "'%s' is a single number, which is part of the compiled program", k->path);
+        return false;
+    }
+    if (!k->num)
+        k->raw = blob.data;
+    return true;
+}
+
+/* Everything but the constants is shared with the donor. */
+static Program *host_reload(const Program *base, const char *name, const DeviceFile *file, size_t files, Buf *err)
+{
+    HostText    *text = ((const HostProgram *)base)->text;
+    HostProgram *p = program_new(base->device, text);
+    Buf          why = {0};
+    bool         ok = true;
+    for (uint32_t i = 0; ok && i < text->count; i++)
+        for (uint32_t v = 0; ok && v < text->fn[i].values; v++)
+            if (text->fn[i].value[v]->konst && text->fn[i].value[v]->konst->path)
+                ok = replace(text->fn[i].value[v], file, files, &why);
+    if (!ok)
+        buf_printf(err, "%s: error: %s\n", name, why.data);
+    buf_free(&why);
+    if (ok && plan(p, name, err))
         return &p->base;
     host_program_free(&p->base);
     return NULL;
@@ -310,6 +391,7 @@ const Driver host_driver = {
     .open = host_open,
     .close = host_close,
     .compile = host_compile,
+    .reload = host_reload,
     .program_free = host_program_free,
     .surface_new = host_surface_new,
     .surface_free = host_surface_free,

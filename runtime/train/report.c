@@ -226,9 +226,12 @@ void report_log_save(Report *r, uint64_t step, const char *path, double seconds)
     log_line(r, o);
 }
 
-void report_log_end(Report *r, uint64_t step, const char *reason)
+void report_log_end(Report *r, uint64_t step, const char *reason, const ExecCounters *c)
 {
     json_t *o = event("end", step);
     json_object_set_new(o, "reason", json_string(reason));
+    json_object_set_new(o, "compiles", json_integer((json_int_t)c->compiles));
+    json_object_set_new(o, "reloads", json_integer((json_int_t)c->reloads));
+    json_object_set_new(o, "staged_bytes", json_integer((json_int_t)c->staged));
     log_line(r, o);
 }

@@ -7,12 +7,12 @@
  *      "skips": 0, "tokens": 8192, "tokens_per_s": 51234.5, "ms": {"total": 12.3, "device": 8.1, ...}}
  *     {"event": "eval", "step": 100, "loss": 2.5, "tokens": 16384, "ms": {"total": 80.1}}
  *     {"event": "save", "step": 100, "path": "tiny.plan.run/ckpt-100", "ms": {"total": 5.2}}
- *     {"event": "end", "step": 1000, "reason": "done"}
+ *     {"event": "end", "step": 1000, "reason": "done", "compiles": 4, "reloads": 0, "staged_bytes": 2097152}
  * Numbers that JSON cannot write (NaN, infinities) are null. */
 #ifndef ANEL_TRAIN_REPORT_H
 #define ANEL_TRAIN_REPORT_H
 
-#include "base/buf.h"
+#include "runtime/exec.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -57,7 +57,8 @@ void report_warning(Report *r, const char *fmt, ...) ANEL_PRINTF(2, 3);
 void report_log_start(Report *r, const char *model, uint64_t step, uint64_t steps, uint64_t parameters, uint64_t seed);
 void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double seconds);
 void report_log_save(Report *r, uint64_t step, const char *path, double seconds);
-void report_log_end(Report *r, uint64_t step, const char *reason);
+/* `c`: what the executor has counted since it was opened. */
+void report_log_end(Report *r, uint64_t step, const char *reason, const ExecCounters *c);
 
 /* "1:02:03" into `out` (at least 24 bytes). */
 void format_duration(char *out, double seconds);

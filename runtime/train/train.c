@@ -333,7 +333,7 @@ static void conclude(Run *t)
     if (t->o->run && t->saved == t->r.step && steps)
         report_note(r, "saved in '%s/ckpt-%llu'%s", t->o->run, (unsigned long long)t->r.step,
                     t->r.step < t->s->settings.steps ? "; --resume continues" : "");
-    report_log_end(r, t->r.step, why);
+    report_log_end(r, t->r.step, why, exec_counters(t->s->exec));
 }
 
 static void name_classes(Run *t)
@@ -366,7 +366,7 @@ bool train_run(Session *s, const TrainOptions *o, Buf *err)
         if (ok)
             conclude(&t);
         else
-            report_log_end(&t.report, t.r.step, "failed");
+            report_log_end(&t.report, t.r.step, "failed", exec_counters(s->exec));
         release_signals();
     }
     report_close(&t.report);

@@ -1,16 +1,14 @@
 /* backend.c: see backend.h. The order of the calls is the order of a manifest. */
 #include "backend_ane/backend.h"
 
-#include "backend_ane/build.h"
+#include "backend_ane/modes.h"
+#include "backend_ane/weights.h"
 
 #include <string.h>
 
-bool backend_ane(Arena *a, const Module *m, BackendResult *out, Diags *ds)
-{
-    return backend_ane_locked(a, m, NULL, out, ds);
-}
+static const PlanWeightMode plan_mode[] = {[WEIGHTS_BAKED] = PLAN_BAKED, [WEIGHTS_DYNAMIC] = PLAN_DYNAMIC, [WEIGHTS_RELOAD] = PLAN_RELOAD};
 
-bool backend_ane_locked(Arena *a, const Module *m, const struct Lock *lock, BackendResult *out, Diags *ds)
+static bool build(Arena *a, const Module *m, const struct Lock *lock, WeightMode weights, BackendResult *out, Diags *ds)
 {
     Builder b = {.a = a, .m = m, .out = out, .ds = ds};
     *out = (BackendResult){0};
@@ -29,6 +27,9 @@ bool backend_ane_locked(Arena *a, const Module *m, const struct Lock *lock, Back
     out->note = b.parts.note;
     out->notes = b.parts.notes;
     plan_add_file(&b, "plan.lock", b.parts.lock, strlen(b.parts.lock));
+    b.plan->weights = plan_mode[weights];
+    if (weights == WEIGHTS_DYNAMIC && !weights_place(&b))
+        return false;
     bool ok = true;
     for (uint32_t i = 0; i < m->entries; i++) {
         uint32_t before = b.plan->programs;
@@ -39,5 +40,28 @@ bool backend_ane_locked(Arena *a, const Module *m, const struct Lock *lock, Back
             diag_help(d, "rows (the last axis) of products shorter than 16 stay on the CPU, and so does what is pinned there");
         }
     }
+    modes_predict(m, out);
     return ok && verify_programs(&b);
+}
+
+bool backend_ane(Arena *a, const Module *m, BackendResult *out, Diags *ds)
+{
+    return backend_ane_locked(a, m, NULL, out, ds);
+}
+
+bool backend_ane_locked(Arena *a, const Module *m, const struct Lock *lock, BackendResult *out, Diags *ds)
+{
+    WeightMode first = m->weights == WEIGHTS_AUTO ? WEIGHTS_BAKED : m->weights, best;
+    if (!build(a, m, lock, first, out, ds))
+        return false;
+    if (m->weights != WEIGHTS_AUTO || (best = modes_choose(m, out)) == first)
+        return true;
+    if (best == WEIGHTS_RELOAD) { /* the same programs */
+        out->plan->weights = PLAN_RELOAD;
+        return true;
+    }
+    BackendResult other; /* warnings were told; what cannot be built that way stays as it is */
+    if (build(a, m, lock, best, &other, diags_new(a, m->sources, ds->program)))
+        *out = other;
+    return true;
 }

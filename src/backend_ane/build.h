@@ -5,6 +5,8 @@
 #include "backend_ane/backend.h"
 #include "backend_ane/partition.h"
 
+typedef struct Weights Weights; /* weights.h */
+
 typedef struct {
     Arena         *a;
     const Module  *m;
@@ -12,7 +14,8 @@ typedef struct {
     BackendResult *out;
     Diags         *ds;
     Partitions     parts;
-    uint32_t       params_cap, states_cap, tables_cap, programs_cap, buffers_cap, entries_cap;
+    Weights       *weights; /* NULL: parameters are constants of the programs */
+    uint32_t       params_cap, states_cap, tables_cap, programs_cap, buffers_cap, entries_cap, stages_cap, costs_cap;
     uint32_t      *table_of; /* [m->tables * 3] 1 + the plan's table of a module's table and a PlanType; 0: not made yet */
 } Builder;
 
@@ -28,7 +31,10 @@ typedef struct {
     uint32_t   index; /* into Plan.program */
     PortValue *in, *out;
     uint32_t   ins, outs;
+    uint32_t  *weight_port; /* surfaces of weights, bound to the last input ports */
+    uint32_t   weight_ports;
 } BuiltProgram;
+
 
 /* program.c: write program `number` of `part` as MIL text, with `output` the values that leave it. `label` is
  * what people call each value of the graph; `name` is unique in the plan; instances run over first .. first + n - 1. False after diagnostics. */

@@ -43,15 +43,19 @@ void emit_error(Emit *e, ValueId v, const char *fmt, ...)
     e->val[v] = (Val){.name = "none", .shape = emit_shape(n->type.shape)};
 }
 
-/* The part of a leaf's path that does not depend on the layer: "layers.{L}.attention.wq.weight" -> attention_wq_weight. */
-static const char *leaf_name(Emit *e, const Node *n)
+const char *emit_pattern_name(Arena *a, const char *pattern)
 {
-    const char *p = interned(e->b->m->strings, e->b->m->param_set[n->a.leaf.set].pattern), *cut = strstr(p, "{L}.");
-    char       *name = arena_strdup(e->b->a, cut ? cut + 4 : p);
+    const char *cut = strstr(pattern, "{L}.");
+    char       *name = arena_strdup(a, cut ? cut + 4 : pattern);
     for (char *c = name; *c; c++)
         if (*c == '.')
             *c = '_';
     return name;
+}
+
+static const char *leaf_name(Emit *e, const Node *n)
+{
+    return emit_pattern_name(e->b->a, interned(e->b->m->strings, e->b->m->param_set[n->a.leaf.set].pattern));
 }
 
 static PlanShape plan_shape_of(MilShape s)
@@ -183,6 +187,8 @@ const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed)
         const char   *name = interned(e->b->m->strings, t->name);
         return model_table(e, shape, data, name, transposed ? "_t" : "");
     }
+    if (e->b->weights)
+        return emit_weight(e, leaf, shape, transposed);
     Recipe *r = NEW(a, Recipe);
     *r = (Recipe){.kind = RECIPE_PARAM, .pattern = interned(e->b->m->strings, e->b->m->param_set[n->a.leaf.set].pattern)};
     if (transposed) {
@@ -324,6 +330,18 @@ static bool is_taken(const char *name)
     return (*name == 'i' || *name == 'o') && name[1] >= '0' && name[1] <= '9';
 }
 
+/* For the cost of the program: views are free, mil_ops.c counts what products do, everything else reads and writes memory. */
+static void count_work(Emit *e, const char *op, MilShape shape)
+{
+    bool product = strcmp(op, "conv") == 0 || strcmp(op, "matmul") == 0;
+    if (strcmp(op, "reshape") == 0 || strcmp(op, "slice_by_size") == 0)
+        return;
+    e->cost.work.ops++;
+    if (product)
+        return;
+    e->cost.work.inner_bytes += 2 * 2 * (uint64_t)mil_numel(shape);
+}
+
 const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *op, const MilArg *arg,
                     uint32_t args)
 {
@@ -335,6 +353,7 @@ const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, cons
             break;
         }
     }
+    count_work(e, op, shape);
     const char *label = arena_printf(e->b->a, "%s%s", e->label[v], suffix);
     const char *name = mil_name(e->t, is_taken(label) ? arena_printf(e->b->a, "v_%s", label) : label);
     mil_statement(e->t, e->val[v].is_bool ? "bool" : "fp16", shape, name, op, arg, args);

@@ -19,6 +19,15 @@ typedef struct {
     bool        is_bool;
 } Val;
 
+/* A weight from a surface, as some operation wanted it. */
+typedef struct {
+    const void *weight;
+    bool        turned;
+    int32_t     begin; /* first row */
+    MilShape    shape;
+    const char *name;
+} WeightView;
+
 typedef struct {
     Builder         *b;
     const Graph     *g;
@@ -33,6 +42,12 @@ typedef struct {
     bool            *prescale; /* [g->count] squares computed from x * 2^-4 */
     PlanWeight      *weight;
     uint32_t         weights, weights_cap;
+    int32_t          first, n; /* of the enclosing loop */
+    const char     **weight_port; /* [surfaces of weights] name of the input, NULL: not of this program */
+    const char     **as_matrix; /* [g->count] a value of rank 2 as [1, 1, C, S], or NULL */
+    WeightView      *view;        /* weights read so far */
+    uint32_t         views, views_cap;
+    ProgramCost      cost;
     ValueId          at;      /* the value whose statements are being written, and what they are for */
     const char      *what;
     bool             failed;
@@ -51,6 +66,22 @@ Val emit_full(Emit *e, ValueId v);
 bool emit_table_view(Emit *e, ValueId v);
 /* A constant leaf laid out as `shape`; transposed: its last two axes swapped (rank 2). */
 const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed);
+/* The part of a parameter's path that does not depend on the layer: "layers.{L}.attention.wq.weight" ->
+ * attention_wq_weight. */
+const char *emit_pattern_name(Arena *a, const char *pattern);
+
+/* emit_weights.c: parameters from surfaces (b->weights is set). */
+/* emit_leaf() of a parameter. */
+const char *emit_weight(Emit *e, ValueId leaf, MilShape shape, bool transposed);
+/* `count` rows from `begin` on of the matrix as it is stored, [1, 1, count, columns]; count 0: all of them. */
+const char *emit_weight_rows(Emit *e, ValueId leaf, int32_t begin, int32_t count);
+/* Is this a parameter that comes from a surface? *rows, *columns as stored; *transposed: that is its transpose. */
+bool emit_is_weight(const Emit *e, ValueId v, int32_t *rows, int32_t *columns, bool *transposed);
+
+/* W x, or with `turned` W^T x, for a weight W as it is stored that has more rows than an axis may have: piece by piece. `x` is
+ * [1, C, 1, S], the result `shape` is named after v. */
+const char *emit_weight_product(Emit *e, ValueId v, ValueId leaf, bool turned, const char *x, MilShape shape);
+
 /* A constant tensor of given contents. */
 const char *emit_table(Emit *e, MilShape shape, const double *data, const char *name);
 const char *emit_filled(Emit *e, MilShape shape, double c);

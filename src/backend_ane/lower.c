@@ -1,6 +1,8 @@
 /* lower.c: values to steps: constants, CPU operations, programs, gradients; see lower.h. */
 #include "backend_ane/lower.h"
 
+#include "backend_ane/weights.h"
+
 #include <string.h>
 
 /* ---- operands on the CPU ---- */
@@ -96,6 +98,13 @@ static bool leaves_program(const Scope *s, ValueId v)
     return false;
 }
 
+/* A surface of weights: that of the current iteration, or one for all of them. */
+static Ref weight_ref(const Scope *s, uint32_t surface, PlanShape shape)
+{
+    const WeightSurface *w = &s->b->weights->surface[surface];
+    return buffer_ref(w->buffer, w->stacked, shape);
+}
+
 static bool lower_program(Scope *s, uint32_t number)
 {
     Builder *b = s->b;
@@ -126,7 +135,10 @@ static bool lower_program(Scope *s, uint32_t number)
     const PlanProgram *p = &b->plan->program[built.index];
     uint32_t ins = p->ins, outs = p->outs;
     Ref     *in = NEW_N(a, Ref, ins), *out = NEW_N(a, Ref, outs);
-    for (uint32_t i = 0; i < ins; i++)
+    uint32_t values = ins - built.weight_ports;
+    for (uint32_t i = values; i < ins; i++)
+        in[i] = weight_ref(s, built.weight_port[i - values], p->in[i].shape);
+    for (uint32_t i = 0; i < values; i++)
         in[i] = buffer_ref(add_buffer(b, arena_printf(a, "%s_%.3s", name, p->in[i].name), BUF_SURFACE, PLAN_F16, p->in[i].shape, 0),
                            false, p->in[i].shape);
     for (uint32_t i = 0; i < outs; i++) {

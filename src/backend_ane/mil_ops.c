@@ -169,6 +169,13 @@ static void mil_select(Emit *e, const Node *n, ValueId v)
     set(e, v, emit_op(e, v, "", x.shape, "select", a, COUNT(a)), x.shape);
 }
 
+/* Flops of a product with a result of that shape, for the cost of the program. */
+static void count_product(Emit *e, MilShape shape, int32_t contracted, bool weight, bool conv)
+{
+    uint64_t flops = 2 * (uint64_t)mil_numel(shape) * (uint64_t)contracted;
+    *(weight ? &e->cost.weight_flops : conv ? &e->cost.work.conv_flops : &e->cost.work.matmul_flops) += flops;
+}
+
 /* ---- reductions ---- */
 
 /* Contract the channel axis with a constant matrix [out, in]: `shape` is the result's. */
@@ -176,6 +183,7 @@ static const char *mix_channels(Emit *e, ValueId v, const char *suffix, const ch
                                 const double *matrix, const char *name)
 {
     MilShape w = {4, {shape.dim[1], in, 1, 1}};
+    count_product(e, shape, in, false, true);
     return emit_conv(e, v, suffix, shape, x, emit_table(e, w, matrix, name));
 }
 
@@ -319,43 +327,69 @@ static void matmul_conv(Emit *e, const Node *n, ValueId v, ValueId w)
     const char *x = n->a.matmul.tb ? transposed(e, v, u) : emit_full(e, u).name;
     MilShape    ws = {4, {s.dim[1], e->g->node[u].type.shape.dim[n->a.matmul.tb], 1, 1}};
     const char *weight = emit_leaf(e, w, ws, n->a.matmul.ta);
+    count_product(e, s, ws.dim[1], e->g->node[w].op == OP_param, true);
     set(e, v, emit_conv(e, v, "", s, x, weight), s);
 }
 
-/* An operand of a general product with its matrix in the last two axes. */
-static const char *matrix(Emit *e, ValueId v, ValueId u, const char *suffix)
+/* An operand of a general product with its matrix in the last two axes. A weight that is stored the other way round turns
+ * its flag. */
+static const char *matrix(Emit *e, ValueId v, ValueId u, const char *suffix, bool *flag)
 {
-    Shape s = e->g->node[u].type.shape;
+    Shape   s = e->g->node[u].type.shape;
+    int32_t rows, columns;
+    bool    turned;
+    if (s.rank == 2 && emit_is_weight(e, u, &rows, &columns, &turned) && rows == s.dim[turned] && columns == s.dim[!turned]) {
+        *flag ^= turned;
+        return emit_weight_rows(e, u, 0, 0);
+    }
     if (s.rank != 2)
         return emit_full(e, u).name;
     MilShape m = shape4(1, s.dim[0], s.dim[1]);
     if (is_tensor_leaf(e, u))
         return emit_leaf(e, u, m, false);
     Val x = emit_full(e, u);
-    return mil_shape_equal(x.shape, m) ? x.name : emit_reshape(e, v, suffix, x.name, m);
+    if (mil_shape_equal(x.shape, m))
+        return x.name;
+    if (!e->b->weights)
+        return emit_reshape(e, v, suffix, x.name, m);
+    if (!e->as_matrix[u]) /* every product of a layer reads [1, 1, C, S]: once for all of them */
+        e->as_matrix[u] = emit_reshape(e, u, "_m", x.name, m);
+    return e->as_matrix[u];
 }
 
 static void mil_matmul(Emit *e, const Node *n, ValueId v)
 {
     ValueId a = arg(e, n, 0), b = arg(e, n, 1);
     Shape   out = n->type.shape;
-    if (out.rank == 2 && is_tensor_leaf(e, a) && !is_tensor_leaf(e, b) &&
+    int32_t rows, columns;
+    bool    turned, ta = n->a.matmul.ta, tb = n->a.matmul.tb;
+    if (out.rank == 2 && emit_is_weight(e, a, &rows, &columns, &turned) && rows > e->b->m->target->max_axis) {
+        MilShape s = emit_shape(out);
+        count_product(e, s, ta == turned ? columns : rows, true, false);
+        set(e, v, emit_weight_product(e, v, a, ta != turned, tb ? transposed(e, v, b) : emit_full(e, b).name, s), s);
+        return;
+    }
+    if (out.rank == 2 && is_tensor_leaf(e, a) && !emit_is_weight(e, a, &rows, &columns, &turned) && !is_tensor_leaf(e, b) &&
         e->g->node[b].type.shape.dim[n->a.matmul.tb] <= e->b->m->target->max_conv_in) {
         matmul_conv(e, n, v, a);
         return;
     }
-    bool        tb = n->a.matmul.tb;
-    const char *x = matrix(e, v, a, "_a"), *y;
-    if (out.rank == 2 && is_tensor_leaf(e, b) && !tb) { /* constants on the right are given transposed: [N, K] */
+    const char *x = matrix(e, v, a, "_a", &ta), *y;
+    if (out.rank == 2 && is_tensor_leaf(e, b) && !emit_is_weight(e, b, &rows, &columns, &turned) && !tb) { /* constants on the right are given transposed: [N, K] */
         Shape s = e->g->node[b].type.shape;
         y = emit_leaf(e, b, shape4(1, s.dim[1], s.dim[0]), true);
         tb = true;
     } else
-        y = matrix(e, v, b, "_b");
-    MilArg   m[] = {{"x", x}, {"y", y}, {"transpose_x", mil_bool(e->t, n->a.matmul.ta)}, {"transpose_y", mil_bool(e->t, tb)}};
+        y = matrix(e, v, b, "_b", &tb);
+    MilArg   m[] = {{"x", x}, {"y", y}, {"transpose_x", mil_bool(e->t, ta)}, {"transpose_y", mil_bool(e->t, tb)}};
+    Shape    as = e->g->node[a].type.shape;
     MilShape s = emit_shape(out), r = out.rank == 2 ? shape4(1, out.dim[0], out.dim[1]) : s;
     bool     same = mil_shape_equal(r, s);
+    count_product(e, r, as.dim[as.rank - (n->a.matmul.ta ? 2 : 1)],
+                  e->g->node[a].op == OP_param || e->g->node[b].op == OP_param, false);
     const char *y_name = emit_op(e, v, same ? "" : "_m", r, "matmul", m, COUNT(m));
+    if (!same)
+        e->as_matrix[v] = y_name;
     set(e, v, same ? y_name : emit_reshape(e, v, "", y_name, s), s);
 }
 

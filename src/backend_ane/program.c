@@ -6,6 +6,7 @@
  * at least 64 and a multiple of 16. Port names sort alphabetically in port order, because the engine may order symbols
  * by name. */
 #include "backend_ane/emit.h"
+#include "backend_ane/weights.h"
 #include "base/hash.h"
 
 #include <string.h>
@@ -200,11 +201,50 @@ static void declare_outputs(Emit *e, const Ports *p)
     }
 }
 
+/* The surfaces of weights that the program reads are its last inputs: the same surfaces for every program of a layer. */
+static void declare_weights(Emit *e, uint32_t port, BuiltProgram *built)
+{
+    Builder *b = e->b;
+    uint32_t surfaces = b->weights ? b->weights->surfaces : 0;
+    bool    *used = NEW_N(b->a, bool, surfaces + 1);
+    e->weight_port = NEW_N(b->a, const char *, surfaces + 1);
+    built->weight_port = NEW_N(b->a, uint32_t, surfaces + 1);
+    built->weight_ports = 0;
+    if (b->weights)
+        weights_used(b, e->g, e->part, e->program, e->first, e->n, used);
+    for (uint32_t i = 0; i < surfaces; i++) {
+        const WeightSurface *s = &b->weights->surface[i];
+        if (!used[i])
+            continue;
+        e->weight_port[i] = mil_name(e->t, arena_printf(b->a, "i%02u_w", port + built->weight_ports));
+        mil_input(e->t, e->weight_port[i], (MilShape){4, {1, s->channels, 1, s->width}});
+        built->weight_port[built->weight_ports++] = i;
+    }
+}
+
+/* Ports of weights; what lies in them is named like the constants of other plans. */
+static void describe_weight_port(Emit *e, uint32_t surface, PlanPort *out)
+{
+    const WeightSurface *s = &e->b->weights->surface[surface];
+    const PlanStage     *stage = NULL;
+    for (uint32_t i = 0; i < e->b->plan->stages; i++)
+        if (e->b->plan->stage[i].buffer == s->buffer)
+            stage = &e->b->plan->stage[i];
+    *out = (PlanPort){.name = e->weight_port[surface], .shape = {4, {1, s->channels, 1, s->width}},
+                      .part = NEW_N(e->b->a, PlanPart, stage->weights), .parts = stage->weights};
+    for (uint32_t i = 0; i < stage->weights; i++) {
+        const PlanStaged *w = &stage->weight[i];
+        const Recipe     *r = w->recipe->kind == RECIPE_TRANSPOSE ? w->recipe->x : w->recipe;
+        uint32_t          rows = (uint32_t)w->shape.dim[0];
+        out->part[i] = (PlanPart){emit_pattern_name(e->b->a, r->pattern), w->channel, rows, {2, {w->shape.dim[0], s->width}}};
+    }
+}
+
 /* Ports as the plan and lower.c see them. */
-static PlanPort *describe_ports(Emit *e, const Ports *p, PortValue **where, uint32_t *wheres)
+static PlanPort *describe_ports(Emit *e, const Ports *p, uint32_t more, PortValue **where, uint32_t *wheres)
 {
     Arena    *a = e->b->a;
-    PlanPort *out = NEW_N(a, PlanPort, p->ports);
+    PlanPort *out = NEW_N(a, PlanPort, p->ports + more);
     uint32_t  n = 0;
     for (uint32_t i = 0; i < p->ports; i++)
         n += p->port[i].values;
@@ -255,12 +295,57 @@ static const char *mil_file_for(Builder *b, const char *name, const char *text, 
     return name;
 }
 
+typedef struct {
+    uint32_t *set;
+    uint32_t  sets;
+    bool      varies;
+} Sets;
+
+static void add_set(Builder *b, const Node *leaf, bool matrix, void *with)
+{
+    Sets    *x = with;
+    uint32_t set = leaf->a.leaf.set, i = 0;
+    (void)matrix;
+    while (i < x->sets && x->set[i] != set)
+        i++;
+    x->set[i] = set;
+    x->sets += i == x->sets;
+    x->varies |= strstr(interned(b->m->strings, b->m->param_set[set].pattern), "{L}") != NULL;
+}
+
+static uint64_t port_bytes(const Ports *p)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < p->ports; i++)
+        bytes += 2 * (uint64_t)p->port[i].channels * (uint64_t)p->port[i].width;
+    return bytes;
+}
+
+/* What the emitted program does. */
+static ProgramCost cost_of(Emit *e, const Ports *in, const Ports *out, int32_t n)
+{
+    Builder    *b = e->b;
+    ProgramCost c = e->cost;
+    Sets        x = {NEW_N(b->a, uint32_t, b->m->param_sets + 1u), 0, false};
+    weights_visit(b, e->g, e->part, e->program, add_set, &x);
+    c.set = x.set;
+    c.sets = x.sets;
+    c.instances = x.varies ? (uint32_t)n : 1;
+    c.work.in_bytes = port_bytes(in);
+    c.work.out_bytes = port_bytes(out);
+    for (uint32_t i = 0; i < e->weights; i++)
+        if (e->weight[i].recipe->kind == RECIPE_TABLE)
+            c.work.weight_bytes += 2 * (uint64_t)plan_numel(e->weight[i].shape);
+    return c;
+}
+
 bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t number, const ValueId *output,
                    uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n, BuiltProgram *built)
 {
     Arena *a = b->a;
-    Emit   e = {.b = b, .g = g, .part = part, .program = number, .label = label, .t = mil_text_new(a)};
+    Emit   e = {.b = b, .g = g, .part = part, .program = number, .label = label, .first = first, .n = n, .t = mil_text_new(a)};
     e.val = NEW_N(a, Val, g->count);
+    e.as_matrix = NEW_N(a, const char *, g->count);
     e.uses = count_uses(a, g);
     e.factor = NEW_N(a, double, g->count);
     e.alias = NEW_N(a, ValueId, g->count);
@@ -275,6 +360,7 @@ bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t n
         return false;
     emit_prepare(&e);
     declare_inputs(&e, &in);
+    declare_weights(&e, in.ports, built);
     for (ValueId v = 1; v < g->count; v++)
         if (part->program[v] == number)
             emit_node(&e, v);
@@ -297,11 +383,15 @@ bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t n
                      .mil_hash = arena_strdup(a, hash), .first = varies ? first : 0, .n = varies ? n : 1,
                      .weight = e.weight, .weights = e.weights};
     buf_free(&text);
-    p.in = describe_ports(&e, &in, &built->in, &built->ins);
-    p.ins = in.ports;
-    p.out = describe_ports(&e, &out, &built->out, &built->outs);
+    p.in = describe_ports(&e, &in, built->weight_ports, &built->in, &built->ins);
+    for (uint32_t i = 0; i < built->weight_ports; i++)
+        describe_weight_port(&e, built->weight_port[i], &p.in[in.ports + i]);
+    p.ins = in.ports + built->weight_ports;
+    p.out = describe_ports(&e, &out, 0, &built->out, &built->outs);
     p.outs = out.ports;
     built->index = b->plan->programs;
+    GROW(a, b->out->cost, b->plan->programs, b->costs_cap);
+    b->out->cost[b->plan->programs] = cost_of(&e, &in, &out, n);
     GROW(a, b->plan->program, b->plan->programs, b->programs_cap);
     b->plan->program[b->plan->programs++] = p;
     return true;

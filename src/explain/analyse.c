@@ -96,17 +96,29 @@ static void find_readers(const Step *step, uint32_t steps, bool backward, Range 
     }
 }
 
-/* The surface that a program's output port is bound to in these steps. */
-static const Ref *bound(const Step *step, uint32_t steps, uint32_t program, uint32_t port)
+/* The surface that a program's port is bound to in these steps. */
+static const Ref *bound(const Step *step, uint32_t steps, uint32_t program, uint32_t port, bool output)
 {
     const Ref *r = NULL;
     for (uint32_t i = 0; i < steps && !r; i++) {
         if (step[i].kind == STEP_RUN && step[i].program == program)
-            r = &step[i].out[port];
+            r = output ? &step[i].out[port] : &step[i].in[port];
         else
-            r = bound(step[i].body, step[i].bodies, program, port);
+            r = bound(step[i].body, step[i].bodies, program, port, output);
     }
     return r;
+}
+
+/* Does the surface bound to an input port hold weights? */
+static bool is_staged(const Plan *p, const PlanEntry *e, uint32_t program, uint32_t port)
+{
+    const Ref *r = e ? bound(e->forward, e->forwards, program, port, false) : NULL;
+    if (e && !r)
+        r = bound(e->backward, e->backwards, program, port, false);
+    for (uint32_t i = 0; r && r->kind == REF_BUFFER && i < p->stages; i++)
+        if (p->stage[i].buffer == r->index)
+            return true;
+    return false;
 }
 
 static void add_value(AnalysedProgram *g, const PlanPort *port, const PlanPart *part, bool output, uint32_t k, uint32_t program)
@@ -115,8 +127,8 @@ static void add_value(AnalysedProgram *g, const PlanPort *port, const PlanPart *
     const PlanEntry *e = g->entry;
     const Ref       *to = NULL;
     if (e && output) {
-        to = bound(e->forward, e->forwards, program, k);
-        to = to ? to : bound(e->backward, e->backwards, program, k);
+        to = bound(e->forward, e->forwards, program, k, true);
+        to = to ? to : bound(e->backward, e->backwards, program, k, true);
     }
     if (to && to->kind == REF_BUFFER) {
         uint64_t row = numel(port->shape) / (uint64_t)port->shape.dim[1];
@@ -141,6 +153,8 @@ static void ports(Ctx *c, AnalysedProgram *g, uint32_t program)
     for (uint32_t i = 0; i < p->ins; i++) {
         g->in += (uint64_t)p->in[i].shape.dim[1];
         g->work.in_bytes += 2 * numel(p->in[i].shape);
+        if (is_staged(c->plan, g->entry, program, i))
+            g->staged_bytes += 2 * numel(p->in[i].shape);
         for (uint32_t k = 0; k < p->in[i].parts; k++)
             add_value(g, &p->in[i], &p->in[i].part[k], false, i, program);
     }

@@ -36,6 +36,7 @@ typedef struct {
     Work               work;       /* of one evaluation */
     uint64_t           param_bytes; /* of work.weight_bytes, what comes from parameters; the rest are tables */
     bool               has_params;
+    uint64_t           staged_bytes; /* of work.in_bytes, surfaces that hold weights */
     OpCount           *op;         /* most frequent first, then by name */
     uint32_t           ops;
     SourceCount       *source;     /* by file, then line */

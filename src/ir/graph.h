@@ -194,6 +194,10 @@ typedef struct {
     Span    at;
 } VjpCheck;
 
+/* How programs get at their parameters: constants, inputs, constants that are replaced; see PlanWeightMode. AUTO: the
+ * back end chooses by cost. */
+typedef enum { WEIGHTS_BAKED, WEIGHTS_DYNAMIC, WEIGHTS_RELOAD, WEIGHTS_AUTO } WeightMode;
+
 typedef struct Module {
     Arena     *arena;
     Interner  *strings;
@@ -224,6 +228,7 @@ typedef struct Module {
     uint32_t   vjp_checks, vjp_checks_cap;
     /* what it is compiled for; not part of the model */
     const struct Target *target; /* never NULL: module_new() says target_any() */
+    WeightMode weights;
     int64_t    memory;           /* bytes that one training step may save for the backward direction; 0: as many as pay */
     int64_t    saved_bytes;      /* what the taps pass came to */
     double     recomputed_flops;

@@ -64,8 +64,11 @@ static void check_size(Lint *l, const Call *call)
     }
     if (op_is(call, "concat") || op_is(call, "split"))
         return;
-    for (int k = 0; k < CALL_ARGS; k++)
-        bytes += call->arg[k] && !call->arg[k]->konst ? type_bytes(&call->arg[k]->type) : 0;
+    if (op_is(call, "slice_by_size") || op_is(call, "slice_by_index")) /* reads what it takes */
+        bytes *= 2;
+    else
+        for (int k = 0; k < CALL_ARGS; k++)
+            bytes += call->arg[k] && !call->arg[k]->konst ? type_bytes(&call->arg[k]->type) : 0;
     if (bytes <= l->t->onchip)
         return;
     l->large++;

@@ -19,6 +19,8 @@ typedef struct {
     int64_t              count;
     const double        *num; /* NULL for strings and blob data */
     const unsigned char *raw; /* payload in a blob file, little endian */
+    const char          *path; /* of that file, as the text names it; NULL: the value is in the text */
+    uint64_t             offset; /* of the blob in it */
     const char          *str;
     bool                 unread; /* of a file that was not given (MIL_UNREAD): only its type is known */
 } Const;

@@ -212,6 +212,8 @@ static bool blob_eval(Check *c, const AstValue *v, const MilType *type, Const *o
         return false;
     }
     out->raw = blob.data;
+    out->path = arena_strdup(c->keep, name);
+    out->offset = (uint64_t)offset->u.i.value;
     return true;
 }
 
@@ -237,7 +239,8 @@ Const *const_eval(Check *c, const AstValue *v, const MilType *type)
         if (k->count == 1 && !k->unread) { /* a parameter of a kernel must outlive the file */
             double *one = NEW(c->keep, double);
             *one = const_number(&(Value){.type = *type, .konst = k}, 0);
-            *k = (Const){.count = 1, .num = one};
+            k->num = one;
+            k->raw = NULL;
         }
         return k;
     }

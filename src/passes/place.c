@@ -48,6 +48,12 @@ static const char *shape_problem(const Placing *p, Type t)
     return NULL;
 }
 
+/* Throughput falls when values leave the chip, and programs with larger ones than it holds were refused (rule ANE019). */
+static bool is_too_large(const Placing *p, Type t)
+{
+    return 2 * shape_numel(t.shape) > p->prices.target->onchip;
+}
+
 /* Products and sums over channels contract them: as a convolution where that may have so many inputs, else as a matmul,
  * which has the rows of its matrices as the height of an image. */
 static const char *contraction_problem(const Placing *p, ValueId v)
@@ -111,9 +117,13 @@ static const char *engine_problem(const Placing *p, ValueId v)
             return "no integers";
         if (shape_problem(p, t))
             return shape_problem(p, t);
+        if (!p->prices.constant[node_arg(p->g, v, i)] && is_too_large(p, t))
+            return "a value larger than the engine's memory";
     }
     if (shape_problem(p, n->type))
         return shape_problem(p, n->type);
+    if (is_too_large(p, n->type))
+        return "a value larger than the engine's memory";
     if (merge_problem(p->g, n))
         return merge_problem(p->g, n);
     if (contraction_problem(p, v))

@@ -76,6 +76,13 @@ typedef struct {
 } PlanTable;
 
 /* ---- programs ---- */
+/* How programs get at parameters, and what happens when those change.
+ *   baked    constants of the MIL text; compile every program anew
+ *   reload   the same text; give compiled programs new weight files without compiling (where the device can)
+ *   dynamic  inputs; one compiled program serves all layers, and staged surfaces are filled anew (PlanStage) */
+typedef enum { PLAN_BAKED, PLAN_DYNAMIC, PLAN_RELOAD, PLAN_WEIGHT_MODES } PlanWeightMode;
+extern const char *const plan_weight_mode_name[PLAN_WEIGHT_MODES];
+
 typedef enum { RECIPE_PARAM, RECIPE_TABLE, RECIPE_TRANSPOSE } RecipeKind;
 typedef struct Recipe {
     RecipeKind     kind;
@@ -125,6 +132,22 @@ typedef struct {
     PlanShape      shape;
     int32_t        stack; /* 0: no stack; n: n elements of `shape` */
 } PlanBuffer;
+
+/* ---- weights in surfaces ---- */
+/* The value of a recipe, rounded to fp16, as `shape` = [rows, columns]: row i begins channel `channel` + i. */
+typedef struct {
+    uint32_t  channel;
+    PlanShape shape; /* columns at most the surface's width; same element count as the recipe's value */
+    Recipe   *recipe;
+} PlanStaged;
+
+/* A surface that holds weights: no step writes it. What no weight fills is zero. */
+typedef struct {
+    uint32_t    buffer; /* a surface; in a stack, element i holds the weights of index first + i */
+    int32_t     first;  /* 0 for a surface that is no stack */
+    PlanStaged *weight; /* by channel */
+    uint32_t    weights;
+} PlanStage;
 
 /* ---- steps ---- */
 typedef enum { REF_BUFFER, REF_PARAM, REF_GRAD, REF_STATE, REF_TABLE, REF_SPLAT } RefKind;
@@ -197,6 +220,7 @@ typedef struct {
     const char  *model, *target;
     const char  *target_hash; /* of the profile's values; "" for the defaults built into the compiler */
     const char  *sources_hash;
+    PlanWeightMode weights;
     PlanSetting *config; /* resolved configuration of the model */
     uint32_t     configs;
     PlanParam   *param;
@@ -209,6 +233,8 @@ typedef struct {
     uint32_t     programs;
     PlanBuffer  *buffer;
     uint32_t     buffers;
+    PlanStage   *stage;
+    uint32_t     stages;
     PlanEntry   *entry;
     uint32_t     entries;
     const char  *train_entry; /* NULL: nothing to train */

@@ -1,4 +1,4 @@
-/* plan_flow.c: the order of steps makes sense: nothing is read that was never written, and no operation reads memory it
+/* plan_flow.c: the order of steps makes sense: nothing is read that was never written (staged weights always are), and no operation reads memory it
  * is overwriting.
  *
  * For every buffer we keep the ranges written so far, as a sorted list of disjoint intervals of elements (of the whole
@@ -97,6 +97,13 @@ static Range whole(const Flow *f, uint32_t buffer)
 static void write_all(Flow *f, uint32_t buffer)
 {
     add(f->arena, &f->written[buffer], whole(f, buffer));
+}
+
+static void write_stack(Flow *f, uint32_t buffer)
+{
+    const PlanBuffer *b = &f->p->buffer[buffer];
+    add(f->arena, &f->written[buffer],
+        (Range){0, (uint64_t)plan_numel(b->shape) * (b->stack ? (uint64_t)b->stack : 1)});
 }
 
 static bool step_fail(Flow *f, const Step *s, const char *fmt, ...) ANEL_PRINTF(3, 4);
@@ -199,6 +206,8 @@ bool plan_check_flow(const Plan *p, Arena *a, Buf *err)
         Flow             f = {p, a, err, NEW_N(a, Written, p->buffers + 1u), e, false};
         for (uint32_t k = 0; k < e->inputs; k++)
             write_all(&f, e->input[k].buffer);
+        for (uint32_t k = 0; k < p->stages; k++)
+            write_stack(&f, p->stage[k].buffer);
         if (!check_steps(&f, e->forward, e->forwards))
             return false;
         for (uint32_t k = 0; k < e->results; k++) {

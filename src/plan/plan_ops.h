@@ -58,6 +58,9 @@ bool plan_shape_equal(PlanShape a, PlanShape b);
 uint64_t plan_channel_width(const Plan *p, uint32_t buffer);
 /* One step as a line of the manifest, without indentation and newline; of a loop only its head. */
 void plan_step_print(const Plan *p, const Step *s, Buf *out);
+void plan_recipe_print(const Plan *p, const Recipe *r, Buf *out);
+/* plan_stage.c: a whole block, from the empty line before it on. */
+void plan_stage_print(const Plan *p, const PlanStage *s, Buf *out);
 /* A name, quoted where it must be. */
 void plan_name_print(const char *name, Buf *out);
 bool plan_name_is_bare(const char *name);

@@ -240,7 +240,7 @@ bool parse_find_table(Parser *ps, uint32_t *out)
 
 /* ---- programs ---- */
 
-static Recipe *recipe(Parser *ps, int depth)
+Recipe *parse_recipe(Parser *ps, int depth)
 {
     Recipe     *r = NEW(ps->arena, Recipe);
     const char *word;
@@ -265,7 +265,7 @@ static Recipe *recipe(Parser *ps, int depth)
         return NULL;
     }
     r->kind = RECIPE_TRANSPOSE;
-    return text_take(&ps->t, "(") && (r->x = recipe(ps, depth + 1)) && text_need(&ps->t, ")") ? r : NULL;
+    return text_take(&ps->t, "(") && (r->x = parse_recipe(ps, depth + 1)) && text_need(&ps->t, ")") ? r : NULL;
 }
 
 typedef struct {
@@ -306,7 +306,7 @@ static bool weight(Parser *ps, PlanProgram *g, ProgramCaps *c)
 {
     PlanWeight w = {0};
     if (!text_name(&ps->t, &w.path, NULL) || !text_shape(&ps->t, &w.shape) || !text_need(&ps->t, "=") ||
-        !(w.recipe = recipe(ps, 0)))
+        !(w.recipe = parse_recipe(ps, 0)))
         return false;
     GROW(ps->arena, g->weight, g->weights, c->weight_cap);
     g->weight[g->weights++] = w;
@@ -384,7 +384,7 @@ static bool version(Parser *ps)
 static bool section(Parser *ps, uint32_t *seen)
 {
     static const char *const keys[] = {"compiler", "model", "target", "sources", "config", "param", "state", "table",
-                                       "program", "buffer", "surface", "entry", "train", NULL};
+                                       "program", "buffer", "surface", "stage", "entry", "train", "weights", NULL};
     Plan                    *p = ps->plan;
     const char             **text[] = {&p->compiler, &p->model, &p->target, &p->sources_hash};
     for (uint32_t i = 0; i < COUNT(text); i++)
@@ -395,6 +395,13 @@ static bool section(Parser *ps, uint32_t *seen)
                 return false;
             return text_end(&ps->t);
         }
+    if (text_take(&ps->t, "weights")) {
+        uint32_t mode = 0;
+        bool     ok = parse_once(ps, seen, 16, "weights") &&
+                      parse_one_of(ps, plan_weight_mode_name, PLAN_WEIGHT_MODES, "baked, dynamic or reload", &mode);
+        p->weights = (PlanWeightMode)mode;
+        return ok && text_end(&ps->t);
+    }
     if (text_take(&ps->t, "config")) {
         GROW(ps->arena, p->config, p->configs, ps->config_cap);
         return setting(ps, &p->config[p->configs++]);
@@ -411,6 +418,8 @@ static bool section(Parser *ps, uint32_t *seen)
         return buffer(ps, BUF_PLAIN);
     if (text_take(&ps->t, "surface"))
         return buffer(ps, BUF_SURFACE);
+    if (text_take(&ps->t, "stage"))
+        return parse_stage(ps);
     if (text_take(&ps->t, "entry"))
         return parse_entry(ps);
     if (text_take(&ps->t, "train"))

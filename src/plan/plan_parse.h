@@ -12,7 +12,7 @@ typedef struct {
     Plan     *plan;
     Interner *buffers, *programs; /* string n is element n - 1 */
     bool      newer;              /* the file has a later minor version */
-    uint32_t  config_cap, param_cap, state_cap, table_cap, program_cap, buffer_cap, entry_cap, train_cap;
+    uint32_t  config_cap, param_cap, state_cap, table_cap, program_cap, buffer_cap, stage_cap, entry_cap, train_cap;
 } Parser;
 
 /* A key that none of `known` (up to NULL) is: an error with a suggestion, or a line to skip in a file of a later version. */
@@ -28,6 +28,11 @@ bool parse_find_buffer(Parser *ps, const char *name, uint32_t *out);
 /* After the word "table": hash or unambiguous name of a table read before. */
 bool parse_find_table(Parser *ps, uint32_t *out);
 
+/* A recipe; `depth` is how many functions enclose it. NULL after a message. */
+Recipe *parse_recipe(Parser *ps, int depth);
+
+/* plan_stage.c: "stage SURFACE FIRST {" and what follows, after the word. */
+bool parse_stage(Parser *ps);
 /* "entry NAME {" and what follows, after the word. */
 bool parse_entry(Parser *ps);
 

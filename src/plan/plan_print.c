@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+const char *const plan_weight_mode_name[PLAN_WEIGHT_MODES] = {"baked", "dynamic", "reload"};
+
 /* ---- words ---- */
 
 static bool is_letter(char c)
@@ -167,14 +169,14 @@ static void table_ref_print(const Plan *p, uint32_t index, Buf *out)
 
 /* ---- programs ---- */
 
-static void recipe_print(const Plan *p, const Recipe *r, Buf *out)
+void plan_recipe_print(const Plan *p, const Recipe *r, Buf *out)
 {
     switch (r->kind) {
     case RECIPE_PARAM: plan_name_print(r->pattern, out); break;
     case RECIPE_TABLE: table_ref_print(p, r->table, out); break;
     case RECIPE_TRANSPOSE:
         buf_puts(out, "T(");
-        recipe_print(p, r->x, out);
+        plan_recipe_print(p, r->x, out);
         buf_putc(out, ')');
         break;
     }
@@ -215,7 +217,7 @@ static void program_print(const Plan *p, const PlanProgram *g, Buf *out)
         plan_name_print(g->weight[i].path, out);
         space_shape(g->weight[i].shape, out);
         buf_puts(out, " = ");
-        recipe_print(p, g->weight[i].recipe, out);
+        plan_recipe_print(p, g->weight[i].recipe, out);
         buf_putc(out, '\n');
     }
     buf_puts(out, "}\n");
@@ -405,6 +407,7 @@ void plan_print(const Plan *p, Buf *out)
     } else
         header_print("target", p->target, out);
     header_print("sources", p->sources_hash, out);
+    header_print("weights", plan_weight_mode_name[p->weights], out);
     blank(p->configs, out);
     for (uint32_t i = 0; i < p->configs; i++)
         setting_print("config ", &p->config[i], out);
@@ -436,6 +439,8 @@ void plan_print(const Plan *p, Buf *out)
             buf_printf(out, " stack %" PRId32, b->stack);
         buf_putc(out, '\n');
     }
+    for (uint32_t i = 0; i < p->stages; i++)
+        plan_stage_print(p, &p->stage[i], out);
     for (uint32_t i = 0; i < p->entries; i++)
         entry_print(p, &p->entry[i], out);
     if (p->train_entry) {

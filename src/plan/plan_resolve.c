@@ -196,18 +196,18 @@ static bool check_tables(Check *c)
     return true;
 }
 
-static bool check_recipe(Check *c, const char *where, const PlanProgram *g, Recipe *r, int depth, PlanShape *shape)
+bool check_recipe(Check *c, const char *where, int32_t first, int32_t n, Recipe *r, int depth, PlanShape *shape)
 {
     switch (depth < 8 ? r->kind : (RecipeKind)-1) {
     case RECIPE_PARAM:
-        if (strstr(r->pattern, "{L}") == NULL && g->n > 1) { /* the same parameter in every instance */
+        if (strstr(r->pattern, "{L}") == NULL && n > 1) { /* the same parameter in every instance */
             uint32_t *one = check_leaf_ids(c, where, true, r->pattern, 0, 1, shape);
-            r->param = NEW_N(c->arena, uint32_t, (size_t)g->n);
-            for (int32_t i = 0; one && i < g->n; i++)
+            r->param = NEW_N(c->arena, uint32_t, (size_t)n);
+            for (int32_t i = 0; one && i < n; i++)
                 r->param[i] = one[0];
             return one != NULL;
         }
-        r->param = check_leaf_ids(c, where, true, r->pattern, g->first, g->n, shape);
+        r->param = check_leaf_ids(c, where, true, r->pattern, first, n, shape);
         return r->param != NULL;
     case RECIPE_TABLE:
         if (r->table >= c->p->tables)
@@ -217,7 +217,7 @@ static bool check_recipe(Check *c, const char *where, const PlanProgram *g, Reci
             return check_fail(c, "%s: table '%s' holds integers, weights are fp16", where, c->p->table[r->table].name);
         return true;
     case RECIPE_TRANSPOSE:
-        if (!r->x || !check_recipe(c, where, g, r->x, depth + 1, shape))
+        if (!r->x || !check_recipe(c, where, first, n, r->x, depth + 1, shape))
             return r->x ? false : check_fail(c, "%s: T() of nothing", where);
         if (shape->rank != 2)
             return check_fail(c, "%s: T() of the shape %s, rank 2 is needed", where, check_shape_text(c, *shape));
@@ -277,7 +277,7 @@ static bool check_program(Check *c, PlanProgram *g)
         const char *where = arena_printf(c->arena, "program '%s', weight '%s'", g->name, w->path);
         if (!path_ok(w->path))
             return check_fail(c, "%s: the path must be relative and stay below the plan", where);
-        if (!w->recipe || !check_recipe(c, where, g, w->recipe, 0, &made))
+        if (!w->recipe || !check_recipe(c, where, g->first, g->n, w->recipe, 0, &made))
             return w->recipe ? false : check_fail(c, "%s has no recipe", where);
         if (plan_numel(made) != plan_numel(w->shape))
             return check_fail(c, "%s: the shape is %s, its recipe makes %s", where, check_shape_text(c, w->shape),
@@ -373,7 +373,9 @@ bool plan_resolve(Plan *p, Arena *a, Buf *err)
     for (uint32_t i = 0; i < p->programs; i++)
         if (!unique(&c, seen, i, "program", p->program[i].name) || !check_program(&c, &p->program[i]))
             return false;
-    if (!check_buffers(&c))
+    if ((unsigned)p->weights >= PLAN_WEIGHT_MODES)
+        return check_fail(&c, "unknown way of handling weights");
+    if (!check_buffers(&c) || !check_stages(&c))
         return false;
     seen = interner_new(a);
     bool trained = p->train_entry == NULL;

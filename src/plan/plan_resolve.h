@@ -18,6 +18,7 @@ typedef struct {
     Buf             *err;
     Interner        *params, *states; /* path n is leaf n - 1 */
     Leaves           param, state;
+    const PlanStage **stage; /* [buffer] the weights it holds, or NULL */
     const Step      *loop; /* the loop we are in, or NULL */
     const PlanEntry *entry;
     bool             backward;
@@ -31,6 +32,11 @@ const char *check_shape_text(Check *c, PlanShape s);
  * common shape. NULL, with a message that begins with `where`, if there is no such leaf. */
 uint32_t *check_leaf_ids(Check *c, const char *where, bool param, const char *pattern, int32_t first, int32_t n,
                          PlanShape *shape);
+/* The shape of what a recipe makes for loop indices first .. first + n - 1; parameters are looked up. False with a message
+ * that begins with `where`. */
+bool check_recipe(Check *c, const char *where, int32_t first, int32_t n, Recipe *r, int depth, PlanShape *shape);
+/* plan_stage.c: the weights in surfaces; fills c->stage. */
+bool check_stages(Check *c);
 /* The steps of a list; of c->loop, if it is set. */
 bool check_steps(Check *c, Step *step, uint32_t n);
 

@@ -36,7 +36,19 @@ static PlanType ref_type(const Check *c, const Ref *r)
     }
 }
 
-static bool check_buffer_ref(Check *c, const Step *s, const Ref *r)
+/* Weights belong to certain indices, and only the runtime writes them. */
+static bool check_staged_ref(Check *c, const Step *s, const Ref *r, bool written)
+{
+    const PlanBuffer *b = &c->p->buffer[r->index];
+    if (written)
+        return step_failf(c, s, "'%s' holds weights; no step writes it", b->name);
+    if (r->stacked && c->loop->first != c->stage[r->index]->first)
+        return step_failf(c, s, "'%s' holds the weights of L = %" PRId32 " on, the loop begins with %" PRId32, b->name,
+                          c->stage[r->index]->first, c->loop->first);
+    return true;
+}
+
+static bool check_buffer_ref(Check *c, const Step *s, const Ref *r, bool written)
 {
     if (r->index >= c->p->buffers)
         return step_failf(c, s, "there is no buffer number %" PRIu32, r->index);
@@ -54,6 +66,8 @@ static bool check_buffer_ref(Check *c, const Step *s, const Ref *r)
     if (r->offset > room || need > room - r->offset)
         return step_failf(c, s, "%" PRIu64 " elements from %" PRIu64 " on of '%s', which has %" PRIu64, need, r->offset,
                           b->name, room);
+    if (c->stage[r->index] && !check_staged_ref(c, s, r, written))
+        return false;
     if (b->kind == BUF_SURFACE && r->offset / element != (r->offset + need - 1) / element)
         return step_failf(c, s, "elements of the stack '%s' are separate surfaces; a view lies in one of them",
                           b->name);
@@ -93,7 +107,7 @@ static bool check_ref(Check *c, const Step *s, Ref *r, bool written)
     if (r->shape.rank > PLAN_MAX_RANK || plan_numel(r->shape) < 0)
         return step_fail(c, s, "a shape has rank over 6, an extent below 1 or 2^40 elements");
     switch (r->kind) {
-    case REF_BUFFER: return check_buffer_ref(c, s, r);
+    case REF_BUFFER: return check_buffer_ref(c, s, r, written);
     case REF_STATE: return check_leaf_ref(c, s, r);
     case REF_PARAM:
         if (written)

@@ -111,3 +111,33 @@ Module *rig_transformer(Arena *a, int32_t layers)
     m->train_entry = sid(m, "loss");
     return m;
 }
+
+Module *rig_parameters(Arena *a)
+{
+    Module       *m = module_new(a, interner_new(a), sources_new(a));
+    const int32_t seq[] = {SEQ}, table[] = {VOCAB, DIM}, square[] = {64, 64}, tall[] = {96, 64}, wide[] = {64, 96};
+    const int32_t odd[] = {24, 40}, from[] = {40, 64}, added[] = {64, 32}, all[] = {128}, shorter[] = {24};
+    m->name = sid(m, "Parameters");
+    Graph  *g = module_add_graph(m, sid(m, "loss"));
+    ValueId tok = graph_add_input(m, g, sid(m, "tokens"), type_of(DT_I32, 1, seq), true, (Span){0});
+    ValueId x = g_transpose(m, g, NULL, g_binary(m, g, NULL, OP_gather, param(m, g, "embed", 0, 2, table), tok), (uint8_t[]){1, 0});
+    x = g_matmul(m, g, NULL, param(m, g, "square", 0, 2, square), x, false, false);
+    x = g_matmul(m, g, NULL, param(m, g, "tall", 0, 2, tall), x, false, false);
+    x = g_unary(m, g, NULL, OP_tanh, x);
+    x = g_matmul(m, g, NULL, param(m, g, "wide", 0, 2, wide), x, false, false);
+    x = g_binary(m, g, NULL, OP_add, x, param(m, g, "added", 0, 2, added));
+    ValueId v = g_reshape(m, g, NULL, param(m, g, "long", 0, 1, all), shape_of(2, (int32_t[]){128, 1}));
+    ValueId two = g_concat(m, g, NULL, (ValueId[]){x, x}, 2, 0);
+    two = g_binary(m, g, NULL, OP_mul, two, g_broadcast(m, g, NULL, v, g->node[two].type.shape));
+    x = g_slice(m, g, NULL, two, (int32_t[]){32, 0}, (int32_t[]){96, 32});
+    x = g_matmul(m, g, NULL, param(m, g, "from", 0, 2, from), x, false, false);
+    x = g_matmul(m, g, NULL, param(m, g, "odd", 0, 2, odd), x, false, false);
+    ValueId s = g_reshape(m, g, NULL, param(m, g, "short", 0, 1, shorter), shape_of(2, (int32_t[]){24, 1}));
+    x = g_binary(m, g, NULL, OP_mul, x, g_broadcast(m, g, NULL, s, g->node[x].type.shape));
+    ValueId sum = g_reshape(m, g, NULL, g_sum(m, g, NULL, g_binary(m, g, NULL, OP_mul, x, x), 3), (Shape){0});
+    graph_add_out(m, g, sum, sid(m, "loss"));
+    GROW(a, m->entry, m->entries, m->entries_cap);
+    m->entry[m->entries++] = (Entry){sid(m, "loss"), g->id, {0}};
+    m->train_entry = sid(m, "loss");
+    return m;
+}

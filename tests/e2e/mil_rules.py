@@ -3,8 +3,8 @@
 
     mil_rules.py ANEC MODEL...
 
-MODEL is a model file, or a text with a model in it (README.md). Every model is compiled at its full size and each statement of each program is held against the rules below. They are
-written from the published measurements, not from the back end: it keeps them by construction, this looks at the result.
+MODEL is a model file, or a text with a model in it (README.md). Every model is compiled at its full size, with weights as
+constants and as inputs, and each statement of each program is held against the rules below. They are written from the published measurements, not from the back end: it keeps them by construction, this looks at the result.
 The checker itself is tried first, on texts with one rule broken each.
 """
 import re
@@ -244,7 +244,7 @@ class Program:
 
 def manifest_programs(text):
     """{program: {"mil", "in": {port: (shape, parts)}, "out": ..., "weights": {path: shape}}}"""
-    programs, current, port = {}, None, None
+    programs, stages, current, port, stage = {}, {}, None, None, None
     for line in text.splitlines():
         words = line.split()
         if line.startswith("program "):
@@ -257,12 +257,17 @@ def manifest_programs(text):
             port = current[words[0]][words[1]] = ([int(d) for d in words[2].split("x")], [])
         elif current is not None and words[0] == "part":
             port[1].append((int(words[3]), int(words[4])))
+        elif line.startswith("stage "):
+            stages[words[1], words[2]] = []  # by surface and first index
+            stage = stages[words[1], words[2]]
+        elif line.startswith("  weight ") and current is None:
+            stage.append((int(words[1]), [int(d) for d in words[2].split("x")], line.split(" = ")[1]))
         elif current is not None and words[0] == "weight":
             current["weights"][words[1]] = [int(d) for d in words[2].split("x")]
-    return programs
+    return programs, stages
 
 
-def check_against_manifest(program, entry):
+def check_against_manifest(program, entry, mode):
     for ports, names in ((entry["in"], program.inputs), (entry["out"], program.outputs)):
         need(list(ports) == names, f"the manifest binds {list(ports)}, the text has {names}")
         for name, (shape, parts) in ports.items():
@@ -275,6 +280,7 @@ def check_against_manifest(program, entry):
     for path in entry["weights"].keys() | program.files.keys():
         listed, used = entry["weights"].get(path), program.files.get(path)
         need(listed and used and prod(listed) == prod(used), f"{path}: {listed} in the manifest, {used} in the text")
+        need(mode != "dynamic" or path.startswith("const/"), f"{path}: a weight that is a constant")
 
 
 def check_table(path):
@@ -287,14 +293,37 @@ def check_table(path):
             check_number(x, path.name)
 
 
-def check_plan(folder):
-    entries = manifest_programs((folder / "plan.anep").read_text())
+def check_stages(stages, manifest):
+    """Weights lie one after the other, every parameter once: both directions read the same copy."""
+    seen = set()
+    for (name, first), weights in stages.items():
+        at = 0
+        for channel, shape, recipe in weights:
+            need(channel == at, f"{name}: weights with gaps at channel {channel}")
+            at += shape[0]
+            path = recipe.replace("T(", "").replace(")", "")
+            need((path, first) not in seen, f"{name}: {path} is staged twice")
+            seen.add((path, first))
+    uses = {name: re.findall(rf"run (\w+) .*<-.* {name}\b", manifest) for name, _ in stages}
+    for name, programs in uses.items():
+        need(programs, f"{name}: no program reads it")
+        if name.startswith(("layers", "layer", "h_")):
+            need(len(set(programs)) >= 2, f"{name}: read by {programs} only")
+
+
+def check_plan(folder, mode):
+    manifest = (folder / "plan.anep").read_text()
+    entries, stages = manifest_programs(manifest)
     need(entries, "no programs")
+    need(f"\nweights {mode}\n" in manifest, f"the manifest does not say 'weights {mode}'")
+    need(mode == "dynamic" or not stages, "staged weights")
+    need(mode != "dynamic" or not re.search(r"^  instances ", manifest, re.M), "instances of programs without weights")
+    check_stages(stages, manifest)
     kinds, ops = {}, set()
     for name, entry in entries.items():
         text = (folder / "mil" / (entry["mil"] + ".mil")).read_text()
         try:
-            check_against_manifest(Program(text), entry)
+            check_against_manifest(Program(text), entry, mode)
         except Broken as broken:
             raise Broken(f"{name}: {broken}") from None
         ops |= set(re.findall(r" = (\w+)\(", "\n".join(line for line in text.splitlines() if "const()" not in line)))
@@ -364,12 +393,13 @@ def main():
                 block = re.search(r"^```anel[^\n]*\n(.*?)^```", Path(model).read_text(), re.S | re.M)
                 model = name + "/bigram.anel"
                 Path(model).write_text(block[1])
-            subprocess.run([anec, model, "-o", plan], check=True)
-            try:
-                print(f"{Path(model).name}: {check_plan(plan)}")
-            except Broken as broken:
-                print(f"FAIL {Path(model).name}: {broken}")
-                failed = True
+            for mode in ("baked", "dynamic", "reload"):
+                subprocess.run([anec, model, "--weights", mode, "-o", plan], check=True)
+                try:
+                    print(f"{Path(model).name}, weights {mode}: {check_plan(plan, mode)}")
+                except Broken as broken:
+                    print(f"FAIL {Path(model).name}, weights {mode}: {broken}")
+                    failed = True
     return failed
 
 

@@ -46,7 +46,7 @@ Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **
     return m;
 }
 
-static void write_plan(Rig *r, const char *model, const char *defines, const Target *target, int64_t memory)
+static void write_plan(Rig *r, const char *model, const char *defines, const Target *target, int64_t memory, WeightMode weights)
 {
     Diags        *ds;
     Module       *m = rig_elaborate(r->a, model, defines, &ds);
@@ -54,6 +54,7 @@ static void write_plan(Rig *r, const char *model, const char *defines, const Tar
     Buf           err = {0};
     m->target = target;
     m->memory = memory;
+    m->weights = weights;
     check(passes_run(m, &(PassOptions){.diags = ds}), ds, "passes");
     check(backend_ane(r->a, m, &result, ds), ds, "back end");
     cr_assert(plan_resolve(result.plan, r->a, &err), "%s", err.data);
@@ -78,15 +79,25 @@ static void draw_params(Rig *r)
     }
 }
 
-Rig rig_open_for(const char *model, const char *defines, const Target *target, int64_t memory)
+static Rig open_with(const char *model, const char *defines, const Target *target, int64_t memory, WeightMode weights)
 {
     Rig    r = {.a = arena_new(), .dir = "/tmp/anel-e2e-XXXXXX"};
     Diags *ds;
     cr_assert(mkdtemp(r.dir) != NULL);
     r.m = rig_elaborate(r.a, model, defines, &ds);
     draw_params(&r);
-    write_plan(&r, model, defines, target, memory);
+    write_plan(&r, model, defines, target, memory, weights);
     return r;
+}
+
+Rig rig_open_for(const char *model, const char *defines, const Target *target, int64_t memory)
+{
+    return open_with(model, defines, target, memory, WEIGHTS_BAKED);
+}
+
+Rig rig_open_weights(const char *model, const char *defines, const Target *target, WeightMode weights)
+{
+    return open_with(model, defines, target, 0, weights);
 }
 
 Rig rig_open(const char *model, const char *defines)

@@ -24,6 +24,8 @@ Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **
 Rig  rig_open(const char *model, const char *defines);
 /* The same for a target, with a limit on what is saved (0: none). */
 Rig  rig_open_for(const char *model, const char *defines, const Target *target, int64_t memory);
+/* The same for a way of handling weights. */
+Rig  rig_open_weights(const char *model, const char *defines, const Target *target, WeightMode weights);
 void rig_close(Rig *r); /* removes the plan */
 
 /* The model as the front end leaves it, in `a`. */

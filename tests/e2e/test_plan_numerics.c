@@ -37,6 +37,7 @@ static const Case cases[] = {
     {"hints", "", 0, false, 0},
     {"uneven", "", 80, false, 0},
     {"grouped", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
+    {"weights", "", 80, false, 0},
 };
 
 /* The same models in other shapes: one layer, one key head, odd head counts and vocabularies, nothing for the engine. */
@@ -215,6 +216,11 @@ Test(plan_numerics, gradients_of_uneven_widths)
     train_model("uneven");
 }
 
+Test(plan_numerics, gradients_of_parameters_of_every_shape)
+{
+    train_model("weights");
+}
+
 Test(plan_numerics, gradients_with_hostile_names)
 {
     train_model("names");
@@ -223,6 +229,57 @@ Test(plan_numerics, gradients_with_hostile_names)
 Test(plan_numerics, gradients_of_rare_operations)
 {
     train_model("ops");
+}
+
+/* Programs whose weights are inputs are compiled once, whatever the depth, and hold no parameters. */
+static void check_dynamic(const Rig *r)
+{
+    for (uint32_t k = 0; k < r->plan->programs; k++) {
+        cr_expect_eq(r->plan->program[k].n, 1, "%s: %d instances", r->plan->program[k].name, r->plan->program[k].n);
+        for (uint32_t i = 0; i < r->plan->program[k].weights; i++)
+            cr_expect_eq(r->plan->program[k].weight[i].recipe->kind, RECIPE_TABLE, "%s", r->plan->program[k].weight[i].path);
+    }
+}
+
+static void train_dynamic(const Case *c, const Target *target)
+{
+    Rig r = rig_open_weights(c->model, c->defines, target, WEIGHTS_DYNAMIC);
+    check_dynamic(&r);
+    train_case(&r, c);
+    rig_close(&r);
+}
+
+Test(plan_numerics, gradients_with_weights_as_inputs)
+{
+    for (size_t i = 0; i < COUNT(cases); i++)
+        train_dynamic(&cases[i], target_any());
+}
+
+Test(plan_numerics, gradients_with_weights_as_inputs_in_other_shapes)
+{
+    for (size_t i = 0; i < COUNT(shapes); i++)
+        train_dynamic(&shapes[i], target_any());
+}
+
+/* Matrices with more rows than an axis may have are multiplied piece by piece, in both directions. */
+Test(plan_numerics, gradients_with_weights_longer_than_an_axis)
+{
+    static const Case wide[] = {
+        {"tiny", "dim=64 hidden=160 layers=2 heads=4 vocab=80 seq=32", 80, true, 0},
+        {"gpt2", "dim=64 layers=2 heads=4 vocab=80 ctx=48 seq=32", 80, false, 1e-4},
+    };
+    Target narrow = *target_any();
+    narrow.max_axis = 64;
+    for (size_t i = 0; i < COUNT(wide); i++) {
+        Rig      r = rig_open_weights(wide[i].model, wide[i].defines, &narrow, WEIGHTS_DYNAMIC);
+        uint32_t pieces = 0;
+        for (uint32_t k = 0; k < r.plan->stages; k++)
+            for (uint32_t j = 0; j < r.plan->stage[k].weights; j++)
+                pieces += r.plan->stage[k].weight[j].shape.dim[0] > 64;
+        cr_expect_geq(pieces, 2);
+        train_case(&r, &wide[i]);
+        rig_close(&r);
+    }
 }
 
 Test(plan_numerics, gradients_in_other_shapes)

@@ -8,6 +8,7 @@ same bytes as one that was not, evaluation and generation repeat themselves, and
 sentence that names it.
 """
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -32,8 +33,21 @@ def run(*args, status=0):
     return done.stdout if status == 0 else said
 
 
-def compile_plan(plan, *defines):
-    run(ANEC, f"{MODELS}/tiny.anel", "-o", str(plan), *(word for d in SHRUNK + list(defines) for word in ("-D", d)))
+def compile_plan(plan, *defines, options=()):
+    run(ANEC, f"{MODELS}/tiny.anel", "-o", str(plan), *options,
+        *(word for d in SHRUNK + list(defines) for word in ("-D", d)))
+
+
+def tensors(path):
+    """The numbers of a safetensors file, without the metadata (which name the plan)."""
+    data = path.read_bytes()
+    return data[8 + struct.unpack_from("<Q", data)[0]:]
+
+
+def counted(log):
+    """What the log says at its end of compiled, reloaded and staged weights."""
+    end = [json.loads(line) for line in log.read_text().splitlines()][-1]
+    return end["compiles"], end["reloads"], end["staged_bytes"]
 
 
 def steps(log):
@@ -95,6 +109,59 @@ class Training(unittest.TestCase):
         self.assertEqual(steps(self.dir / "one.log"), steps(self.dir / "two.log"))
         for name in ("model.safetensors", "optimizer.safetensors"):
             self.assertEqual((one / "ckpt-12" / name).read_bytes(), (two / "ckpt-12" / name).read_bytes(), name)
+
+    def test_weights_that_are_constants_inputs_or_replaced_train_alike(self):
+        """Layers 2, programs of a layer 2, others 2 (the head's); 5 updates after the initial weights."""
+        curves, weights, counts = {}, {}, {}
+        for mode in ("baked", "reload", "dynamic"):
+            plan, out, log = self.dir / f"plan-{mode}", self.dir / f"out-{mode}", self.dir / f"{mode}.log"
+            compile_plan(plan, options=("--weights", mode))
+            self.assertIn(f"\nweights {mode}\n", (plan / "plan.anep").read_text())
+            self.train("--steps", "5", "--out", out, "--log", log, plan=plan)
+            curves[mode], counts[mode] = steps(log), counted(log)
+            weights[mode] = tensors(out / "ckpt-5" / "model.safetensors")
+        programs = (self.dir / "plan-baked" / "plan.anep").read_text().count("\nprogram ")
+        per_layer = (self.dir / "plan-baked" / "plan.anep").read_text().count("\n  instances 0 2\n")
+        instances = programs + per_layer
+        self.assertEqual(per_layer, 2)
+        self.assertEqual(counts["baked"], (instances * (1 + 5), 0, 0))
+        self.assertEqual(counts["reload"], (instances, instances * 5, 0))
+        staged = sum(int(a) * int(b) * n for a, b, n in self.staged(self.dir / "plan-dynamic"))
+        self.assertEqual(counts["dynamic"], (programs, 0, 2 * staged * (1 + 5)))
+        self.assertEqual(curves["baked"], curves["reload"])
+        self.assertEqual(weights["baked"], weights["reload"])
+        # The same fp16 numbers are multiplied and added up in fp32; only the order of the additions may differ, because a
+        # transposed matrix is one that was stored so or one that is read so. Each sum moves by less than one unit of fp16.
+        for one, two in zip(curves["baked"], curves["dynamic"]):
+            self.assertAlmostEqual(one["loss"], two["loss"], delta=2e-3)
+            self.assertAlmostEqual(one["grad_norm"], two["grad_norm"], delta=2e-2 * one["grad_norm"])
+
+    @staticmethod
+    def staged(plan):
+        """(rows, columns, copies) of every staged weight."""
+        name, found = None, []
+        text = (plan / "plan.anep").read_text()
+        for line in text.splitlines():
+            words = line.split()
+            if line.startswith("stage "):
+                name = words[1]
+            elif name and words and words[0] == "weight":
+                stack = re.search(rf"^surface {name} \S+ stack (\d+)$", text, re.M)
+                found.append((*words[2].split("x"), int(stack[1]) if stack else 1))
+            elif line == "}":
+                name = None
+        return found
+
+    def test_runs_with_other_weight_modes_resume(self):
+        for mode in ("reload", "dynamic"):
+            plan, one, two = self.dir / f"p-{mode}", self.dir / f"one-{mode}", self.dir / f"two-{mode}"
+            compile_plan(plan, options=("--weights", mode))
+            self.train("--steps", "8", "--out", one, plan=plan)
+            self.train("--steps", "8", "--stop-at", "3", "--out", two, plan=plan)
+            self.train("--resume", "--out", two, plan=plan)
+            for name in ("model.safetensors", "optimizer.safetensors"):
+                self.assertEqual((one / "ckpt-8" / name).read_bytes(), (two / "ckpt-8" / name).read_bytes(), (mode, name))
+            self.train("--steps", "9", "--resume", two, plan=self.dir / "p-reload")  # any plan of the same parameters goes on
 
     def test_two_compilations_give_the_same_bytes(self):
         other = self.dir / "other"

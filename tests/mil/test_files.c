@@ -90,6 +90,66 @@ Test(blob, a_program_is_told_about_the_wrong_data)
     buf_free(&f);
 }
 
+/* What program `p` makes of five zeros: w itself. */
+static bool gives(Device *d, Program *p, const Buf *file)
+{
+    Buf       err = {0};
+    Surface  *x = surface_new(d, 10, &err), *y = surface_new(d, 10, &err);
+    Request  *r = request_new(p, 0, &x, &y, &err);
+    BlobView  v;
+    cr_assert(r && request_eval(r, &err), "%s", err.data);
+    cr_assert(blob_find(file->data, file->len, 64, &v, NULL));
+    bool same = memcmp(surface_lock(y, false), v.data, 10) == 0;
+    surface_unlock(y, false);
+    request_free(r);
+    surface_free(x);
+    surface_free(y);
+    return same;
+}
+
+static void refuses(const Program *donor, const DeviceFile *file, size_t files, const char *words)
+{
+    Buf err = {0};
+    cr_expect(program_reload(donor, "test.mil", file, files, &err) == NULL);
+    cr_expect(err.data && strstr(err.data, words) != NULL, "\"%s\" is not in: %s", words, err.data);
+    buf_free(&err);
+}
+
+Test(blob, a_program_takes_other_weights_without_compiling)
+{
+    const uint16_t one[5] = {0x3c00, 0, 0, 0, 0x4000}, two[5] = {0xbc00, 1, 2, 3, 4};
+    Buf            f = {0}, g = {0}, wrong = {0}, err = {0};
+    blob_begin(&f);
+    blob_add(&f, BLOB_F16, one, 10);
+    blob_begin(&g);
+    blob_add(&g, BLOB_F16, two, 10);
+    blob_begin(&wrong);
+    blob_add(&wrong, BLOB_F16, two, 8);
+    Device *d = device_open("host", &(DeviceOptions){0}, &err);
+    cr_assert(device_reloads(d));
+    Program *p = program_compile(d, "test.mil", WEIGHTED("fp16"), strlen(WEIGHTED("fp16")),
+                                 &(DeviceFile){"@model_path/w", f.data, f.len}, 1, &err);
+    cr_assert(p != NULL, "%s", err.data);
+    Program *q = program_reload(p, "test.mil", &(DeviceFile){"@model_path/w", g.data, g.len}, 1, &err);
+    cr_assert(q != NULL, "%s", err.data);
+    cr_expect(gives(d, p, &f) && gives(d, q, &g)); /* the donor keeps its own */
+    refuses(p, NULL, 0, "there is no weight file '@model_path/w'");
+    refuses(p, &(DeviceFile){"@model_path/v", g.data, g.len}, 1, "there is no weight file '@model_path/w'");
+    refuses(p, &(DeviceFile){"@model_path/w", wrong.data, wrong.len}, 1, "another type or number of elements");
+    refuses(p, &(DeviceFile){"@model_path/w", g.data, 100}, 1, "test.mil: error: ");
+    program_free(p);
+    Program *r = program_reload(q, "test.mil", &(DeviceFile){"@model_path/w", f.data, f.len}, 1, &err);
+    cr_assert(r != NULL, "%s", err.data); /* of a donor that was reloaded itself, whose donor is gone */
+    program_free(q);
+    cr_expect(gives(d, r, &f));
+    program_free(r);
+    device_close(d);
+    buf_free(&f);
+    buf_free(&g);
+    buf_free(&wrong);
+    buf_free(&err);
+}
+
 Test(blob, flipped_bits_and_cut_files_never_crash)
 {
     Buf f = {0};

@@ -73,10 +73,15 @@ Test(plan_text, fields_arrive_where_they_belong)
     cr_assert_eq(p->program[0].weight[1].recipe->kind, RECIPE_TRANSPOSE);
     cr_assert_eq(p->program[0].weight[1].recipe->x->param[2], 3);
     cr_assert_eq(p->program[0].weight[2].recipe->table, 0);
+    cr_assert_eq(p->weights, PLAN_DYNAMIC);
+    cr_assert_eq(p->stages, 2);
+    cr_assert_eq(p->stage[0].first, 2);
+    cr_assert_eq(p->stage[0].weight[1].channel, 10);
+    cr_assert_eq(p->stage[0].weight[1].recipe->x->param[2], 3);
     const PlanEntry *e = &p->entry[0];
     cr_assert_eq(e->input[0].vocab, 50);
     cr_assert_eq(e->forward[2].kind, STEP_LOOP);
-    cr_assert_eq(e->forward[2].body[4].in[1].leaf[2], 3);
+    cr_assert_eq(e->forward[2].body[5].in[1].leaf[2], 3);
     cr_assert_eq(e->forward[8].a.lo[1], 2);
     cr_assert_eq(e->backward[1].reverse, true);
     cr_assert_eq(e->backward[1].body[2].in[0].offset, 96);
@@ -94,7 +99,7 @@ Test(plan_text, comments_spaces_and_later_keys_change_nothing)
     Plan  *p = parse(a, text, &err);
     cr_assert(p != NULL, "%s", err.data);
     plan_print(p, &out);
-    cr_assert_str_eq(out.data, "anep 1.0\ncompiler \"\"\nmodel Tiny\ntarget \"\"\nsources \"\"\n"
+    cr_assert_str_eq(out.data, "anep 1.0\ncompiler \"\"\nmodel Tiny\ntarget \"\"\nsources \"\"\nweights baked\n"
                                "\nparam w {\n  shape 2x3\n  init ones\n  decay no\n}\n");
     buf_free(&out);
     buf_free(&err);
@@ -109,17 +114,21 @@ static const struct {
     {"anep 1.0", "anex", "plan.anep:1: not a plan: the first line must be 'anep 1.0'"},
     {"model Tiny", "modle Tiny", "plan.anep:3: unknown key 'modle' in a plan; did you mean 'model'?"},
     {"target m4-macos15", "model Tiny", "plan.anep:4: 'model' is given twice"},
-    {"  decay yes", "  decay maybe", "plan.anep:13: expected yes or no, found 'maybe'"},
-    {"  decay yes", "  deccay yes", "plan.anep:13: unknown key 'deccay' in a parameter; did you mean 'decay'?"},
-    {"  shape 50x8", "  shape 50x0", "plan.anep:11: extent 0 of a shape is not between 1 and"},
-    {"  shape 50x8", "  shape 1x1x1x1x1x1x1", "plan.anep:11: shape of rank over 6"},
-    {"  shape 50x8", "  init ones", "plan.anep:12: 'init' is given twice"},
+    {"  decay yes", "  decay maybe", "plan.anep:14: expected yes or no, found 'maybe'"},
+    {"  decay yes", "  deccay yes", "plan.anep:14: unknown key 'deccay' in a parameter; did you mean 'decay'?"},
+    {"  shape 50x8", "  shape 50x0", "plan.anep:12: extent 0 of a shape is not between 1 and"},
+    {"  shape 50x8", "  shape 1x1x1x1x1x1x1", "plan.anep:12: shape of rank over 6"},
+    {"  shape 50x8", "  init ones", "plan.anep:13: 'init' is given twice"},
     {"  init normal 0.02", "  init normal", "expected a number, found the end of the line"},
     {"  init normal 0.02", "  init gaussian", "expected zeros, ones, value, normal or uniform, found 'gaussian'"},
     {"param layers.{2..4}.w {", "param layers.{2-4}.w {", "a group of leaves is written with {FIRST..LAST}"},
     {"param layers.{2..4}.w {", "param \"layers.{2-4}.w\" {", "a group of leaves is written with {FIRST..LAST}"},
     {"param layers.{2..4}.w {", "param layers.{4..2}.w {", "a group of leaves is written with {FIRST..LAST}"},
     {"table 1123456789abcdef0123456789abcdef f32 8x6 mask", "table 11 f64 8x6 mask", "expected f32, f16 or i32, found"},
+    {"weights dynamic", "weights dynamical", "expected baked, dynamic or reload, found 'dynamical'"},
+    {"stage held 2 {", "stage hold 2 {", "no buffer or surface 'hold' before this line; did you mean 'held'?"},
+    {"stage held 2 {", "stage held {", "expected an integer, found '{'"},
+    {"  weight 10 3x16", "  wieght 10 3x16", "unknown key 'wieght' in a stage; did you mean 'weight'?"},
     {"buffer xt f32 6x8", "buffer x f32 6x8", "buffer 'x' has no name of its own"},
     {"    part r channels 9 1 shape 1x6", "    part r channel 9 1 shape 1x6",
      "expected 'channels', found 'channel 9 1"},

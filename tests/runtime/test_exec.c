@@ -37,7 +37,6 @@ static const char mil[] =
     "}\n";
 
 static const char manifest[] =
-    "anep 1.0\n"
     "param embed {\n  shape 5x8\n  init uniform -1.0 1.0\n}\n"
     "param head {\n  shape 5x8\n  init uniform -1.0 1.0\n}\n"
     "param layers.{2..4}.w {\n  shape 8x8\n  init normal 0.25\n  decay yes\n}\n"
@@ -106,7 +105,7 @@ typedef struct {
     Buf      err;
 } Model;
 
-static void write_model(Model *m)
+static void write_model(Model *m, const char *weights)
 {
     Buf      one = {0}, text = {0};
     uint16_t ones[48];
@@ -117,6 +116,7 @@ static void write_model(Model *m)
     blob_add(&one, BLOB_F16, ones, sizeof ones);
     hash_hex(one.data, one.len, table_hash);
     hash_hex(mil, sizeof mil - 1, mil_hash);
+    buf_printf(&text, "anep 1.0\nweights %s\n", weights);
     buf_printf(&text, manifest, table_hash, mil_hash, mil_hash, mil_hash);
     Plan *p = plan_parse(m->arena, "manifest", text.data, text.len, &m->err);
     cr_assert(p != NULL, "%s", m->err.data);
@@ -127,12 +127,12 @@ static void write_model(Model *m)
     buf_free(&text);
 }
 
-static Model model(bool exact)
+static Model model_with(bool exact, const char *weights)
 {
     Model m = {.arena = arena_new(), .base = "/tmp/anel-exec-XXXXXX"};
     cr_assert(mkdtemp(m.base) != NULL);
     m.dir = path_join(m.arena, m.base, "plan");
-    write_model(&m);
+    write_model(&m, weights);
     DeviceOptions o = {.numerics = exact ? NUMERICS_EXACT : NUMERICS_ANE, .wide_ports = exact};
     m.device = device_open("host", &o, &m.err);
     m.plan = plan_open(m.arena, m.dir, NULL, &m.err);
@@ -150,6 +150,11 @@ static Model model(bool exact)
     }
     *(float *)exec_input(m.exec, m.loss, 2) = 1;
     return m;
+}
+
+static Model model(bool exact)
+{
+    return model_with(exact, "baked");
 }
 
 static void end(Model *m)
@@ -320,6 +325,32 @@ Test(exec, evaluating_makes_no_requests_and_no_surfaces)
     cr_assert_gt(after.evals, before.evals);
     cr_assert(after.requests == before.requests && after.surfaces == before.surfaces && after.programs == before.programs);
     end(&m);
+}
+
+Test(exec, weights_are_replaced_without_compiling_where_the_plan_says_so)
+{
+    Model m = model_with(false, "reload"), other = model(false);
+    cr_assert_eq(exec_bake_cost(m.exec, m.loss, EXEC_FORWARD | EXEC_BACKWARD), 7);
+    cr_assert_eq(exec_rebake_cost(m.exec, m.loss, EXEC_FORWARD | EXEC_BACKWARD), 0);
+    bake(&m);
+    cr_assert_eq(exec_counters(m.exec)->compiles, 7);
+    for (int i = 0; i < 2; i++) {
+        exec_param(m.exec, 3)->value[5] += 1; /* layers.3.w, forward and backward */
+        cr_assert_eq(exec_bake_cost(m.exec, m.loss, EXEC_FORWARD | EXEC_BACKWARD), 0);
+        bake(&m);
+    }
+    cr_assert_eq(exec_counters(m.exec)->compiles, 7);
+    cr_assert_eq(exec_counters(m.exec)->reloads, 4);
+    exec_param(other.exec, 3)->value[5] += 2;
+    bake(&other);
+    cr_assert(exec_forward(m.exec, m.loss, &m.err) && exec_forward(other.exec, other.loss, &other.err));
+    cr_assert(exec_backward(m.exec, m.loss, &m.err) && exec_backward(other.exec, other.loss, &other.err));
+    cr_assert_eq(*(const float *)exec_result(m.exec, m.loss, 0), *(const float *)exec_result(other.exec, other.loss, 0));
+    for (uint32_t id = 0; id < exec_params(m.exec); id++) /* to the last bit */
+        cr_assert(memcmp(exec_param(m.exec, id)->grad, exec_param(other.exec, id)->grad,
+                         exec_param(m.exec, id)->numel * sizeof(float)) == 0);
+    end(&m);
+    end(&other);
 }
 
 Test(exec, weights_beyond_fp16_are_clamped_and_counted)
