@@ -118,7 +118,7 @@ static bool model_rewrite(ModelInput *in, const char *value)
         return false;
     }
     for (uint32_t i = 0; i < SWITCH_COUNT; i++)
-        printf("%-14s %s\n", rewrite[i].name, rewrite[i].help);
+        printf("%-18s %s\n", rewrite[i].name, rewrite[i].help);
     in->status = EXIT_OK;
     return false;
 }

@@ -39,5 +39,5 @@ bool backend_ane_locked(Arena *a, const Module *m, const struct Lock *lock, Back
             diag_help(d, "rows (the last axis) of products shorter than 16 stay on the CPU, and so does what is pinned there");
         }
     }
-    return ok;
+    return ok && verify_programs(&b);
 }

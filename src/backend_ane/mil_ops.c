@@ -11,6 +11,7 @@
  *   broadcast of a leading axis           conv with a 0/1 matrix: exact, and one operation for grouped-query attention
  *   pad                                   concat with zeros */
 #include "backend_ane/emit.h"
+#include "passes/switches.h"
 
 #include <string.h>
 
@@ -372,6 +373,8 @@ static void mil_reshape(Emit *e, const Node *n, ValueId v)
         e->val[v] = (Val){.shape = s, .leaf = leaf};
         return;
     }
+    if (emit_table_view(e, v))
+        return;
     x = emit_full(e, u);
     if (mil_shape_equal(x.shape, s))
         e->val[v] = x;
@@ -539,7 +542,7 @@ void emit_prepare(Emit *e)
         const Node *n = &e->g->node[v];
         double      c;
         ValueId     u;
-        if (scale_of(e, n, &c, &u) && e->g->node[u].op == OP_sum && e->part->program[u] == e->program && e->uses[u] == 1) {
+        if (switched_on(e->b->m->off, SWITCH_mean_sums) && scale_of(e, n, &c, &u) && e->g->node[u].op == OP_sum && e->part->program[u] == e->program && e->uses[u] == 1) {
             e->factor[u] = c * (e->factor[u] != 0 ? e->factor[u] : 1);
             e->alias[v] = u;
         }
@@ -557,9 +560,13 @@ void emit_prepare(Emit *e)
 void emit_node(Emit *e, ValueId v)
 {
     const Node *n = &e->g->node[v];
-    mil_origin(e->t, n->at, n->role == ROLE_BWD, op_info[n->op].name);
+    ValueId     old = e->at; /* a constant is made while the value that reads it is */
+    const char *what = e->what;
+    emit_origin(e, v, op_info[n->op].name);
     if (e->alias[v])
         e->val[v] = e->val[e->alias[v]];
     else
         mil_fn[n->op](e, n, v);
+    if (old)
+        emit_origin(e, old, what);
 }

@@ -237,6 +237,8 @@ static void put_node(Printer *p, const Graph *g, const uint32_t *suffix, ValueId
     put_type(p, n->type);
     if (n->role == ROLE_BWD)
         buf_puts(out, " bwd");
+    if (n->again)
+        buf_puts(out, " again");
     if (n->device != DEV_ANY)
         buf_printf(out, " %s", place_word[n->device]);
     if (n->program)
@@ -244,6 +246,10 @@ static void put_node(Printer *p, const Graph *g, const uint32_t *suffix, ValueId
     if (n->scope) {
         buf_puts(out, " scope=");
         put_string(p, n->scope);
+    }
+    if (n->stmt) {
+        buf_puts(out, " stmt=");
+        put_string(p, n->stmt);
     }
     if (n->tag)
         buf_printf(out, " tag=%u", n->tag);

@@ -1,18 +1,21 @@
 /* algebra.c: local rules that replace a value by an equal, simpler one.
  *
- *   R1   (A B)^T -> B^T A^T, if nothing else reads A B      R8   slice of a concat -> slice of the part
- *   R2   last-two-axes transposes into ta, tb of a matmul   R9   transpose of transpose -> one; identity -> none
- *   R3   x**1, x**2, x**0.5, x**-0.5, x**-1                 R10  reshape of reshape -> one; to the same shape -> none
- *   R4   (x*a)*b -> x*(ab); (x+a)+b -> x+(a+b)              R11  broadcast, slice, pad, sum that change nothing -> none
- *   R5   x*1, x+0, x-0, x/1 -> x; x*0 -> 0; x*-1 -> -x      R12  slice of slice, broadcast of broadcast -> one
- *   R6   -(-x) -> x; x-(-y) -> x+y; x+(-y) -> x-y;          R13  select with a constant or with equal choices
- *        (-x)*(-y) -> x*y; (-x)*a -> x*(-a)                 R14  stop_grad x -> x, after differentiation
- *   R7   x/2^k -> x*2^-k; x/a*b -> x*(b/a);                 R15  cast to the same type, cast back -> none
- *        -(x*a) -> x*(-a)                                   R16  x+x -> x*2; (a+b)+b -> a+b*2
- *                                                           R17  concat of one part, of neighbouring slices
+ *   R2  last-two-axes transposes into ta, tb of a matmul (R1 and R5 are in simplify.c: they need to know who else reads)
+ *   R3  x**1, x**2, x**0.5, x**-0.5, x**-1
+ *   R4  (x*a)*b -> x*(ab); (x+a)+b -> x+(a+b); x/2^k -> x*2^-k; x/a*b -> x*(b/a)
+ *   R7  concat of neighbouring slices -> one slice          R8  slice of a concat -> slice of the part
+ *   pad concat      neighbouring parts padded with zeros and added -> their concat
+ *   signs           -(-x) -> x; x-(-y) -> x+y; x+(-y) -> x-y; (-x)*(-y) -> x*y; (-x)*a -> x*(-a); -(x*a) -> x*(-a)
+ *   repeated terms  x+x -> x*2; (a+b)+b -> a+b*2
  *
- * a and b are splats. Every rule leaves the value the same in fp64 to 1e-12; constants move to the right. */
+ * and, always: x*1, x+0, x-0, x/1 -> x; x*0 -> 0; x*-1 -> -x; transpose of transpose, reshape of reshape, slice of slice,
+ * broadcast of broadcast -> one; movements, sums and casts that change nothing -> none; select with a constant or with
+ * equal choices; stop_grad x -> x after differentiation.
+ *
+ * a, b and c are splats; constants move to the right. Every rule leaves the value the same in fp64 to 1e-12. The names are
+ * those of switches.def; R6 is the back end's (mil_ops.c). */
 #include "passes/simplify.h"
+#include "passes/switches.h"
 
 #include <math.h>
 #include <string.h>
@@ -25,6 +28,11 @@ static const Node *node_of(const Simp *s, ValueId v)
 static ValueId arg(const Simp *s, ValueId v, uint32_t k)
 {
     return node_arg(s->g, v, k);
+}
+
+static bool on(const Simp *s, Switch k)
+{
+    return switched_on(s->m->off, k);
 }
 
 /* A node like `n`, with another operation. */
@@ -68,6 +76,40 @@ static bool plain(const Simp *s, ValueId v, Op op)
     return node_of(s, v)->op == op && node_of(s, v)->hint == 0;
 }
 
+/* The only axis on which a pad adds anything, or -1. */
+static int pad_axis(const Node *n)
+{
+    int axis = -1;
+    for (uint32_t i = 0; i < n->type.shape.rank; i++)
+        if (n->a.pad.lo[i] || n->a.pad.hi[i]) {
+            if (axis >= 0)
+                return -1;
+            axis = (int)i;
+        }
+    return axis;
+}
+
+/* Neighbouring parts, each between zeros, and added: the adjoint of taking a value apart. */
+static ValueId rule_add_pads(Simp *s, const Node *n, ValueId x, ValueId y)
+{
+    if (!on(s, SWITCH_pad_concat) || !plain(s, x, OP_pad) || !plain(s, y, OP_pad))
+        return 0;
+    const Node *p = node_of(s, x), *q = node_of(s, y);
+    int         axis = pad_axis(p);
+    if (axis < 0 || pad_axis(q) != axis)
+        return 0;
+    if (q->a.pad.lo[axis] < p->a.pad.lo[axis])
+        return rule_add_pads(s, n, y, x);
+    if (q->a.pad.lo[axis] + p->a.pad.hi[axis] != n->type.shape.dim[axis])
+        return 0;
+    ValueId part[2] = {arg(s, x, 0), arg(s, y, 0)};
+    Node    c = as(n, OP_concat), around = *p;
+    c.a.axis.axis = axis;
+    around.a.pad.hi[axis] = q->a.pad.hi[axis];
+    ValueId whole = emit(s, &c, part, 2);
+    return emit(s, &around, &whole, 1);
+}
+
 static ValueId rule_add(Simp *s, const Node *n, ValueId x, ValueId y)
 {
     double a, b;
@@ -76,16 +118,19 @@ static ValueId rule_add(Simp *s, const Node *n, ValueId x, ValueId y)
     if (is_splat(s, y, &b)) {
         if (b == 0)
             return x;
-        if (plain(s, x, OP_add) && is_splat(s, arg(s, x, 1), &a))
+        if (on(s, SWITCH_scalar_chains) && plain(s, x, OP_add) && is_splat(s, arg(s, x, 1), &a))
             return bin(s, n, OP_add, arg(s, x, 0), splat(s, n, a + b));
         return 0;
     }
     if (n->type.dtype == DT_I32)
         return 0;
-    if (plain(s, y, OP_neg))
+    if (on(s, SWITCH_signs) && plain(s, y, OP_neg))
         return bin(s, n, OP_sub, x, arg(s, y, 0));
-    if (plain(s, x, OP_neg))
+    if (on(s, SWITCH_signs) && plain(s, x, OP_neg))
         return bin(s, n, OP_sub, y, arg(s, x, 0));
+    ValueId joined = rule_add_pads(s, n, x, y);
+    if (joined || !on(s, SWITCH_repeated_terms))
+        return joined;
     if (x == y)
         return bin(s, n, OP_mul, x, splat(s, n, 2));
     if (plain(s, x, OP_add) && arg(s, x, 1) == y)
@@ -100,7 +145,7 @@ static ValueId rule_sub(Simp *s, const Node *n, ValueId x, ValueId y)
         return bin(s, n, OP_add, x, splat(s, n, -b));
     if (is_splat(s, x, &b) && b == 0 && n->type.dtype != DT_I32)
         return un(s, n, OP_neg, y);
-    if (plain(s, y, OP_neg))
+    if (on(s, SWITCH_signs) && plain(s, y, OP_neg))
         return bin(s, n, OP_add, x, arg(s, y, 0));
     return 0;
 }
@@ -119,15 +164,16 @@ static ValueId rule_mul(Simp *s, const Node *n, ValueId x, ValueId y)
             return splat(s, n, 0);
         if (b == -1)
             return un(s, n, OP_neg, x);
-        if (plain(s, x, OP_mul) && is_splat(s, arg(s, x, 1), &a))
+        bool chains = on(s, SWITCH_scalar_chains);
+        if (chains && plain(s, x, OP_mul) && is_splat(s, arg(s, x, 1), &a))
             return bin(s, n, OP_mul, arg(s, x, 0), splat(s, n, a * b));
-        if (plain(s, x, OP_div) && is_splat(s, arg(s, x, 1), &a))
+        if (chains && plain(s, x, OP_div) && is_splat(s, arg(s, x, 1), &a))
             return bin(s, n, OP_mul, arg(s, x, 0), splat(s, n, b / a));
-        if (plain(s, x, OP_neg))
+        if (on(s, SWITCH_signs) && plain(s, x, OP_neg))
             return bin(s, n, OP_mul, arg(s, x, 0), splat(s, n, -b));
         return 0;
     }
-    if (plain(s, x, OP_neg) && plain(s, y, OP_neg))
+    if (on(s, SWITCH_signs) && plain(s, x, OP_neg) && plain(s, y, OP_neg))
         return bin(s, n, OP_mul, arg(s, x, 0), arg(s, y, 0));
     return 0;
 }
@@ -139,6 +185,8 @@ static ValueId rule_div(Simp *s, const Node *n, ValueId x, ValueId y)
         return 0;
     if (b == 1)
         return x;
+    if (!on(s, SWITCH_scalar_chains))
+        return 0;
     if (is_power_of_two(b))
         return bin(s, n, OP_mul, x, splat(s, n, 1 / b));
     if (plain(s, x, OP_mul) && is_splat(s, arg(s, x, 1), &a))
@@ -151,6 +199,8 @@ static ValueId rule_div(Simp *s, const Node *n, ValueId x, ValueId y)
 static ValueId rule_neg(Simp *s, const Node *n, ValueId x)
 {
     double a;
+    if (!on(s, SWITCH_signs))
+        return 0;
     if (plain(s, x, OP_neg))
         return arg(s, x, 0);
     if (plain(s, x, OP_mul) && is_splat(s, arg(s, x, 1), &a))
@@ -163,6 +213,8 @@ static ValueId rule_powc(Simp *s, const Node *n, ValueId x)
     double c = n->a.powc.c;
     if (c == 1)
         return x;
+    if (!on(s, SWITCH_powers))
+        return 0;
     if (c == 2)
         return bin(s, n, OP_mul, x, x);
     if (c == 0)
@@ -202,7 +254,7 @@ static bool swaps_last(const Node *n)
  * a program of the engine, while the transpose, whose rows are positions, can. */
 static bool absorbs(const Simp *s, ValueId x)
 {
-    if (!swaps_last(node_of(s, x)) || node_of(s, x)->hint != 0)
+    if (!on(s, SWITCH_transpose_flags) || !swaps_last(node_of(s, x)) || node_of(s, x)->hint != 0)
         return false;
     Shape rows = node_of(s, x)->type.shape;
     return rows.dim[rows.rank - 2] % 16 == 0 || node_of(s, arg(s, x, 0))->op != OP_gather;
@@ -243,12 +295,28 @@ static ValueId rule_transpose(Simp *s, const Node *n, ValueId x)
     return 0;
 }
 
+/* `n`, a view of the view `x`, called what that is called if it has a name and nobody else reads it: the elements are the
+ * same, and a variable keeps its name whatever view its reader takes. */
+static Node view_of_view(const Simp *s, const Node *n, ValueId x)
+{
+    const Node *inner = node_of(s, x), *at = &s->from->node[s->at];
+    Node        c = *n;
+    if (!inner->name || inner->role != n->role || at->in_count == 0 || s->uses[node_in(s->from, at)[0]] != 1)
+        return c;
+    c.name = inner->name;
+    c.scope = inner->scope;
+    c.stmt = inner->stmt;
+    c.again = inner->again;
+    c.from = inner->from;
+    return c;
+}
+
 static ValueId rule_reshape(Simp *s, const Node *n, ValueId x)
 {
     if (shape_equal(n->type.shape, node_of(s, x)->type.shape))
         return x;
     if (plain(s, x, OP_reshape)) {
-        Node    c = *n;
+        Node    c = view_of_view(s, n, x);
         ValueId src = arg(s, x, 0);
         return emit(s, &c, &src, 1);
     }
@@ -282,7 +350,7 @@ static ValueId rule_slice(Simp *s, const Node *n, ValueId x)
         ValueId src = arg(s, x, 0);
         return emit(s, &c, &src, 1);
     }
-    if (plain(s, x, OP_concat)) {
+    if (on(s, SWITCH_slice_concat) && plain(s, x, OP_concat)) {
         uint32_t axis = (uint32_t)p->a.axis.axis;
         int32_t  at = 0;
         for (uint32_t k = 0; k < p->in_count; k++) {
@@ -307,7 +375,7 @@ static ValueId rule_concat(Simp *s, const Node *n, const ValueId *in)
         return in[0];
     /* Slices of one value, next to each other and equal in the other axes: one slice. */
     const Node *first = node_of(s, in[0]);
-    if (first->op != OP_slice)
+    if (first->op != OP_slice || !on(s, SWITCH_concat_slices))
         return 0;
     Node    c = as(n, OP_slice);
     ValueId src = arg(s, in[0], 0);

@@ -144,7 +144,7 @@ void rules_save(const Module *m, Arena *scratch, const Graph *f, TapCost *cost)
         for (uint32_t k = 0; norm[v] && k < f->node[v].in_count; k++) {
             ValueId u = node_arg(f, v, k);
             if (norm[u] && !m->hint[f->node[u].hint].save && cost[u].recompute < TAP_NEVER)
-                cost[u].save = TAP_AVOID;
+                cost[u] = (TapCost){.save = TAP_AVOID, .recompute = cost[u].recompute, .bytes = cost[u].bytes};
         }
 }
 

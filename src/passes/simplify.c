@@ -5,6 +5,7 @@
  * graph and its regions is trimmed in between (region.c). It runs before differentiation (`simplify`), where stop_grad
  * still means something, and after it (`algebra`). */
 #include "passes/simplify.h"
+#include "passes/switches.h"
 
 #include <string.h>
 
@@ -24,7 +25,7 @@ ValueId emit(Simp *s, const Node *proto, const ValueId *in, uint32_t n_in)
     buf_free(&err);
     n.in_count = n_in;
     if (n_in > 0) {
-        ValueId v = fold_constant(s, &n, in);
+        ValueId v = switched_on(s->m->off, SWITCH_constants) ? fold_constant(s, &n, in) : 0;
         if (!v)
             v = algebra_rule(s, &n, in);
         if (v) {
@@ -32,10 +33,12 @@ ValueId emit(Simp *s, const Node *proto, const ValueId *in, uint32_t n_in)
             return v;
         }
     }
-    ValueId v = cse_find(s, &n, in, n_in);
+    bool    merge = switched_on(s->m->off, SWITCH_cse);
+    ValueId v = merge ? cse_find(s, &n, in, n_in) : 0;
     if (!v) {
         v = graph_add(s->m, s->g, &n, in, n_in);
-        cse_add(s, v);
+        if (merge)
+            cse_add(s, v);
     }
     return v;
 }
@@ -45,7 +48,7 @@ static ValueId transposed_product(Simp *s, ValueId v)
 {
     const Node *n = &s->from->node[v];
     uint32_t    rank = n->type.shape.rank;
-    if (n->op != OP_transpose)
+    if (n->op != OP_transpose || !switched_on(s->m->off, SWITCH_transposed_product))
         return 0;
     ValueId     u = node_arg(s->from, v, 0);
     const Node *p = &s->from->node[u];
@@ -63,6 +66,34 @@ static ValueId transposed_product(Simp *s, ValueId v)
     c.a.matmul.tb = !p->a.matmul.ta;
     s->rewrites++;
     return emit(s, &c, (ValueId[]){s->map[node_arg(s->from, u, 1)], s->map[node_arg(s->from, u, 0)]}, 2);
+}
+
+/* R5: c * (A B) -> (c * A) B for products of stacks of matrices of which A is smaller than the result and nobody else reads
+ * the product: attention's scale moves from the scores to the queries. Before differentiation, so that the adjoints follow;
+ * hints speak of the scores as they are. */
+static ValueId sunk_scale(Simp *s, ValueId v)
+{
+    const Node *n = &s->from->node[v];
+    if (n->op != OP_mul || n->hint || s->joint || n->type.dtype == DT_I32 || !switched_on(s->m->off, SWITCH_scale_sinking))
+        return 0;
+    ValueId     u = node_arg(s->from, v, 0), made = s->map[u], factor = s->map[node_arg(s->from, v, 1)];
+    const Node *p = &s->g->node[made]; /* the product with transposes absorbed */
+    double      c;
+    if (s->uses[u] != 1 || p->op != OP_matmul || p->hint || p->type.shape.rank < 3 || !is_splat(s, factor, &c))
+        return 0;
+    ValueId in[2] = {node_arg(s->g, made, 0), node_arg(s->g, made, 1)};
+    int64_t size[2] = {shape_numel(s->g->node[in[0]].type.shape), shape_numel(s->g->node[in[1]].type.shape)};
+    int     k = size[1] < size[0];
+    if (size[k] >= shape_numel(p->type.shape))
+        return 0;
+    Node product = *p, scaled = *n, splat = s->g->node[factor];
+    scaled.type = splat.type = s->g->node[in[k]].type;
+    scaled.name = s->g->node[in[k]].name;
+    product.name = n->name;
+    ValueId pair[2] = {in[k], emit(s, &splat, NULL, 0)};
+    in[k] = emit(s, &scaled, pair, 2);
+    s->rewrites++;
+    return emit(s, &product, in, 2);
 }
 
 static uint32_t *live_uses(Arena *a, const Graph *g, const bool *live)
@@ -88,9 +119,12 @@ static bool rebuild(Module *m, Graph *g, bool joint, Arena *scratch)
             continue;
         const Node *n = &g->node[v];
         ValueId    *in = NEW_N(scratch, ValueId, n->in_count + 1u);
+        s.at = v;
         for (uint32_t i = 0; i < n->in_count; i++)
             in[i] = s.map[node_arg(g, v, i)];
         ValueId r = transposed_product(&s, v);
+        if (!r)
+            r = sunk_scale(&s, v);
         s.map[v] = r ? r : emit(&s, n, in, n->in_count);
     }
     if (s.rewrites == 0 && s.g->count == g->count)

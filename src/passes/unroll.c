@@ -26,9 +26,7 @@ static bool wanted(const Module *m, const Node *n)
 
 static StrId indexed_scope(const Unroll *x, const Node *repeat, StrId scope, int32_t index)
 {
-    const char *s = interned(x->m->strings, scope), *outer = interned(x->m->strings, repeat->scope);
-    const char *name = interned(x->m->strings, x->m->graph[repeat->a.repeat.graph]->name);
-    const char *prefix = arena_printf(x->scratch, "%s%s%s", outer, *outer ? "." : "", name);
+    const char *s = interned(x->m->strings, scope), *prefix = interned(x->m->strings, repeat->scope); /* the region's own */
     size_t      n = strlen(prefix);
     if (strncmp(s, prefix, n) != 0 || (s[n] != '.' && s[n] != 0))
         return scope;

@@ -9,18 +9,26 @@
 
 typedef enum { UNREAD, STEP, SUMMED, OTHER } Stage; /* the largest of what the readers say */
 
-static bool is_view(Op op)
+/* Expressions of constants alone; `with_parameter`: those with a parameter among them. */
+static bool *expressions(Arena *a, const Graph *g, bool with_parameter)
 {
-    return op == OP_reshape || op == OP_transpose || op == OP_broadcast || op == OP_slice;
+    bool *constant = NEW_N(a, bool, g->count), *has = NEW_N(a, bool, g->count);
+    for (ValueId v = 1; v < g->count; v++) {
+        const Node *n = &g->node[v];
+        has[v] = n->op == OP_param;
+        constant[v] = has[v] || n->op == OP_const || (n->in_count > 0 && op_info[n->op].has_mil);
+        for (uint32_t i = 0; i < n->in_count; i++) {
+            constant[v] &= constant[node_arg(g, v, i)];
+            has[v] |= has[node_arg(g, v, i)];
+        }
+        has[v] &= constant[v];
+    }
+    return with_parameter ? has : constant;
 }
 
-/* Values that are a parameter or a view of one. */
-static bool *views_of_parameters(Arena *a, const Graph *g)
+bool *constant_expressions(Arena *a, const Graph *g)
 {
-    bool *is = NEW_N(a, bool, g->count);
-    for (ValueId v = 1; v < g->count; v++)
-        is[v] = g->node[v].op == OP_param || (is_view(g->node[v].op) && is[node_arg(g, v, 0)]);
-    return is;
+    return expressions(a, g, false);
 }
 
 /* What `v`, itself in stage `s`, says of its operands. */
@@ -52,7 +60,7 @@ static Stage below(const Graph *g, ValueId v, Stage s)
 
 bool *weight_gradients(Arena *a, const Graph *g)
 {
-    const bool *param = views_of_parameters(a, g);
+    const bool *param = expressions(a, g, true);
     Stage      *stage = NEW_N(a, Stage, g->count);
     bool       *is = NEW_N(a, bool, g->count);
     for (uint32_t i = 0; i < g->outs; i++)

@@ -3,7 +3,7 @@
  *     plan/
  *       plan.anep             the manifest: everything below, as text (plan_print.c, plan_parse.c; docs/plan.md)
  *       mil/<program>.mil     MIL text, one file per distinct program
- *       map/<program>.map     for each MIL line: source place, role, graph value (for people and tools)
+ *       map/<program>.map     for each MIL line: source place, role, statement (for people and tools)
  *       const/<hash>.blob     tables, as blob files named by the hash of their contents
  *       src/...               the sources the plan was made from
  *

@@ -3,18 +3,13 @@
  * replaces. */
 #include "base/file.h"
 #include "base/suggest.h"
+#include "target/line.h"
 #include "target/target.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 8, MAX_TOKENS = 6, MAX_FILE = 1 << 20 };
-
-typedef struct {
-    const char *text; /* of a string: without quotes and escapes */
-    Span        at;
-    bool        string;
-} Token;
+enum { MAX_DEPTH = 8, MAX_FILE = 1 << 20 };
 
 typedef struct Load {
     Arena      *a;
@@ -32,7 +27,7 @@ typedef struct {
     uint32_t    file;
     const char *path;
     Target     *t;
-    Token       tok[MAX_TOKENS];
+    const Token *tok; /* of the line */
     uint32_t    toks;
     Span        line;
     Span        said[FACT_COUNT]; /* where this file says a fact */
@@ -44,66 +39,11 @@ static Target *load(Load *l, const char *name, Span at);
 
 /* ---- lines ---- */
 
-static bool blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
 static bool bad_line(File *f, Span at, const char *what)
 {
     Diag *d = diag_error(f->l->ds, "E1002", at, "%s", what);
     diag_help(d, "a line is: FACT VALUE CONFIDENCE \"evidence\", or: op NAME AVAILABILITY CONFIDENCE \"evidence\"");
     return false;
-}
-
-/* The string literal at text[i]; *end is behind it. */
-static bool string(File *f, const char *text, uint32_t i, uint32_t stop, uint32_t *end)
-{
-    Buf      b = {0};
-    uint32_t begin = i++;
-    for (; i < stop && text[i] != '"'; i++) {
-        if (text[i] == '\\' && (i + 1 == stop || (text[i + 1] != '"' && text[i + 1] != '\\'))) {
-            buf_free(&b);
-            return bad_line(f, (Span){f->file, i + 1, i + 2}, "only \\\" and \\\\ are escapes");
-        }
-        i += text[i] == '\\';
-        buf_putc(&b, text[i]);
-    }
-    const char *s = arena_strndup(f->l->a, b.data ? b.data : "", b.len);
-    buf_free(&b);
-    if (i >= stop)
-        return bad_line(f, (Span){f->file, begin + 1, stop + 1}, "the quotes are not closed on this line");
-    f->tok[f->toks++] = (Token){s, {f->file, begin, i + 1}, true};
-    *end = i + 1;
-    return true;
-}
-
-/* Split the line text[begin, end). */
-static bool split(File *f, const char *text, uint32_t begin, uint32_t end)
-{
-    f->toks = 0;
-    for (uint32_t i = begin; i < end;) {
-        if (blank(text[i])) {
-            i++;
-            continue;
-        }
-        if (text[i] == '#')
-            break;
-        if (f->toks == MAX_TOKENS)
-            return bad_line(f, (Span){f->file, i, end}, "more than a line can hold");
-        if (text[i] == '"') {
-            if (!string(f, text, i, end, &i))
-                return false;
-            continue;
-        }
-        uint32_t from = i;
-        while (i < end && !blank(text[i]) && text[i] != '"' && text[i] != '#')
-            i++;
-        f->tok[f->toks++] = (Token){arena_strndup(f->l->a, text + from, i - from), {f->file, from, i}, false};
-    }
-    if (f->toks)
-        f->line = span_join(f->tok[0].at, f->tok[f->toks - 1].at);
-    return true;
 }
 
 /* ---- facts ---- */
@@ -328,20 +268,6 @@ static bool line(File *f, const char *wanted)
     return true;
 }
 
-/* Bytes that no profile has: they would spoil what is printed. */
-static bool clean(Load *l, uint32_t file, const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if ((c < ' ' && c != '\n' && c != '\t' && c != '\r') || c == 127) {
-            Diag *d = diag_error(l->ds, "E1002", (Span){file, (uint32_t)i, (uint32_t)i + 1}, "a control character (0x%02x)", c);
-            diag_help(d, "a profile is plain text");
-            return false;
-        }
-    }
-    return true;
-}
-
 static Target *read_file(Load *l, const char *path, const char *wanted, Span at)
 {
     char  *text, err[FILE_ERR_MAX];
@@ -357,14 +283,16 @@ static Target *read_file(Load *l, const char *path, const char *wanted, Span at)
     uint32_t errors = l->ds->errors;
     File     f = {.l = l, .path = path, .t = NEW(l->a, Target)};
     f.file = sources_add(l->sources, path, text, len);
-    if (!clean(l, f.file, text, len))
-        return NULL;
-    for (uint32_t i = 0, end; i < len; i = end + 1) {
-        const char *nl = memchr(text + i, '\n', len - i);
-        end = nl ? (uint32_t)(nl - text) : (uint32_t)len;
-        if (split(&f, text, i, end) && f.toks && !line(&f, wanted))
+    Lines in = lines_of(l->a, l->sources, f.file, l->ds);
+    while (lines_next(&in)) {
+        f.tok = in.tok;
+        f.toks = in.toks;
+        f.line = in.line;
+        if (!line(&f, wanted))
             return NULL;
     }
+    if (in.stop)
+        return NULL;
     if (!f.named) {
         f.toks = 0;
         f.line = (Span){f.file, 0, 0};

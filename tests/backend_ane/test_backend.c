@@ -3,13 +3,15 @@
 
 #include "backend_ane/backend.h"
 #include "passes/passes.h"
+#include "passes/switches.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-static BackendResult compile(Arena *a, int32_t layers)
+static BackendResult compile_without(Arena *a, int32_t layers, uint64_t off)
 {
     Module       *m = rig_transformer(a, layers);
+    m->off = off;
     Diags        *ds = diags_new(a, m->sources, "test");
     PassOptions   opt = {.diags = ds};
     BackendResult r;
@@ -17,7 +19,13 @@ static BackendResult compile(Arena *a, int32_t layers)
     Buf           b = {0};
     diags_render(ds, &b);
     cr_assert(ok, "%s", b.data ? b.data : "");
+    buf_free(&b);
     return r;
+}
+
+static BackendResult compile(Arena *a, int32_t layers)
+{
+    return compile_without(a, layers, 0);
 }
 
 static const PlanFile *file_of(const BackendResult *r, const char *path)
@@ -40,6 +48,21 @@ Test(backend, a_layer_becomes_one_forward_and_one_backward_program)
     cr_assert_eq(layer, 2);
     cr_assert_not_null(file_of(&r, "mil/layers_fwd.mil"));
     cr_assert_not_null(file_of(&r, "mil/layers_bwd.mil"));
+    arena_free(a);
+}
+
+/* R6: 1/C of a mean is in the constant that sums; switched off, it is a product of its own. */
+Test(backend, means_are_sums_with_another_constant)
+{
+    Arena        *a = arena_new();
+    BackendResult on = compile(a, 2), off = compile_without(a, 2, UINT64_C(1) << SWITCH_mean_sums);
+    const char   *path = "mil/layers_fwd.mil";
+    uint32_t      products[2] = {0, 0};
+    for (const char *p = file_of(&on, path)->data; (p = strstr(p, "= mul(")); p++)
+        products[0]++;
+    for (const char *p = file_of(&off, path)->data; (p = strstr(p, "= mul(")); p++)
+        products[1]++;
+    cr_expect_eq(products[1], products[0] + 2, "%u and %u products", products[0], products[1]); /* two norms */
     arena_free(a);
 }
 

@@ -23,7 +23,7 @@ static void check(bool ok, const Diags *ds, const char *what)
     buf_free(&text);
 }
 
-static Module *elaborate(Arena *a, const char *model, const char *defines, Diags **ds)
+Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **ds)
 {
     static const char *search[] = {ANEL_ROOT};
     FrontendOptions    opt = {.search = search, .searches = 1};
@@ -46,12 +46,14 @@ static Module *elaborate(Arena *a, const char *model, const char *defines, Diags
     return m;
 }
 
-static void write_plan(Rig *r, const char *model, const char *defines)
+static void write_plan(Rig *r, const char *model, const char *defines, const Target *target, int64_t memory)
 {
     Diags        *ds;
-    Module       *m = elaborate(r->a, model, defines, &ds);
+    Module       *m = rig_elaborate(r->a, model, defines, &ds);
     BackendResult result = {0};
     Buf           err = {0};
+    m->target = target;
+    m->memory = memory;
     check(passes_run(m, &(PassOptions){.diags = ds}), ds, "passes");
     check(backend_ane(r->a, m, &result, ds), ds, "back end");
     cr_assert(plan_resolve(result.plan, r->a, &err), "%s", err.data);
@@ -61,7 +63,7 @@ static void write_plan(Rig *r, const char *model, const char *defines)
     cr_assert(r->plan != NULL, "%s", err.data);
 }
 
-/* Matrices such that activations keep their size; gains around 1, biases and the like around 0. */
+/* Matrices such that activations keep their size; gains around their first value, biases and the like around 0. */
 static void draw_params(Rig *r)
 {
     r->param = NEW_N(r->a, double *, r->m->params + 1u);
@@ -69,21 +71,27 @@ static void draw_params(Rig *r)
         const Param *p = &r->m->param[i];
         int64_t      n = shape_numel(p->type.shape);
         uint64_t     key = rng_key(7, interned(r->m->strings, p->path));
+        double       mean = p->init.kind == INIT_ONES ? 1 : p->init.kind == INIT_VALUE ? p->init.a : 0;
         r->param[i] = NEW_N(r->a, double, (size_t)n);
         for (int64_t k = 0; k < n; k++)
-            r->param[i][k] = f16_round_f64((p->init.kind == INIT_ONES) + 0.1 * rng_normal(key, (uint64_t)k));
+            r->param[i][k] = f16_round_f64(mean + 0.1 * rng_normal(key, (uint64_t)k));
     }
 }
 
-Rig rig_open(const char *model, const char *defines)
+Rig rig_open_for(const char *model, const char *defines, const Target *target, int64_t memory)
 {
     Rig    r = {.a = arena_new(), .dir = "/tmp/anel-e2e-XXXXXX"};
     Diags *ds;
     cr_assert(mkdtemp(r.dir) != NULL);
-    r.m = elaborate(r.a, model, defines, &ds);
+    r.m = rig_elaborate(r.a, model, defines, &ds);
     draw_params(&r);
-    write_plan(&r, model, defines);
+    write_plan(&r, model, defines, target, memory);
     return r;
+}
+
+Rig rig_open(const char *model, const char *defines)
+{
+    return rig_open_for(model, defines, target_any(), 0);
 }
 
 void rig_close(Rig *r)

@@ -5,6 +5,7 @@
 #ifndef ANEL_TESTS_E2E_RIG_H
 #define ANEL_TESTS_E2E_RIG_H
 
+#include "base/diag.h"
 #include "ir/eval.h"
 #include "exec.h"
 
@@ -16,9 +17,17 @@ typedef struct {
     double    **param; /* [m->params] random values that fp16 holds exactly */
 } Rig;
 
+/* The front end on a model of models/ or tests/e2e/models/ with `defines`. Mistakes fail the test. */
+Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **ds);
+
 /* Compile <model>.anel of models/ or of tests/e2e/models/ with `defines` ("dim=64 heads=4"), write the plan, read it back, draw parameters. */
 Rig  rig_open(const char *model, const char *defines);
+/* The same for a target, with a limit on what is saved (0: none). */
+Rig  rig_open_for(const char *model, const char *defines, const Target *target, int64_t memory);
 void rig_close(Rig *r); /* removes the plan */
+
+/* The model as the front end leaves it, in `a`. */
+Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **ds);
 
 /* Index of the elaborated module's parameter called `path`. */
 uint32_t rig_param(const Rig *r, const char *path);
