@@ -128,7 +128,7 @@ class Partitions(unittest.TestCase):
         for model in ("tiny", "gpt2", "qwen3_0_6b"):
             self.compile(MODELS / f"{model}.anel", name="a")
             self.compile(MODELS / f"{model}.anel", "--lock", self.dir / "a/plan.lock", name="b")
-            self.assertEqual(self.told, "")
+            self.assertNotIn("lock", self.told)
             self.same("a", "b")
 
     def test_a_lock_keeps_a_partition_and_says_what_it_costs(self):
@@ -152,7 +152,7 @@ class Partitions(unittest.TestCase):
         edited.write_text("// a new line\n\n" + LAYER.read_text(encoding="utf-8").replace("return mean_all(e * e)", "return 2.0 * mean_all(e * e)"),
                           encoding="utf-8")
         self.compile(edited, "--lock", self.dir / "a/plan.lock", name="b")
-        self.assertEqual(self.told, "")
+        self.assertNotIn("lock", self.told)
         self.assertEqual(self.lock("a"), self.lock("b"))
 
     def test_lines_of_what_is_gone_are_told(self):
