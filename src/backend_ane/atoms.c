@@ -43,7 +43,7 @@ static void join_readers(const Atoms *x, ValueId *parent)
 {
     const Graph *g = x->g;
     ValueId     *reader = NEW_N(x->a, ValueId, g->count); /* the only one; NONE: several, or a result */
-    enum { NONE = UINT32_MAX };
+    const ValueId NONE = UINT32_MAX;
     for (ValueId v = 1; v < g->count; v++)
         for (uint32_t k = 0; k < g->node[v].in_count; k++) {
             ValueId u = node_arg(g, v, k);

@@ -2,7 +2,7 @@
  *
  * Ideals are found level by level: those with s + 1 atoms are those with s plus one atom whose predecessors are in. Each
  * ideal J is compared with every smaller one, and at once completed: one more program runs all that is left. The best
- * completion so far and the bound `least` rule out most ideals as the beginning of anything, and most calls of cost(). The
+ * completion so far and the bounds rule out most ideals as the beginning of anything, and most calls of cost(). The
  * beam keeps on each level the ideals with the smallest cost so far plus the least that remains. */
 #include "backend_ane/ideals.h"
 
@@ -238,15 +238,23 @@ static bool next_level(Search *s, uint32_t first, uint32_t level, uint32_t limit
     return true;
 }
 
+/* Is one program for everything no dearer than what no division can avoid, and a second program? The common case. */
+static bool one_is_best(const Search *s)
+{
+    const Ideal *full = &s->ideal[FULL];
+    int64_t      least = s->p->least + (s->p->bound ? s->p->bound(s->p->data, full->set) : s->p->least + full->floor);
+    return full->best[1] <= least;
+}
+
 /* All that is to be known of ideal j: the ways to it from the smaller ones that are alive, and its completion. */
 static void settle(Search *s, uint32_t j, uint32_t *alive, uint32_t *n_alive, uint32_t smaller)
 {
     for (uint32_t i = 0; i < smaller; i++)
         step(s, alive[i], j);
+    prune(s, j);
     if (!is_alive(&s->ideal[j]))
         return;
     step(s, j, FULL);
-    prune(s, j);
     if (is_alive(&s->ideal[j]))
         alive[(*n_alive)++] = j;
 }
@@ -265,6 +273,9 @@ static bool search(Search *s, uint32_t width)
     memset(set, 0, s->words * sizeof *set);
     push(s, set, 0);
     s->ideal[EMPTY].best[0] = 0;
+    step(s, EMPTY, FULL);
+    if (one_is_best(s))
+        return true;
     /* The exact search counts the ideals before it prices anything. */
     uint32_t first = EMPTY, *end = NEW_N(s->a, uint32_t, p->atoms + 1u); /* of each level */
     end[0] = FIRST;
@@ -275,9 +286,9 @@ static bool search(Search *s, uint32_t width)
         first = level;
         end[size] = s->ideals;
     }
+    /* Pricing. */
     uint32_t *alive = NEW_N(s->a, uint32_t, width ? p->atoms * width + FIRST : s->ideals), n_alive = 0;
     alive[n_alive++] = EMPTY;
-    step(s, EMPTY, FULL);
     for (uint32_t size = 1; size < p->atoms; size++) {
         uint32_t level = end[size - 1], smaller = n_alive;
         if (width) {

@@ -85,17 +85,17 @@ static void lower_state(Scope *s, ValueId v)
 
 /* ---- programs ---- */
 
-static bool leaves_program(const Scope *s, ValueId v)
+static bool *leave_programs(Arena *a, const Graph *g, const Partition *part)
 {
-    uint32_t p = s->part.program[v];
-    for (ValueId w = v + 1; w < s->g->count; w++)
-        for (uint32_t k = 0; k < s->g->node[w].in_count; k++)
-            if (node_arg(s->g, w, k) == v && s->part.program[w] != p)
-                return true;
-    for (uint32_t i = 0; i < s->g->outs; i++)
-        if (s->g->out[i] == v)
-            return true;
-    return false;
+    bool *leaves = NEW_N(a, bool, g->count);
+    for (ValueId v = 1; v < g->count; v++)
+        for (uint32_t k = 0; k < g->node[v].in_count; k++) {
+            ValueId u = node_arg(g, v, k);
+            leaves[u] = leaves[u] || part->program[u] != part->program[v];
+        }
+    for (uint32_t i = 0; i < g->outs; i++)
+        leaves[g->out[i]] = true;
+    return leaves;
 }
 
 /* A surface of weights: that of the current iteration, or one for all of them. */
@@ -117,7 +117,7 @@ static bool lower_program(Scope *s, uint32_t number)
         if (s->part.program[v] != number)
             continue;
         role = s->g->node[v].role;
-        if (leaves_program(s, v))
+        if (s->leaves[v])
             output[outputs++] = v;
         for (uint32_t k = 0; k < s->g->node[v].in_count; k++) {
             ValueId u = node_arg(s->g, v, k);
@@ -187,6 +187,7 @@ void scope_start(Scope *s)
     Arena *a = s->b->a;
     scope_labels(s);
     s->part = s->b->parts.of[s->g->id];
+    s->leaves = leave_programs(a, s->g, &s->part);
     s->loc = NEW_N(a, Loc, s->g->count);
     s->done = NEW_N(a, bool, s->part.programs + 1);
     s->stacked = NEW_N(a, bool, s->g->count);

@@ -26,6 +26,7 @@ typedef struct {
     const char  *region;  /* scope that all of the graph lies in: "layers" in the region of that repeat, "" outside */
     const char **label;   /* [g->count] what people call the value: "attention_q", "d_x" */
     Partition    part;
+    bool        *leaves;  /* [g->count] read outside of its program, or a result */
     Loc         *loc;     /* [g->count] */
     bool        *done;    /* [programs + 1] program written */
     bool        *stacked; /* [g->count] the value's own storage has one element per iteration */

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ANEC, ROOT = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
 MODELS = ROOT / "models"
-LAYER = ROOT / "tests/e2e/models/layer.anel"  # its loss on the CPU
+LAYER = MODELS / "layer768.anel"
 
 
 def anec(*args, fails=False):
