@@ -23,6 +23,15 @@ static Recipe *table_of(Builder *b, const Node *n)
     return r;
 }
 
+/* The recipe of a row or column, of which only the elements count. */
+static Recipe *vector_of(Builder *b, const Graph *g, ValueId v)
+{
+    Recipe *r = recipe_of(b, g, v);
+    while (r->kind == RECIPE_SHAPE)
+        r = r->in[0];
+    return r;
+}
+
 /* x * y in either order, where y may be a number or a vector spread over x. */
 static Recipe *product(Builder *b, const Graph *g, ValueId x, ValueId y)
 {
@@ -36,10 +45,15 @@ static Recipe *product(Builder *b, const Graph *g, ValueId x, ValueId y)
     }
     if (!spread_of(g, y, &source, &axis))
         return NULL;
-    Recipe *vector = recipe_of(b, g, source);
-    while (vector->kind == RECIPE_SHAPE) /* only the elements count */
-        vector = vector->in[0];
-    return make(b, axis == 0 ? RECIPE_COLSCALE : RECIPE_ROWSCALE, recipe_of(b, g, x), vector);
+    Recipe *matrix = recipe_of(b, g, x), *vector = vector_of(b, g, source);
+    return make(b, axis == 0 ? RECIPE_COLSCALE : RECIPE_ROWSCALE, matrix, vector);
+}
+
+/* One after the other: recipes add tables to the plan, and C does not say in which order arguments are evaluated. */
+static Recipe *both(Builder *b, RecipeKind kind, const Graph *g, const ValueId *in)
+{
+    Recipe *x = recipe_of(b, g, in[0]), *y = recipe_of(b, g, in[1]);
+    return make(b, kind, x, y);
 }
 
 Recipe *recipe_of(Builder *b, const Graph *g, ValueId v)
@@ -81,11 +95,11 @@ Recipe *recipe_of(Builder *b, const Graph *g, ValueId v)
     case OP_mul:
         r = product(b, g, in[0], in[1]);
         r = r ? r : product(b, g, in[1], in[0]);
-        return r ? r : make(b, RECIPE_MUL, recipe_of(b, g, in[0]), recipe_of(b, g, in[1]));
-    case OP_add: return make(b, RECIPE_ADD, recipe_of(b, g, in[0]), recipe_of(b, g, in[1]));
+        return r ? r : both(b, RECIPE_MUL, g, in);
+    case OP_add: return both(b, RECIPE_ADD, g, in);
     case OP_matmul:
         r = recipe_of(b, g, in[0]);
-        return make(b, RECIPE_APPLY, n->a.matmul.ta ? make(b, RECIPE_TRANSPOSE, r, NULL) : r, recipe_of(b, g, in[1]));
+        return make(b, RECIPE_APPLY, n->a.matmul.ta ? make(b, RECIPE_TRANSPOSE, r, NULL) : r, vector_of(b, g, in[1]));
     default: bug("'%s' in a parameter expression", op_info[n->op].name);
     }
 }

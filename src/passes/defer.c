@@ -79,8 +79,10 @@ static void sink_terms(Defer *d, const Node *sink, ValueId v, Arena *scratch)
     like.device = DEV_CPU;
     like.program = 0;
     Shape want = d->m->param[d->m->param_set[s.a.leaf.set].leaf[0]].type.shape;
-    if (!shape_equal(want, n->type.shape))
+    if (!shape_equal(want, n->type.shape)) {
         x = g_reshape(d->m, d->to, &like, x, want);
+        d->to->node[x].device = DEV_CPU;
+    }
     graph_add(d->m, d->to, &s, &x, 1);
 }
 

@@ -32,8 +32,8 @@ Test(plan_text, fields_arrive_where_they_belong)
     Buf    err = {0};
     Plan  *p = parse(a, sample_plan, &err);
     cr_assert(p != NULL);
-    cr_assert_eq(p->params, 3);
-    cr_assert_eq(p->param_count, 7);
+    cr_assert_eq(p->params, 4);
+    cr_assert_eq(p->param_count, 10);
     cr_assert_str_eq(p->param[1].pattern, "layers.{L}.w");
     cr_assert_eq(p->param[1].first, 2);
     cr_assert_eq(p->param[1].n, 3);
