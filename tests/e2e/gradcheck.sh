@@ -21,6 +21,7 @@ check gpt2 -D dim=16 -D layers=2 -D heads=4 -D vocab=20 -D ctx=8 -D seq=6
 check qwen3_0_6b -D dim=16 -D hidden=24 -D layers=2 -D heads=4 -D kv_heads=2 -D hd=8 -D vocab=20 -D seq=6
 check ../tests/e2e/models/stop --entries 0
 check ../tests/e2e/models/kinks --entries 0
+check ../tests/e2e/models/exprs -D dim=8 -D seq=3
 
 if "$anec" gradcheck --tol-dot 1e-30 -D dim=8 -D hidden=8 -D heads=2 -D seq=3 "$models/layer768.anel" >/dev/null; then
     echo "FAIL: a bound of 1e-30 was kept"

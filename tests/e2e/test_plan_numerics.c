@@ -31,6 +31,7 @@ static const Case cases[] = {
     {"names", "", 0, false, 0},
     {"hints", "", 0, false, 0},
     {"uneven", "", 80, false, 0},
+    {"exprs", "", 0, false, 0},
 };
 
 /* The same models in other shapes: one layer, one key head, odd head counts and vocabularies, nothing for the engine. */
@@ -178,6 +179,11 @@ Test(plan_numerics, gradients_with_wishes)
 Test(plan_numerics, gradients_of_uneven_widths)
 {
     train_model("uneven");
+}
+
+Test(plan_numerics, gradients_of_weights_made_of_parameters)
+{
+    train_model("exprs");
 }
 
 Test(plan_numerics, gradients_with_hostile_names)
