@@ -10,7 +10,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 32, MANY = UINT32_MAX };
+#define MANY UINT32_MAX
+enum { MAX_DEPTH = 32 };
 
 static const struct {
     const char *name;
