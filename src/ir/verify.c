@@ -10,7 +10,7 @@
  *   V6   a reshape keeps the number of elements; a broadcast enlarges axes of extent 1 only
  *   V7   an `input` reads an input of the graph, with its type, at most once; `param` and `state` have the type of their
  *        leaves; a set's leaves exist and have one type; there is one leaf per iteration inside a repeat, one outside
- *   V8   no forward node depends on a backward node
+ *   V8   no forward node depends on a backward node, and neither depends on a node of the update
  *   V9   `grad` and `state_set` receive the type of their leaf
  *   V10  the operands of a repeat or call fit its region, what is carried leaves with the type it entered with, and
  *        regions neither contain a repeat nor themselves
