@@ -3,7 +3,7 @@
  * The whole text is in memory and ends with a NUL that is not part of it; the rule `$` matches there. A lexical error
  * is told here and returned as the error token, from which the grammar recovers without a second message. Brackets are
  * counted so that no text can nest deeper than MIL_NESTING_MAX. */
-#include "host/mil_parse.h"
+#include "mil/mil_parse.h"
 
 #include "mil.tab.h"
 

@@ -1,6 +1,6 @@
 /* mil.y: the grammar of MIL text, as far as programs for the engine need it.
  *
- * Actions build the tree of host/mil_ast.h and nothing else; what names and types mean is decided by the checker. After
+ * Actions build the tree of mil_ast.h and nothing else; what names and types mean is decided by the checker. After
  * a syntax error reading goes on behind the next `;`, so that several errors are told in one run. */
 %require "3.7"
 %define api.pure full
@@ -15,7 +15,7 @@
 %param { MilParse *p }
 
 %code requires {
-#include "host/mil_parse.h"
+#include "mil/mil_parse.h"
 }
 
 %code {

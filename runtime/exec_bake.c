@@ -204,12 +204,6 @@ static void workspace_free(Workspace *w)
     recipe_pool_free(&w->pool);
 }
 
-static bool is_table(const Recipe *r, void *with)
-{
-    (void)with;
-    return r->kind != RECIPE_PARAM;
-}
-
 /* The weight file of recipe `r` for instance k. */
 static void bake_weight(Exec *e, Workspace *w, const Recipe *r, uint32_t k, Buf *file)
 {
@@ -217,7 +211,7 @@ static void bake_weight(Exec *e, Workspace *w, const Recipe *r, uint32_t k, Buf 
     const Recipe *base = r; /* under transposes, of which only the parity matters: turning comes with rounding */
     for (; base->kind == RECIPE_TRANSPOSE; base = base->in[0])
         transposed = !transposed;
-    bool          param = !plan_recipe_visit(base, is_table, NULL);
+    bool          param = plan_recipe_has_param(base);
     const float  *x = recipe_value(e, &w->pool, base, k);
     PlanShape     s = base->shape;
     size_t        n = (size_t)plan_numel(s);

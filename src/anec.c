@@ -8,7 +8,10 @@
 
 static const Command commands[] = {
     {"check", "FILE", "check a model and say what it is", cmd_check},
+    {"diff", "OLD NEW", "compare two plans by what they mean", cmd_diff},
+    {"explain", "PLAN", "what a plan does and what it is predicted to cost", cmd_explain},
     {"gradcheck", "FILE", "compare its gradients with independent ones", cmd_gradcheck},
+    {"target", "[NAME|FILE]", "print a target profile, or list those known", cmd_target},
     {"fmt", "FILE...", "print model files in their one spelling", cmd_fmt},
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/diag.h"
 #include "frontend/elaborate.h"
+#include "target/target.h"
 
 enum { EXIT_OK = 0, EXIT_INPUT = 1, EXIT_USAGE = 2 };
 
@@ -16,7 +17,7 @@ typedef struct {
     CommandFn  *run;
 } Command;
 
-CommandFn cmd_check, cmd_compile, cmd_fmt, cmd_gradcheck;
+CommandFn cmd_check, cmd_compile, cmd_diff, cmd_explain, cmd_fmt, cmd_gradcheck, cmd_target;
 void      compile_help(FILE *to); /* the options of cmd_compile, which has no name of its own to ask for help */
 
 typedef struct {
@@ -51,12 +52,19 @@ int usage_error(const char *program, const char *const *names, const char *word,
 
 /* ---- reading a model ---- */
 
-/* Options of every command that reads a model; model_option() handles -D and -I. */
+/* Options of every command that reads a model; model_option() handles those of MODEL_CASES. */
 #define MODEL_OPTIONS                                                                                       \
     {'D', "define", "NAME=VALUE", "give a config another value; @FILE reads several"},                      \
     {'I', "include", "DIR", "look for used files here, before the standard places"},                        \
+    {'t', "target", "NAME|FILE", "the engine it is for (default any); help lists those known"},             \
+    {'O', "rewrite", "[no-]NAME", "switch a rewrite off or on; help lists them"},                           \
     {'j', "json", NULL, "messages as JSON on standard output"},                                             \
     {'h', "help", NULL, "this text"}
+#define MODEL_CASES                                                                                         \
+    case 'D':                                                                                               \
+    case 'I':                                                                                               \
+    case 't':                                                                                               \
+    case 'O'
 
 typedef struct {
     Arena       *arena; /* everything below; free it last */
@@ -66,13 +74,21 @@ typedef struct {
     uint32_t     overrides, overrides_cap;
     const char **search;
     uint32_t     searches, searches_cap;
+    bool         env_searched; /* the standard places are in `search` */
+    const char  *target;       /* name or file; NULL: any */
+    uint64_t     off;          /* rewrites */
+    int          status;       /* to exit with, when model_option() said false */
 } ModelInput;
 
 void model_input_init(ModelInput *in, const char *program);
-/* Option 'D' (name=value or @file) or 'I' (a directory) of the command line. False after a message. */
+/* An option of MODEL_CASES. False after a message, or after the list that `help` asks for: exit with in->status. */
 bool model_option(ModelInput *in, int option, const char *value);
-/* The front end on `path`. NULL after diagnostics, which finish() prints. */
+/* The front end on `path`, for the target and with the rewrites of the options. NULL after diagnostics, which finish()
+ * prints. */
 Module *model_compile(ModelInput *in, const char *path);
+/* Where target profiles are, and the profile of the options. NULL after diagnostics. */
+TargetPath    model_targets(ModelInput *in);
+const Target *model_target(ModelInput *in);
 
 /* Print what was collected: text to standard error, or with `json` an array to standard output. EXIT_OK or EXIT_INPUT. */
 int finish(const Diags *ds, bool json);

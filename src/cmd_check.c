@@ -87,10 +87,11 @@ int cmd_check(int argc, char **argv)
     model_input_init(&in, "anec");
     for (int o; (o = option_next(&r)) != OPTION_END;)
         switch (o) {
-        case 'D':
-        case 'I':
-            if (!model_option(&in, o, r.value))
+        MODEL_CASES:
+            if (!model_option(&in, o, r.value)) {
+                status = in.status;
                 goto done;
+            }
             break;
         case 'j':
             json = true;

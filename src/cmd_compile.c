@@ -1,15 +1,18 @@
 /* cmd_compile.c: `anec MODEL -o PLAN`: the whole compiler, in the order it runs. */
 #include "backend_ane/backend.h"
+#include "backend_ane/dot.h"
+#include "base/file.h"
 #include "cmd.h"
 #include "ir/text.h"
 #include "passes/passes.h"
 
 #include <string.h>
 
-enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES };
+enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_EMIT };
 
 static const Option options[] = {
     {'o', "output", "DIR", "the plan to write"},
+    {OPT_EMIT, "emit", "dot", "write, instead of a plan, a picture for Graphviz: the programs; with --stop-after the graph"},
     {OPT_DUMP, "dump", "WHEN", "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
     {OPT_PASSES, "passes", NULL, "list the passes"},
@@ -52,16 +55,35 @@ static bool write_plan(Arena *a, const BackendResult *r, const char *dir)
     return ok;
 }
 
-static int compile(ModelInput *in, const char *model, const char *output, PassOptions *pass, bool json, bool verbose)
+/* --emit=dot: to the file `output`, or to standard output. */
+static int write_dot(Arena *a, const Module *m, bool programs, const char *output)
+{
+    Buf  text = {0};
+    char err[FILE_ERR_MAX];
+    bool ok = true;
+    module_dot(a, m, programs, &text);
+    if (!output)
+        ok = fwrite(text.data, 1, text.len, stdout) == text.len;
+    else if (!file_write_atomic(output, text.data, text.len, err)) {
+        fprintf(stderr, "anec: %s\n", err);
+        ok = false;
+    }
+    buf_free(&text);
+    return ok ? EXIT_OK : EXIT_INPUT;
+}
+
+static int compile(ModelInput *in, const char *model, const char *output, PassOptions *pass, bool json, bool verbose, bool dot)
 {
     BackendResult r = {0};
     Module       *m = model_compile(in, model);
     bool          ok = m && module_verify(m, "elaborate", in->diags) && passes_run(m, pass);
-    if (!pass->stop_after && ok)
+    if (!pass->stop_after && ok && !dot)
         ok = backend_ane(in->arena, m, &r, in->diags);
     int status = finish(in->diags, json);
     if (!ok || status != EXIT_OK)
         return EXIT_INPUT;
+    if (dot)
+        return write_dot(in->arena, m, !pass->stop_after || strcmp(pass->stop_after, "place") == 0, output);
     if (pass->stop_after)
         return EXIT_OK;
     if (!write_plan(in->arena, &r, output))
@@ -76,17 +98,18 @@ int cmd_compile(int argc, char **argv)
     OptionReader r = {.program = "anec", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
     ModelInput   in;
     const char  *model = NULL, *output = NULL;
-    bool         json = false, verbose = false;
+    bool         json = false, verbose = false, dot = false;
     int          status = EXIT_USAGE;
     model_input_init(&in, "anec");
     PassOptions pass = {.diags = in.diags};
     for (int o; (o = option_next(&r)) != OPTION_END;)
         switch (o) {
         case 'o': output = r.value; break;
-        case 'D':
-        case 'I':
-            if (!model_option(&in, o, r.value))
+        MODEL_CASES:
+            if (!model_option(&in, o, r.value)) {
+                status = in.status;
                 goto done;
+            }
             break;
         case OPT_DUMP:
             if (!set_dump(&pass, r.value))
@@ -98,6 +121,13 @@ int cmd_compile(int argc, char **argv)
                 goto done;
             }
             pass.stop_after = r.value;
+            break;
+        case OPT_EMIT:
+            dot = strcmp(r.value, "dot") == 0;
+            if (!dot) {
+                usage_error("anec", (const char *const[]){"dot", NULL}, r.value, "--emit takes dot, not '%s'", r.value);
+                goto done;
+            }
             break;
         case OPT_PASSES:
             passes_list(stdout);
@@ -119,11 +149,11 @@ int cmd_compile(int argc, char **argv)
             break;
         default: goto done;
         }
-    if (!model || (!output && !pass.stop_after)) {
+    if (!model || (!output && !pass.stop_after && !dot)) {
         usage_error("anec", NULL, NULL, model ? "where to? give the plan's directory with -o" : "which model? see anec --help");
         goto done;
     }
-    status = compile(&in, model, output, &pass, json, verbose);
+    status = compile(&in, model, output, &pass, json, verbose, dot);
 done:
     arena_free(in.arena);
     return status;

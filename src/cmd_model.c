@@ -1,16 +1,18 @@
-/* cmd_model.c: what every command that reads a model does first: collect -D and -I, then run the front end.
+/* cmd_model.c: what every command that reads a model does first: collect the options of MODEL_CASES, then run the front
+ * end.
  *
- * Library files are looked for in the -I directories, in those of ANEL_PATH (separated by ':'), beside an installed
- * anec, and in the source tree anec was built from. */
+ * Library files and target profiles are looked for in the -I directories, in those of ANEL_PATH (separated by ':'), beside
+ * an installed anec, and in the source tree anec was built from. */
 #include "base/file.h"
 #include "cmd.h"
+#include "passes/switches.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 void model_input_init(ModelInput *in, const char *program)
 {
-    *in = (ModelInput){.arena = arena_new()};
+    *in = (ModelInput){.arena = arena_new(), .status = EXIT_USAGE};
     in->sources = sources_new(in->arena);
     in->diags = diags_new(in->arena, in->sources, program);
 }
@@ -83,17 +85,67 @@ static void model_search(ModelInput *in, const char *dir)
     in->search[in->searches++] = dir;
 }
 
-bool model_option(ModelInput *in, int option, const char *value)
+static void list_targets(ModelInput *in)
 {
-    if (option == 'D')
-        return model_define(in, value);
-    model_search(in, value);
-    return true;
+    Buf b = {0};
+    targets_list(in->arena, model_targets(in), &b);
+    fputs(b.len ? b.data : "no target profiles were found beside the library\n", stdout);
+    buf_free(&b);
 }
 
-Module *model_compile(ModelInput *in, const char *path)
+static const struct {
+    const char *name, *help;
+} rewrite[SWITCH_COUNT] = {
+#define SWITCH(name, help) {#name, help},
+#include "passes/switches.def"
+};
+
+/* -O NAME, -O no-NAME, -O help. */
+static bool model_rewrite(ModelInput *in, const char *value)
+{
+    bool        off = strncmp(value, "no-", 3) == 0;
+    const char *name = off ? value + 3 : value;
+    const char *names[SWITCH_COUNT + 1] = {NULL};
+    for (uint32_t i = 0; i < SWITCH_COUNT; i++) {
+        names[i] = rewrite[i].name;
+        if (strcmp(name, rewrite[i].name) == 0) {
+            in->off = off ? in->off | (uint64_t)1 << i : in->off & ~((uint64_t)1 << i);
+            return true;
+        }
+    }
+    if (strcmp(value, "help") != 0) {
+        usage_error(in->diags->program, names, name, "no rewrite is called '%s' (see -O help)", name);
+        return false;
+    }
+    for (uint32_t i = 0; i < SWITCH_COUNT; i++)
+        printf("%-18s %s\n", rewrite[i].name, rewrite[i].help);
+    in->status = EXIT_OK;
+    return false;
+}
+
+bool model_option(ModelInput *in, int option, const char *value)
+{
+    switch (option) {
+    case 'D': return model_define(in, value);
+    case 'O': return model_rewrite(in, value);
+    case 't':
+        in->target = value;
+        if (strcmp(value, "help") != 0)
+            return true;
+        list_targets(in);
+        in->status = EXIT_OK;
+        return false;
+    default: model_search(in, value); return true;
+    }
+}
+
+/* The standard places come after all -I. */
+static void search_standard(ModelInput *in)
 {
     const char *env = getenv("ANEL_PATH");
+    if (in->env_searched)
+        return;
+    in->env_searched = true;
     for (const char *p = env; p && *p;) {
         size_t n = strcspn(p, ":");
         if (n)
@@ -102,6 +154,28 @@ Module *model_compile(ModelInput *in, const char *path)
     }
     model_search(in, ANEL_DATA_DIR);
     model_search(in, ANEL_SOURCE_DIR);
+}
+
+TargetPath model_targets(ModelInput *in)
+{
+    search_standard(in);
+    return (TargetPath){in->search, in->searches};
+}
+
+const Target *model_target(ModelInput *in)
+{
+    return in->target ? target_load(in->arena, in->sources, in->target, model_targets(in), in->diags) : target_any();
+}
+
+Module *model_compile(ModelInput *in, const char *path)
+{
+    search_standard(in);
     FrontendOptions opt = {in->override, in->overrides, in->search, in->searches};
-    return frontend_compile(in->arena, in->sources, path, &opt, in->diags);
+    const Target   *target = model_target(in);
+    Module         *m = target ? frontend_compile(in->arena, in->sources, path, &opt, in->diags) : NULL;
+    if (m) {
+        m->target = target;
+        m->off = in->off;
+    }
+    return m;
 }

@@ -282,7 +282,7 @@ static void run_group(const HostRequest *r, const HostGroup *g, Run *run)
     for (run->begin = 0; run->begin < g->n; run->begin = run->end) {
         run->end = run->begin + g->tile;
         for (uint32_t c = g->begin; c < g->end; c++)
-            r->fn->call[c]->op->kernel[r->device->kernels](run, r->fn->call[c]);
+            kernel_of(r->fn->call[c]->op, r->device->kernels)(run, r->fn->call[c]);
     }
 }
 

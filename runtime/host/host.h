@@ -3,7 +3,7 @@
 #define ANEL_HOST_HOST_H
 
 #include "driver.h"
-#include "host/mil_check.h"
+#include "host/kernel_table.h"
 
 /* Between surfaces or constants and arrays of the build's Real; see kernel.h. `load` is false for an integer that the
  * Real cannot hold. */
@@ -45,7 +45,7 @@ typedef struct {
 typedef struct {
     Device        base;
     DeviceOptions options;
-    KernelBuild   kernels; /* which of op_info[].kernel runs */
+    KernelBuild   kernels; /* which of an operation's kernels run */
     Build         build;
     void         *slab; /* shared by all programs: one evaluation runs at a time */
     size_t        slab_bytes;

@@ -5,7 +5,7 @@
  * through all of its calls, then the second. Softmax along the last axis belongs too, with tiles of whole rows. A value
  * that a group uses or makes keeps its place until the end of the group. Results do not depend on the tiles. */
 #include "host/host.h"
-#include "host/rules.h"
+#include "mil/rules.h"
 
 enum { TILE = 4096 };
 

@@ -118,7 +118,7 @@ static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFu
             at += bytes_of(d, c->result[k]);
         }
         Run run = {out->fixed, memory[1], d->options.reduce, &none, false, 0, INT64_MAX};
-        c->op->kernel[d->kernels](&run, c);
+        kernel_of(c->op, d->kernels)(&run, c);
         ok = !run.failed; /* a bad index is told when the program runs */
         for (uint32_t k = 0; !ok && k < c->results; k++)
             out->fixed[c->result[k]->id] = NULL;
@@ -144,7 +144,7 @@ static bool contiguous(const ViewPlan *v)
 /* A call whose result is part of its first operand as it stands. */
 static bool alias(const HostDevice *d, const Call *c, HostFunc *out)
 {
-    KernelFn *kernel = c->op->kernel[KERNELS_PLAIN];
+    KernelFn *kernel = kernel_of(c->op, KERNELS_PLAIN);
     bool            view = kernel == KERNEL(view) && contiguous(&c->plan.view);
     if (!view && kernel != KERNEL(copy))
         return false;

@@ -15,7 +15,7 @@
 
 #include "device.h"
 #include "f16_rows.h"
-#include "host/mil_check.h"
+#include "host/kernel_table.h"
 
 #include <math.h>
 
@@ -41,7 +41,7 @@ typedef float Real;
 #endif
 
 #define OP(name, args, type, kernel) KernelFn KERNEL(kernel);
-#include "host/mil_ops.def"
+#include "mil/mil_ops.def"
 
 static inline Real *data_of(const Run *run, const Value *v)
 {

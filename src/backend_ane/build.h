@@ -12,6 +12,7 @@ typedef struct {
     BackendResult *out;
     Diags         *ds;
     uint32_t       params_cap, states_cap, tables_cap, programs_cap, buffers_cap, entries_cap;
+    uint32_t      *table_of; /* [m->tables * 3] 1 + the plan's table of a module's table and a PlanType; 0: not made yet */
 } Builder;
 
 /* Where in a port a value lies. */

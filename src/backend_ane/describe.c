@@ -26,33 +26,54 @@ void plan_add_file(Builder *b, const char *path, const char *data, size_t len)
 
 /* ---- tables ---- */
 
-static void put_u32(Buf *b, uint32_t u)
+static void put_u16(unsigned char *to, uint16_t u)
 {
-    unsigned char c[4] = {(unsigned char)u, (unsigned char)(u >> 8), (unsigned char)(u >> 16), (unsigned char)(u >> 24)};
-    buf_add(b, c, 4);
+    to[0] = (unsigned char)u;
+    to[1] = (unsigned char)(u >> 8);
 }
 
-static void put_element(Buf *b, PlanType type, double x)
+static void put_u32(unsigned char *to, uint32_t u)
 {
-    if (type == PLAN_F16) {
-        uint16_t      h = f16_from_f64(f16_clamp(x));
-        unsigned char c[2] = {(unsigned char)h, (unsigned char)(h >> 8)};
-        buf_add(b, c, 2);
-    } else if (type == PLAN_F32)
-        put_u32(b, f32_bits((float)x));
-    else
-        put_u32(b, (uint32_t)(int32_t)x);
+    put_u16(to, (uint16_t)u);
+    put_u16(to + 2, (uint16_t)(u >> 16));
+}
+
+/* The elements as they lie in a blob file: little-endian. */
+static size_t put_elements(unsigned char *to, PlanType type, const double *data, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (type == PLAN_F16)
+            put_u16(to + 2 * i, f16_from_f64(f16_clamp(data[i])));
+        else
+            put_u32(to + 4 * i, type == PLAN_F32 ? f32_bits((float)data[i]) : (uint32_t)(int32_t)data[i]);
+    return (size_t)n * (type == PLAN_F16 ? 2 : 4);
+}
+
+/* Where plan_table() remembers the answer for a table of the module, or NULL: data of others may change. */
+static uint32_t *remembered(Builder *b, PlanType type, const double *data)
+{
+    for (uint32_t i = 1; i < b->m->tables; i++)
+        if (b->m->table[i].data == data) {
+            if (!b->table_of)
+                b->table_of = NEW_N(b->a, uint32_t, (size_t)b->m->tables * 3);
+            return &b->table_of[(size_t)i * 3 + type];
+        }
+    return NULL;
 }
 
 uint32_t plan_table(Builder *b, PlanType type, PlanShape shape, const double *data, const char *name)
 {
     static const BlobType blob_type[] = {[PLAN_F32] = BLOB_F32, [PLAN_F16] = BLOB_F16, [PLAN_I32] = BLOB_I32};
-    Buf     payload = {0}, file = {0};
-    int64_t n = plan_numel(shape);
-    for (int64_t i = 0; i < n; i++)
-        put_element(&payload, type, data[i]);
+    uint32_t *known = remembered(b, type, data);
+    if (known && *known)
+        return *known - 1;
+    Buf            file = {0};
+    int64_t        n = plan_numel(shape);
+    unsigned char *payload = xmalloc((size_t)n * 4 + 1);
+    size_t         len = put_elements(payload, type, data, n);
     blob_begin(&file);
-    blob_add(&file, blob_type[type], payload.data, payload.len);
+    blob_add(&file, blob_type[type], payload, len);
+    free(payload);
     char hash[HASH_HEX];
     hash_hex(file.data, file.len, hash);
     uint32_t k = 0; /* equal contents are one table, whatever the shape: whoever reads it says how he sees it */
@@ -63,8 +84,9 @@ uint32_t plan_table(Builder *b, PlanType type, PlanShape shape, const double *da
         b->plan->table[b->plan->tables++] = (PlanTable){arena_strdup(b->a, hash), *name ? name : "table", type, shape};
         plan_add_file(b, arena_printf(b->a, "const/%s.blob", hash), file.data, file.len);
     }
-    buf_free(&payload);
     buf_free(&file);
+    if (known)
+        *known = k + 1;
     return k;
 }
 
@@ -243,7 +265,10 @@ void describe_settings(Builder *b)
     const Module *m = b->m;
     Plan         *p = b->plan;
     p->model = interned(m->strings, m->name);
-    p->target = "any";
+    char target[HASH_HEX];
+    target_hash(m->target, target);
+    p->target = m->target->name;
+    p->target_hash = target_is_any(m->target) ? "" : arena_strdup(b->a, target);
     p->config = NEW_N(b->a, PlanSetting, m->configs);
     for (uint32_t i = 0; i < m->configs; i++)
         p->config[p->configs++] = (PlanSetting){interned(m->strings, m->config[i].name), interned(m->strings, m->config[i].value)};

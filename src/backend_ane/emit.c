@@ -1,7 +1,6 @@
 /* emit.c: values, constants and single statements of a program; see emit.h. */
 #include "backend_ane/emit.h"
 
-#include "backend_ane/limits.h"
 #include "base/f16.h"
 
 #include <string.h>
@@ -90,7 +89,8 @@ static bool has_layout(const PlanWeight *w, MilShape shape)
     return memcmp(w->shape.dim, shape.dim, shape.rank * sizeof *shape.dim) == 0;
 }
 
-const char *emit_table(Emit *e, MilShape shape, const double *data, const char *name)
+/* A constant tensor that the MIL text calls `as`; NULL: by its contents. */
+static const char *table_constant(Emit *e, MilShape shape, const double *data, const char *name, const char *as)
 {
     Builder *b = e->b;
     uint32_t k = plan_table(b, PLAN_F16, plan_shape_of(shape), data, name);
@@ -100,16 +100,35 @@ const char *emit_table(Emit *e, MilShape shape, const double *data, const char *
     const PlanWeight *w = weight_at(e, path); /* in another layout: one file, two constants */
     const char       *suffix = w && !has_layout(w, shape) ? shape_suffix(b->a, shape) : "";
     add_weight(e, path, shape, r);
-    return mil_file(e->t, arena_printf(b->a, "t_%s_%.8s%s", name, hash, suffix), path, shape);
+    return mil_file(e->t, as ? as : arena_printf(b->a, "t_%s_%.8s%s", name, hash, suffix), path, shape);
 }
 
-const char *emit_filled(Emit *e, MilShape shape, double c)
+const char *emit_table(Emit *e, MilShape shape, const double *data, const char *name)
+{
+    return table_constant(e, shape, data, name, NULL);
+}
+
+/* A table of the model: named by where it comes from and its layout, so that other contents are another constant of the
+ * same name. */
+static const char *model_table(Emit *e, MilShape shape, const double *data, const char *name, const char *suffix)
+{
+    Builder *b = e->b;
+    return table_constant(e, shape, data, *name ? name : "table",
+                          arena_printf(b->a, "t_%s%s%s", *name ? name : "table", suffix, shape_suffix(b->a, shape)));
+}
+
+const char *emit_filled_as(Emit *e, MilShape shape, double c, const char *as)
 {
     size_t  n = (size_t)mil_numel(shape);
     double *v = NEW_N(e->b->a, double, n);
     for (size_t i = 0; i < n; i++)
         v[i] = c;
-    return emit_table(e, shape, v, c == 0 ? "zeros" : c == 1 ? "ones" : "fill");
+    return table_constant(e, shape, v, c == 0 ? "zeros" : c == 1 ? "ones" : "fill", as);
+}
+
+const char *emit_filled(Emit *e, MilShape shape, double c)
+{
+    return emit_filled_as(e, shape, c, NULL);
 }
 
 /* data [r, c] -> [c, r] */
@@ -150,7 +169,7 @@ const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed)
         const Table  *t = &e->b->m->table[n->a.constant.table];
         const double *data = transposed ? transposed_data(a, t->data, t->shape.dim[0], t->shape.dim[1]) : t->data;
         const char   *name = interned(e->b->m->strings, t->name);
-        return emit_table(e, shape, data, *name ? name : "table");
+        return model_table(e, shape, data, name, transposed ? "_t" : "");
     }
     Recipe *r = recipe_of(e->b, e->g, leaf);
     if (transposed) {
@@ -181,6 +200,14 @@ static void warn_of_underflow(Emit *e, const Node *n)
     diag_help(d, "fp16's least positive number is 5.96e-8; keep this on the CPU with #[place(cpu)] or rescale it");
 }
 
+void emit_origin(Emit *e, ValueId v, const char *what)
+{
+    const Node *n = &e->g->node[v];
+    e->at = v;
+    e->what = what;
+    mil_origin(e->t, n->at, n->from, n->role == ROLE_BWD, what);
+}
+
 Val emit_use(Emit *e, ValueId v)
 {
     const Node *n = &e->g->node[v];
@@ -203,45 +230,62 @@ Val emit_use(Emit *e, ValueId v)
     return *x;
 }
 
-/* Data of a table with extents of 1 grown to `want`. */
-static const double *grown(Arena *a, const double *x, MilShape have, MilShape want)
+/* `x` of shape `in` repeated to shape `out`: the same rank, extents of 1 grow. */
+static const double *grown(Arena *a, const double *x, Shape in, Shape out)
 {
-    double *y = NEW_N(a, double, (size_t)mil_numel(want));
-    size_t  k = 0;
-    for (int32_t c = 0; c < want.dim[1]; c++)
-        for (int32_t h = 0; h < want.dim[2]; h++)
-            for (int32_t w = 0; w < want.dim[3]; w++) {
-                size_t ci = have.dim[1] == 1 ? 0 : (size_t)c, hi = have.dim[2] == 1 ? 0 : (size_t)h;
-                size_t wi = have.dim[3] == 1 ? 0 : (size_t)w;
-                y[k++] = x[(ci * (size_t)have.dim[2] + hi) * (size_t)have.dim[3] + wi];
-            }
+    int64_t n = shape_numel(out);
+    double *y = NEW_N(a, double, (size_t)n);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t from = 0, rest = i, stride = 1;
+        for (uint32_t k = out.rank; k-- > 0; rest /= out.dim[k]) {
+            from += in.dim[k] == 1 ? 0 : rest % out.dim[k] * stride;
+            stride *= in.dim[k];
+        }
+        y[i] = x[from];
+    }
     return y;
 }
 
-/* The table behind `v` when it is a view or broadcast of one, else NULL. */
-static const Table *table_behind(const Emit *e, ValueId v)
+/* The numbers of `v` where it is a view or broadcast of a table; *table is that table. NULL for other values. */
+static const double *view_of_table(const Emit *e, ValueId v, const Table **table)
 {
     const Node *n = &e->g->node[v];
-    while (n->op == OP_broadcast || n->op == OP_reshape)
-        n = &e->g->node[node_in(e->g, n)[0]];
-    return n->op == OP_const && n->a.constant.table ? &e->b->m->table[n->a.constant.table] : NULL;
+    if (n->op == OP_const && n->a.constant.table) {
+        *table = &e->b->m->table[n->a.constant.table];
+        return (*table)->data;
+    }
+    if (n->op != OP_reshape && n->op != OP_broadcast)
+        return NULL;
+    ValueId       u = node_arg(e->g, v, 0);
+    const double *x = view_of_table(e, u, table);
+    return x && n->op == OP_broadcast ? grown(e->b->a, x, e->g->node[u].type.shape, n->type.shape) : x;
+}
+
+bool emit_table_view(Emit *e, ValueId v)
+{
+    const Table  *t;
+    const double *data = view_of_table(e, v, &t);
+    if (data) {
+        MilShape s = emit_shape(e->g->node[v].type.shape);
+        e->val[v] = (Val){.name = model_table(e, s, data, interned(e->b->m->strings, t->name), ""), .shape = s};
+    }
+    return data != NULL;
 }
 
 Val emit_full(Emit *e, ValueId v)
 {
-    MilShape want = emit_shape(e->g->node[v].type.shape);
-    Val      x = emit_use(e, v);
+    MilShape   want = emit_shape(e->g->node[v].type.shape);
+    const Val *has = &e->val[v];
+    if (!(has->name && mil_shape_equal(has->shape, want)) && !has->leaf && e->g->node[v].op != OP_const && emit_table_view(e, v))
+        return e->val[v];
+    Val x = emit_use(e, v);
     if (!x.scalar && mil_shape_equal(x.shape, want))
         return x;
-    const Table *t = table_behind(e, v);
     if (x.scalar) {
         ValueId u = v;
         while (e->g->node[u].op != OP_const)
             u = node_arg(e->g, u, 0);
         x = (Val){.name = emit_filled(e, want, e->g->node[u].a.constant.splat), .shape = want};
-    } else if (t && mil_numel(x.shape) == shape_numel(t->shape)) {
-        const char *name = interned(e->b->m->strings, t->name);
-        x = (Val){.name = emit_table(e, want, grown(e->b->a, t->data, x.shape, want), *name ? name : "table"), .shape = want};
     } else { /* grow by a product with ones */
         MilShape ones = {4, {1, 1, 1, 1}};
         for (uint32_t i = 1; i < 4; i++)
@@ -261,7 +305,7 @@ static bool is_taken(const char *name)
         "program", "func", "main", "const", "tensor", "state", "dict", "list", "tuple", "BLOBFILE", "true", "false", "bool",
         "string", "fp16", "fp32", "fp64", "bf16", "int4", "int8", "int16", "int32", "int64", "uint1", "uint2", "uint3", "uint4",
         "uint6", "uint8", "uint16", "uint32", "uint64"};
-    static const char *const prefix[] = {"c_", "t_", "w_", "wt_"};
+    static const char *const prefix[] = {"c_", "t_", "w_", "wt_", "at_", "pad_"};
     for (size_t i = 0; i < COUNT(word); i++)
         if (strcmp(name, word[i]) == 0)
             return true;
@@ -274,12 +318,14 @@ static bool is_taken(const char *name)
 const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *op, const MilArg *arg,
                     uint32_t args)
 {
-    for (uint32_t i = 1; i < shape.rank; i++)
-        if (shape.dim[i] > (i == 1 ? (int32_t)ANE_MAX_CHANNELS : (int32_t)ANE_MAX_WIDTH)) {
-            emit_error(e, v, "an axis of %d elements; the limit is %d", shape.dim[i],
-                       i == 1 ? ANE_MAX_CHANNELS : ANE_MAX_WIDTH);
+    const Target *t = e->b->m->target;
+    for (uint32_t i = 1; i < shape.rank; i++) {
+        int64_t limit = i == 1 ? t->max_channels : t->max_axis;
+        if (shape.dim[i] > limit) {
+            emit_error(e, v, "an axis of %d elements; target %s allows %d", shape.dim[i], t->name, (int)limit);
             break;
         }
+    }
     const char *label = arena_printf(e->b->a, "%s%s", e->label[v], suffix);
     const char *name = mil_name(e->t, is_taken(label) ? arena_printf(e->b->a, "v_%s", label) : label);
     mil_statement(e->t, e->val[v].is_bool ? "bool" : "fp16", shape, name, op, arg, args);

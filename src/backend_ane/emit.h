@@ -33,6 +33,8 @@ typedef struct {
     bool            *prescale; /* [g->count] squares computed from x * 2^-4 */
     PlanWeight      *weight;
     uint32_t         weights, weights_cap;
+    ValueId          at;      /* the value whose statements are being written, and what they are for */
+    const char      *what;
     bool             failed;
 } Emit;
 
@@ -45,11 +47,14 @@ uint32_t emit_axis(uint32_t rank, uint32_t k);
 Val emit_use(Emit *e, ValueId v);
 /* The same in its full extent. */
 Val emit_full(Emit *e, ValueId v);
+/* Make `v` a constant of its own in its full extent, if it is a view or broadcast of a table; false for other values. */
+bool emit_table_view(Emit *e, ValueId v);
 /* A constant leaf laid out as `shape`; transposed: its last two axes swapped (rank 2). */
 const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed);
 /* A constant tensor of given contents. */
 const char *emit_table(Emit *e, MilShape shape, const double *data, const char *name);
 const char *emit_filled(Emit *e, MilShape shape, double c);
+const char *emit_filled_as(Emit *e, MilShape shape, double c, const char *as); /* under a name of its own */
 
 /* recipe.c: the recipe of a parameter expression of `g`. */
 Recipe *recipe_of(Builder *b, const Graph *g, ValueId v);
@@ -69,6 +74,8 @@ void emit_error(Emit *e, ValueId v, const char *fmt, ...) ANEL_PRINTF(3, 4);
 
 /* Find the sums that take a following factor, and the squares to scale first (mil_ops.c). */
 void emit_prepare(Emit *e);
+/* From here on statements are written for `v`: for the map. */
+void emit_origin(Emit *e, ValueId v, const char *what);
 /* Emit node `v` of the program. */
 void emit_node(Emit *e, ValueId v);
 

@@ -11,7 +11,7 @@ Ref cpu_ref(Scope *s, ValueId v)
     if (!l->has32) {
         if (!l->has16)
             bug("value %u of '%s' has no place", v, s->prefix);
-        uint32_t k = add_buffer(s->b, value_name(s, v), BUF_PLAIN, PLAN_F32, shape_at(s, v), 0);
+        uint32_t k = add_buffer(s->b, arena_printf(s->b->a, "%s_f32", value_name(s, v)), BUF_PLAIN, PLAN_F32, shape_at(s, v), 0);
         Ref      r = buffer_ref(k, false, shape_at(s, v));
         /* With the producer's steps, so that both directions find it. */
         add_move(s->b, list_of(s, &s->g->node[v]), r, l->r16);
@@ -179,28 +179,10 @@ ValueId storage(const Graph *g, ValueId v)
     return v;
 }
 
-/* What people call a value: the source's variable or the operation, after the calls it stems from; "d_" for adjoints. The
- * outermost call or repeat is left out: the names of programs and buffers begin with it. */
-static const char *label_of(const Scope *s, ValueId v)
-{
-    const Node *n = &s->g->node[v];
-    const char *scope = interned(s->b->m->strings, n->scope), *name = interned(s->b->m->strings, n->name);
-    const char *dot = strchr(scope, '.');
-    scope = dot ? dot + 1 : "";
-    char *label = arena_printf(s->b->a, "%s%s%s%s", n->role == ROLE_BWD ? "d_" : "", scope, *scope ? "_" : "",
-                               *name ? name : op_info[n->op].name);
-    for (char *c = label; *c; c++)
-        if (*c == '.')
-            *c = '_';
-    return label;
-}
-
 void scope_start(Scope *s)
 {
     Arena *a = s->b->a;
-    s->label = NEW_N(a, const char *, s->g->count);
-    for (ValueId v = 1; v < s->g->count; v++)
-        s->label[v] = label_of(s, v);
+    scope_labels(s);
     s->part = partition(a, s->b->m, s->g);
     check_groups(s->b, s->g, &s->part);
     s->loc = NEW_N(a, Loc, s->g->count);

@@ -23,6 +23,7 @@ typedef struct {
     Builder     *b;
     const Graph *g;
     const char  *prefix;  /* of names: "loss", "layers" */
+    const char  *region;  /* scope that all of the graph lies in: "layers" in the region of that repeat, "" outside */
     const char **label;   /* [g->count] what people call the value: "attention_q", "d_x" */
     Partition    part;
     Loc         *loc;     /* [g->count] */
@@ -47,6 +48,9 @@ PlanType    plan_type(DType t);
 const char *value_name(const Scope *s, ValueId v); /* prefix and label */
 PlanShape   shape_at(const Scope *s, ValueId v);
 StepList   *list_of(Scope *s, const Node *n);
+
+/* labels.c: fill s->label */
+void scope_labels(Scope *s);
 
 /* lower.c: values */
 void scope_start(Scope *s);

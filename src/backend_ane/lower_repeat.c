@@ -181,6 +181,7 @@ void lower_repeat(Scope *s, ValueId v)
         len -= 4;
     StepList body = {0}, update = {0};
     Scope    r = {.b = s->b, .g = g, .first = n->a.repeat.first, .n = n->a.repeat.n, .list = {&body, &body, &update}};
+    r.region = interned(s->b->m->strings, n->scope);
     bool     trained = s->b->m->train_entry && strcmp(interned(s->b->m->strings, s->b->m->train_entry), s->prefix) == 0;
     r.prefix = trained ? arena_strndup(s->b->a, name, len) : arena_printf(s->b->a, "%s_%.*s", s->prefix, (int)len, name);
     lower_region(&r, s, v);

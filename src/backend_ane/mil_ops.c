@@ -11,7 +11,6 @@
  *   broadcast of a leading axis           conv with a 0/1 matrix: exact, and one operation for grouped-query attention
  *   pad                                   concat with zeros */
 #include "backend_ane/emit.h"
-#include "backend_ane/limits.h"
 #include "passes/switches.h"
 
 #include <string.h>
@@ -342,7 +341,7 @@ static void mil_matmul(Emit *e, const Node *n, ValueId v)
     ValueId a = arg(e, n, 0), b = arg(e, n, 1);
     Shape   out = n->type.shape;
     if (out.rank == 2 && is_tensor_leaf(e, a) && !is_tensor_leaf(e, b) &&
-        e->g->node[b].type.shape.dim[n->a.matmul.tb] <= ANE_MAX_CONV_IN) {
+        e->g->node[b].type.shape.dim[n->a.matmul.tb] <= e->b->m->target->max_conv_in) {
         matmul_conv(e, n, v, a);
         return;
     }
@@ -375,6 +374,8 @@ static void mil_reshape(Emit *e, const Node *n, ValueId v)
         e->val[v] = (Val){.shape = s, .leaf = leaf};
         return;
     }
+    if (emit_table_view(e, v))
+        return;
     x = emit_full(e, u);
     if (mil_shape_equal(x.shape, s))
         e->val[v] = x;
@@ -560,9 +561,13 @@ void emit_prepare(Emit *e)
 void emit_node(Emit *e, ValueId v)
 {
     const Node *n = &e->g->node[v];
-    mil_origin(e->t, n->at, n->role == ROLE_BWD, op_info[n->op].name);
+    ValueId     old = e->at; /* a constant is made while the value that reads it is */
+    const char *what = e->what;
+    emit_origin(e, v, op_info[n->op].name);
     if (e->alias[v])
         e->val[v] = e->val[e->alias[v]];
     else
         mil_fn[n->op](e, n, v);
+    if (old)
+        emit_origin(e, old, what);
 }

@@ -3,7 +3,9 @@
 
 #include "backend_ane/limits.h"
 #include "base/f16.h"
+#include "base/hash.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +15,7 @@ typedef struct {
 
 typedef struct {
     const char *text;
-    Span        at;
+    Span        at, from;
     bool        backward;
     const char *what;
 } Line;
@@ -94,20 +96,32 @@ const char *mil_int(MilText *t, int32_t v)
     return constant(t, name, "int32", arena_printf(t->a, "int32(%d)", v));
 }
 
-const char *mil_ints(MilText *t, const int32_t *v, uint32_t n)
+const char *mil_ints_named(MilText *t, const char *name, const int32_t *v, uint32_t n)
 {
-    Buf name = {0}, value = {0};
-    buf_printf(&name, "c_i%u", n);
+    Buf value = {0};
     const char *type = tensor_type(t->a, "int32", (MilShape){1, {(int32_t)n}});
     buf_printf(&value, "%s([", type);
-    for (uint32_t i = 0; i < n; i++) {
-        number_suffix(&name, v[i]);
+    for (uint32_t i = 0; i < n; i++)
         buf_printf(&value, i ? ", %d" : "%d", v[i]);
-    }
     buf_puts(&value, "])");
-    const char *r = constant(t, arena_strdup(t->a, name.data), type, value.data);
-    buf_free(&name);
+    const char *r = constant(t, mil_name(t, name), type, value.data);
     buf_free(&value);
+    return r;
+}
+
+const char *mil_ints(MilText *t, const int32_t *v, uint32_t n)
+{
+    Buf name = {0};
+    buf_printf(&name, "c_i%u", n);
+    for (uint32_t i = 0; i < n; i++)
+        number_suffix(&name, v[i]);
+    const char *r = NULL;
+    for (uint32_t i = 0; i < t->constants && !r; i++)
+        if (strcmp(t->constant[i].name, name.data) == 0)
+            r = t->constant[i].name;
+    if (!r)
+        r = mil_ints_named(t, name.data, v, n);
+    buf_free(&name);
     return r;
 }
 
@@ -131,23 +145,31 @@ const char *mil_string(MilText *t, const char *v)
 const char *mil_file(MilText *t, const char *name, const char *path, MilShape shape)
 {
     const char *type = tensor_type(t->a, "fp16", shape);
-    return constant(t, arena_strdup(t->a, name), type,
-                    arena_printf(t->a, "%s(BLOBFILE(path = string(\"@model_path/%s\"), offset = uint64(64)))", type, path));
+    const char *value = arena_printf(t->a, "%s(BLOBFILE(path = string(\"@model_path/%s\"), offset = uint64(64)))", type, path);
+    for (uint32_t i = 0; i < t->constants; i++)
+        if (strcmp(t->constant[i].name, name) == 0 && !strstr(t->constant[i].text, value)) {
+            const char *file = strrchr(path, '/');
+            name = arena_printf(t->a, "%s_%.8s", name, file ? file + 1 : path);
+            break;
+        }
+    return constant(t, arena_strdup(t->a, name), type, value);
 }
 
 enum { NAME_MAX_BYTES = 60 };
 
 const char *mil_name(MilText *t, const char *base)
 {
-    char clean[NAME_MAX_BYTES + 1];
-    size_t n = 0;
+    char   clean[NAME_MAX_BYTES + 1], hash[HASH_HEX];
+    size_t n = 0, len = strlen(base);
     if (*base >= '0' && *base <= '9')
         clean[n++] = '_';
-    for (; *base && n < NAME_MAX_BYTES; base++)
-        clean[n++] = (*base >= 'a' && *base <= 'z') || (*base >= 'A' && *base <= 'Z') || (*base >= '0' && *base <= '9')
-                         ? *base
-                         : '_';
+    for (const char *c = base; *c && n < NAME_MAX_BYTES; c++)
+        clean[n++] = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ? *c : '_';
     clean[n] = 0;
+    if (n == NAME_MAX_BYTES && len > n) {
+        hash_hex(base, len, hash);
+        snprintf(clean + NAME_MAX_BYTES - 7, 8, "_%.6s", hash);
+    }
     const char *name = arena_strdup(t->a, clean);
     for (uint32_t k = 2, again = 1; again; k++) {
         again = 0;
@@ -163,9 +185,9 @@ const char *mil_name(MilText *t, const char *base)
     return name;
 }
 
-void mil_origin(MilText *t, Span at, bool backward, const char *what)
+void mil_origin(MilText *t, Span at, Span from, bool backward, const char *what)
 {
-    t->origin = (Line){"", at, backward, what};
+    t->origin = (Line){"", at, from, backward, what};
 }
 
 static int by_arg_name(const void *a, const void *b)
@@ -234,16 +256,24 @@ void mil_print(const MilText *t, Buf *out)
     buf_puts(out, ");\n}\n");
 }
 
+static void put_place(const Sources *sources, Span at, const char *(*name)(const char *), Buf *out)
+{
+    const Source *f = sources ? source_of(sources, at) : NULL;
+    uint32_t      line = 0, col = 0;
+    if (f)
+        source_position(f, at.begin, &line, &col);
+    buf_printf(out, "%s:%u:%u", f ? name(f->name) : "-", line, col);
+}
+
 void mil_print_map(const MilText *t, const Sources *sources, const char *(*name)(const char *), Buf *out)
 {
     uint32_t first = 5 + t->constants; /* header 2, brace, func, constants */
     for (uint32_t i = 0; i < t->lines; i++) {
         const Line   *l = &t->line[i];
-        const Source *f = sources ? source_of(sources, l->at) : NULL;
-        uint32_t      line = 0, col = 0;
-        if (f)
-            source_position(f, l->at.begin, &line, &col);
-        buf_printf(out, "%u %s:%u:%u %s %s\n", first + i, f ? name(f->name) : "-", line, col, l->backward ? "bwd" : "fwd",
-                   l->what);
+        buf_printf(out, "%u ", first + i);
+        put_place(sources, l->at, name, out);
+        buf_printf(out, " %s %s ", l->backward ? "bwd" : "fwd", l->what);
+        put_place(sources, l->from, name, out);
+        buf_putc(out, '\n');
     }
 }

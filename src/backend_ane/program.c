@@ -6,7 +6,6 @@
  * at least 64 and a multiple of 16. Port names sort alphabetically in port order, because the engine may order symbols
  * by name. */
 #include "backend_ane/emit.h"
-#include "backend_ane/limits.h"
 #include "base/hash.h"
 
 #include <string.h>
@@ -50,10 +49,26 @@ static void port_add(Arena *a, Ports *p, const Graph *g, ValueId v)
     port->channels += channels_of(g->node[v].type.shape);
 }
 
-static int32_t padded(int32_t channels)
+/* The order of the values in a port: by label, those of one channel last so that the others lie at even places. It depends
+ * on nothing but the values themselves: an edit elsewhere moves no value past another. */
+static void port_sort(PortPlan *p, const Graph *g, const char *const *label)
 {
-    int32_t c = (channels + ANE_IO_CHANNEL_MULTIPLE - 1) / ANE_IO_CHANNEL_MULTIPLE * ANE_IO_CHANNEL_MULTIPLE;
-    return c < ANE_IO_MIN_CHANNELS ? ANE_IO_MIN_CHANNELS : c;
+    for (uint32_t i = 1; i < p->values; i++)
+        for (uint32_t k = i; k > 0; k--) {
+            ValueId a = p->value[k - 1], b = p->value[k];
+            bool    small_a = channels_of(g->node[a].type.shape) == 1, small_b = channels_of(g->node[b].type.shape) == 1;
+            int     c = small_a != small_b ? small_a - small_b : strcmp(label[a], label[b]);
+            if (c <= 0)
+                break;
+            p->value[k - 1] = b;
+            p->value[k] = a;
+        }
+}
+
+static int32_t padded(const Target *t, int32_t channels)
+{
+    int64_t least = channels < t->io_min_channels ? t->io_min_channels : channels, k = t->io_channel_multiple;
+    return (int32_t)((least + k - 1) / k * k);
 }
 
 /* One odd length shows at every border: it is told once. */
@@ -65,34 +80,46 @@ static bool width_told(const Diags *ds)
     return false;
 }
 
-/* Names, padding, and the checks of what may cross the boundary. */
+/* The value that was made first: the one to tell the user about. */
+static const Node *first_of(const PortPlan *p, const Graph *g)
+{
+    ValueId first = p->value[0];
+    for (uint32_t i = 1; i < p->values; i++)
+        first = p->value[i] < first ? p->value[i] : first;
+    return &g->node[first];
+}
+
+/* Order, names, padding, and the checks of what may cross the boundary. */
 static void ports_finish(Emit *e, Ports *p, char letter)
 {
+    const Target *t = e->b->m->target;
+    int           multiple = (int)t->io_width_multiple;
     for (uint32_t i = 0; i < p->ports; i++) {
         PortPlan *port = &p->port[i];
-        port->channels = padded(port->channels);
+        port_sort(port, e->g, e->label);
+        port->channels = padded(t, port->channels);
         port->name = arena_printf(e->b->a, "%c%02u_%s", letter, i, letter == 'i' ? "in" : "out");
-        if (port->width % ANE_IO_WIDTH_MULTIPLE != 0) {
+        if (port->width % multiple != 0) {
             e->failed = true;
             if (width_told(e->b->ds))
                 continue;
-            const Node *n = &e->g->node[port->value[0]];
+            const Node *n = first_of(port, e->g);
             Diag       *d = diag_error(e->b->ds, "E0803", n->at, "a %s crosses the border of an ANE program; its last axis must be a multiple of %d",
-                                       type_text(e->b->a, n->type), ANE_IO_WIDTH_MULTIPLE);
+                                       type_text(e->b->a, n->type), multiple);
             diag_help(d, "choose a sequence length (or a width, if the last axis is one) that is a multiple of %d, 32 or more is better; "
-                         "or keep this and what reads it on the CPU with #[place(cpu)]", ANE_IO_WIDTH_MULTIPLE);
+                         "or keep this and what reads it on the CPU with #[place(cpu)]", multiple);
         }
-        if (port->channels > ANE_MAX_CHANNELS) {
-            const Node *n = &e->g->node[port->value[0]];
-            Diag       *d = diag_error(e->b->ds, "E0802", n->at, "a program needs %d %s channels; the engine allows %d",
-                                       port->channels, letter == 'i' ? "input" : "output", ANE_MAX_CHANNELS);
+        if (port->channels > t->max_channels) {
+            const Node *n = first_of(port, e->g);
+            Diag       *d = diag_error(e->b->ds, "E0802", n->at, "a program needs %d %s channels; target %s allows %d",
+                                       port->channels, letter == 'i' ? "input" : "output", t->name, (int)t->max_channels);
             diag_help(d, "put #[recompute] on large intermediate values, or keep part of the layer on the CPU with #[place(cpu)]");
             e->failed = true;
         }
     }
 }
 
-/* Values that enter the program, in order of first use. */
+/* Values that enter the program. */
 static void find_inputs(Arena *a, const Graph *g, const Partition *part, uint32_t number, Ports *p)
 {
     bool *seen = NEW_N(a, bool, g->count);
@@ -122,10 +149,10 @@ static void declare_inputs(Emit *e, const Ports *p)
             MilShape    want = emit_shape(n->type.shape), flat = {4, {1, channels_of(n->type.shape), 1, port->width}};
             const char *x = port->name;
             bool        whole = port->values == 1 && flat.dim[1] == port->channels;
-            mil_origin(e->t, n->at, n->role == ROLE_BWD, "input");
+            emit_origin(e, v, "input");
             if (!whole) {
                 int32_t begin[4] = {0, at, 0, 0};
-                MilArg  a[] = {{"x", x}, {"begin", mil_ints(e->t, begin, 4)}, {"size", mil_ints(e->t, flat.dim, 4)}};
+                MilArg  a[] = {{"x", x}, {"begin", mil_ints_named(e->t, arena_printf(e->b->a, "at_%s", e->label[v]), begin, 4)}, {"size", mil_ints(e->t, flat.dim, 4)}};
                 x = emit_op(e, v, mil_shape_equal(want, flat) ? "" : "_in", flat, "slice_by_size", a, COUNT(a));
             }
             if (!mil_shape_equal(want, flat))
@@ -144,21 +171,20 @@ static void declare_outputs(Emit *e, const Ports *p)
         Buf             list = {0};
         int32_t         used = 0;
         const char     *name = mil_name(e->t, port->name);
-        const Node     *n0 = &e->g->node[port->value[0]];
         for (uint32_t k = 0; k < port->values; k++) {
             ValueId     v = port->value[k];
             const Node *n = &e->g->node[v];
             MilShape    flat = {4, {1, channels_of(n->type.shape), 1, port->width}};
-            mil_origin(e->t, n->at, n->role == ROLE_BWD, "output");
+            emit_origin(e, v, "output");
             Val         x = emit_full(e, v);
             const char *r = mil_shape_equal(x.shape, flat) ? x.name : emit_reshape(e, v, "_out", x.name, flat);
             buf_printf(&list, "%s%s", k ? ", " : "(", r);
             used += flat.dim[1];
         }
-        mil_origin(e->t, n0->at, n0->role == ROLE_BWD, "output");
+        emit_origin(e, port->value[0], "output");
         if (used < port->channels) {
             MilShape z = {4, {1, port->channels - used, 1, port->width}};
-            buf_printf(&list, ", %s", emit_filled(e, z, 0));
+            buf_printf(&list, ", %s", emit_filled_as(e, z, 0, arena_printf(e->b->a, "pad_%s", port->name)));
         }
         if (port->values == 1 && used == port->channels) { /* a name of its own: an input may not be returned as it is */
             list.data[0] = ' ';

@@ -212,6 +212,8 @@ static Value emit(Call *c, Node n, const ValueId *in, uint32_t n_in)
     Elab *e = c->e;
     Node like = *like_at(e, c->x->at);
     n.scope = like.scope;
+    n.stmt = like.stmt;
+    n.from = like.from;
     n.tag = like.tag;
     n.hint = like.hint;
     n.at = like.at;

@@ -198,7 +198,11 @@ static Value check_result(Elab *e, Frame *f, const TypeExpr *t, Value v)
 Value run_function(Elab *e, Frame *f)
 {
     if (f->fn->value) {
+        Origin old = origin_enter(e, 0, f->fn->value, f->fn->value->at);
+        uint32_t first = e->b ? e->b->g->count : 0;
         f->result = eval(e, f->fn->value);
+        origin_result(e, f->result, first, f->fn->value->at);
+        origin_leave(e, old);
         f->result_at = f->fn->value->at;
         f->returned = true;
     } else {
@@ -239,6 +243,7 @@ Value instantiate(Elab *e, const Symbol *s, ArgValue *arg, const Expr *x)
         f.call_at = x->at;
     f.shared = share || (caller && caller->shared);
     f.labelled = x && x->call.label;
+    f.base = e->like.stmt;
     e->share = false;
     e->frame = &f;
     Value v = bind_args(e, arg) ? run_function(e, &f) : v_poison;
@@ -283,7 +288,7 @@ static Value call_function(Elab *e, const Symbol *s, const Expr *x)
 {
     const FnDef *f = s->item->fn;
     uint32_t n = count_params(f), tag = e->like.tag;
-    StrId scope = e->like.scope;
+    StrId scope = e->like.scope, stmt = e->like.stmt;
     ArgValue *arg = NEW_N(e->a, ArgValue, n);
     if (s->kind == SYM_FN && x->call.label) {
         Diag *d = elab_error(e, "E0501", x->call.label->at, "'%s' is a fn and creates no parameters to label",
@@ -307,11 +312,13 @@ static Value call_function(Elab *e, const Symbol *s, const Expr *x)
         e->like.tag = e->m->composites++;
     }
     SavedPath path = enter_path(e, x->call.label);
+    e->like.stmt = origin_of_call(e, x, s);
     bool apart = vjp && e->b && e->b->kind != BUILD_CALL;
     Value v = apart ? call_with_adjoint(e, s, vjp, arg, x) : instantiate(e, s, arg, x);
     leave_path(e, path);
     e->like.tag = tag;
     e->like.scope = scope;
+    e->like.stmt = stmt;
     return v;
 }
 

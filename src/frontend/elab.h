@@ -12,7 +12,7 @@
  *
  * The files: use.c reads, scope.c keeps names, static.c and table.c compute, types.c matches, tensor.c and builtins.c
  * append nodes to what builder.c keeps, expr.c and stmt.c walk the tree, call.c, adjoint.c, params.c and repeat.c
- * instantiate, train.c flattens, explain.c words the messages, entry.c and elaborate.c put it together. */
+ * instantiate, train.c flattens, origin.c tells nodes their statements, explain.c words the messages, entry.c and elaborate.c put it together. */
 #ifndef ANEL_FRONTEND_ELAB_H
 #define ANEL_FRONTEND_ELAB_H
 
@@ -118,6 +118,7 @@ struct Frame {
     Span call_at;
     bool shared; /* parameters below may exist already */
     bool labelled;
+    StrId base; /* statements of this call are named below it: "xn" of `xn = rmsnorm(x, g)`; 0 after a label */
     Var *var;
     uint32_t vars, vars_cap;
     bool returned; /* a return was run */
@@ -376,6 +377,22 @@ const Attribute *find_attr(const Elab *e, const Attribute *list, const char *nam
 /* ---- adjoint.c ---- */
 Value call_with_adjoint(Elab *e, const Symbol *s, const Attribute *vjp, ArgValue *arg, const Expr *x);
 void make_vjp_checks(Elab *e);
+
+/* ---- origin.c ---- */
+/* The statement below `base`; either may be 0. */
+StrId stmt_join(Elab *e, StrId base, StrId name);
+/* From here on nodes stem from this statement: `name` is what it binds (0: nothing, a return), `value` its right side.
+ * Returns what origin_leave() puts back. */
+typedef struct {
+    StrId stmt;
+    Span from;
+} Origin;
+Origin origin_enter(Elab *e, StrId name, const Expr *value, Span at);
+void origin_leave(Elab *e, Origin old);
+/* Give the value of a return statement at `at` its name, unless it is older than node `first`. */
+void origin_result(Elab *e, Value v, uint32_t first, Span at);
+/* What the statements of a call of `s` are named below. */
+StrId origin_of_call(Elab *e, const Expr *call, const Symbol *s);
 
 /* ---- entry.c ---- */
 void build_entries(Elab *e, const Item *item);

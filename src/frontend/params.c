@@ -408,11 +408,13 @@ void run_update(Elab *e, const Stmt *s)
     uint32_t state = var->state;
     bool poisoned = is_poison(var->value);
     Declared want = {.kind = V_TENSOR, .type = e->m->states ? e->m->state[state].type : (Type){DT_NONE, {0}}};
+    Origin old = origin_enter(e, s->update.name.id, NULL, s->at);
     Value v = eval(e, s->update.value);
     if (!poisoned)
         v = convert_value(e, v, want, s->update.value->at, arena_printf(e->a, "state '%s'", str(e, s->update.name.id)));
     if (is_tensor(v) || is_static_number(v))
         v = to_tensor(e, v, want.type.dtype, s->at);
+    origin_leave(e, old);
     if (v.kind == V_TENSOR && v.t.id >= first && !e->b->g->node[v.t.id].name)
         e->b->g->node[v.t.id].name = s->update.name.id;
     var = find_var(e, s->update.name.id);

@@ -28,6 +28,7 @@ typedef struct {
     Carried carried[MAX_CARRIED];
     uint32_t n_carried, n_tensors;
     uint32_t mark; /* variables of the frame before the repeat */
+    StrId scope;   /* inside */
     int64_t lo, hi;
 } Repeat;
 
@@ -113,10 +114,14 @@ static bool run_iteration(Repeat *r, int64_t L, bool region)
     Frame *f = e->frame;
     uint32_t errors = e->ds->errors, silent = e->silent->errors, segs = e->segs;
     push_index(r, L, region);
+    r->scope = e->like.scope;
     new_var(e, VAR_INDEX, r->s->repeat.index.id, v_int(L), r->s->repeat.index.at);
+    StrId base = f->base;
     f->in_repeat++;
+    f->base = 0; /* the repeat's label is in the scope */
     run_body(e, r->s->repeat.body);
     f->in_repeat--;
+    f->base = base;
     f->vars = r->mark;
     path_set(e, segs);
     bool ok = e->ds->errors == errors && e->silent->errors == silent;
@@ -280,6 +285,7 @@ static void emit_run(Repeat *r, Builder *const *run, int64_t first, uint32_t n)
     Node node = *like_at(e, r->s->at);
     node.op = OP_repeat;
     node.name = b->g->name;
+    node.scope = r->scope;
     node.a.repeat.graph = graph_register(e, b->g);
     node.a.repeat.first = (int32_t)first;
     node.a.repeat.n = (int32_t)n;
@@ -291,6 +297,7 @@ static void emit_run(Repeat *r, Builder *const *run, int64_t first, uint32_t n)
             continue;
         Node like = *like_at(e, r->s->at);
         like.name = c->name;
+        like.scope = r->scope;
         c->outer = g_proj(e->m, e->b->g, &like, rep, k++);
     }
 }

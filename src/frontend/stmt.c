@@ -127,8 +127,11 @@ static void name_value(Elab *e, Value v, StrId name, uint32_t first, const Hint 
     if (v.kind != V_TENSOR || v.t.home != e->b)
         return;
     Node *n = &e->b->g->node[v.t.id];
-    if (!n->name && v.t.id >= first)
+    if (!n->name && v.t.id >= first) {
         n->name = name;
+        n->scope = e->like.scope;
+        n->stmt = e->like.stmt;
+    }
     if (h->save || h->recompute) {
         Hint k = e->m->hint[n->hint];
         k.save |= h->save;
@@ -138,7 +141,8 @@ static void name_value(Elab *e, Value v, StrId name, uint32_t first, const Hint 
     }
 }
 
-static void bind_one(Elab *e, const Name *n, Value v, uint32_t first, const Hint *h)
+/* `value`: the right side that gave several values, else NULL. */
+static void bind_one(Elab *e, const Name *n, Value v, const Expr *value, uint32_t first, const Hint *h)
 {
     const Var *old = find_var(e, n->id);
     if (old && old->kind == VAR_STATE) {
@@ -153,13 +157,18 @@ static void bind_one(Elab *e, const Name *n, Value v, uint32_t first, const Hint
                                             : "a dimension");
         return;
     }
+    StrId whole = e->like.stmt;
+    if (value)
+        origin_enter(e, n->id, value, n->at);
     name_value(e, v, n->id, first, h);
+    e->like.stmt = whole;
     bind_var(e, VAR_LOCAL, n->id, v, n->at);
 }
 
 static void run_bind(Elab *e, const Stmt *s, const Hint *h)
 {
     uint32_t first = e->b ? e->b->g->count : 0, n = 0;
+    Origin old = origin_enter(e, s->bind.names->id, s->bind.value, s->at);
     Value v = eval(e, s->bind.value);
     for (const Name *k = s->bind.names; k; k = k->next)
         n++;
@@ -175,7 +184,8 @@ static void run_bind(Elab *e, const Stmt *s, const Hint *h)
     }
     uint32_t i = 0;
     for (const Name *k = s->bind.names; k; k = k->next, i++)
-        bind_one(e, k, v.kind == V_TUPLE ? v.seq.item[i] : v, first, h);
+        bind_one(e, k, v.kind == V_TUPLE ? v.seq.item[i] : v, n > 1 ? s->bind.value : NULL, first, h);
+    origin_leave(e, old);
 }
 
 static void run_const(Elab *e, const Stmt *s)
@@ -201,7 +211,11 @@ static void run_return(Elab *e, const Stmt *s)
         elab_error(e, "E0416", s->at, "'return' inside a repeat");
         return;
     }
+    Origin old = origin_enter(e, 0, s->value, s->at);
+    uint32_t first = e->b ? e->b->g->count : 0;
     f->result = eval(e, s->value);
+    origin_result(e, f->result, first, s->at);
+    origin_leave(e, old);
     f->result_at = s->value->at;
     f->returned = true;
     if (s->next)

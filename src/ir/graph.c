@@ -169,6 +169,9 @@ static Node start(const Node *like, Op op)
         n.role = like->role;
         n.name = like->name;
         n.scope = like->scope;
+        n.stmt = like->stmt;
+        n.again = like->again;
+        n.from = like->from;
         n.tag = like->tag;
         n.hint = like->hint;
         n.at = like->at;

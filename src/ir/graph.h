@@ -88,9 +88,12 @@ typedef struct {
     Attr     a;
     StrId    name;  /* source variable, or 0 */
     StrId    scope; /* path of the enclosing calls and repeats without indices: "layers.attention" */
+    StrId    stmt;  /* the statement below that scope, after those whose calls led to it: "xn.r"; 0 = none */
+    bool     again; /* a forward value computed once more for the backward direction */
     uint32_t tag;   /* Module.composite instance, 0 = none */
     uint32_t hint;  /* Module.hint, 0 = none */
     Span     at;
+    Span     from; /* the statement of the model's own file that led here: `at` may lie in the library */
 } Node;
 
 typedef struct {
@@ -279,7 +282,7 @@ static inline ValueId node_arg(const Graph *g, ValueId v, uint32_t k)
     return g->operand[g->node[v].in_first + k];
 }
 
-/* Shorthands that copy name, scope, place, role, tag and hint from `like` (a node of any graph, may be NULL). */
+/* Shorthands that copy name, scope, statement, place, role, tag and hint from `like` (a node of any graph, may be NULL). */
 ValueId g_unary(Module *m, Graph *g, const Node *like, Op op, ValueId x);
 ValueId g_binary(Module *m, Graph *g, const Node *like, Op op, ValueId x, ValueId y);
 ValueId g_splat(Module *m, Graph *g, const Node *like, double c, Type type);

@@ -239,6 +239,8 @@ static void put_node(Printer *p, const Graph *g, const uint32_t *suffix, ValueId
         buf_puts(out, " bwd");
     if (n->role == ROLE_UPD)
         buf_puts(out, " upd");
+    if (n->again)
+        buf_puts(out, " again");
     if (n->device != DEV_ANY)
         buf_printf(out, " %s", place_word[n->device]);
     if (n->program)
@@ -246,6 +248,10 @@ static void put_node(Printer *p, const Graph *g, const uint32_t *suffix, ValueId
     if (n->scope) {
         buf_puts(out, " scope=");
         put_string(p, n->scope);
+    }
+    if (n->stmt) {
+        buf_puts(out, " stmt=");
+        put_string(p, n->stmt);
     }
     if (n->tag)
         buf_printf(out, " tag=%u", n->tag);

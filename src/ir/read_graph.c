@@ -120,15 +120,18 @@ static bool read_marks(Reader *r, Node *n)
             n->role = ROLE_BWD;
         else if (read_if(r, "upd"))
             n->role = ROLE_UPD;
+        else if (read_if(r, "again"))
+            n->again = true;
         else if (read_if(r, "ane"))
             n->device = DEV_ANE;
         else if (read_if(r, "cpu"))
             n->device = DEV_CPU;
         else if (read_if(r, "program") ? !read_must(r, "=") || !read_u32(r, &n->program)
                  : read_if(r, "scope") ? !read_must(r, "=") || !read_string(r, &n->scope)
+                 : read_if(r, "stmt")  ? !read_must(r, "=") || !read_string(r, &n->stmt)
                  : read_if(r, "tag")   ? !read_must(r, "=") || !read_u32(r, &n->tag)
                  : read_if(r, "hint")  ? !read_must(r, "=") || !read_u32(r, &n->hint)
-                                      : !read_fail(r, "bwd, upd, ane, cpu, program=, scope=, tag= or hint="))
+                                      : !read_fail(r, "bwd, upd, again, ane, cpu, program=, scope=, stmt=, tag= or hint="))
             return false;
     }
     return read_end_line(r);

@@ -18,6 +18,7 @@ struct Adjoint {
     /* Brings a value of src that is not there yet into dst; NULL where dst contains a copy of src. */
     ValueId (*fetch)(Adjoint *ad, ValueId v);
     void *fetch_data;
+    ValueId by; /* the value of src whose rule is at work, 0 = none: sums of cotangents are named by it */
 };
 
 /* The value `v` of src, in dst. */

@@ -138,8 +138,12 @@ void vjp_of_repeat(Adjoint *outer, ValueId v, const ValueId *cot)
         }
     Node like = adjoint_like(outer, n);
     for (uint32_t i = carries + xs; i < r->inputs; i++)
-        if (arrives[i])
-            graph_add_out(m, b, g_binary(m, b, &like, OP_add, sum[i], ad.cot[input[i]]), 0);
+        if (arrives[i]) {
+            Node total = like; /* of the invariant's cotangents, over the iterations */
+            total.name = r->input[i].name;
+            total.stmt = intern(m->strings, arena_printf(a, "%s.sum", interned(m->strings, total.name ? total.name : n->name)));
+            graph_add_out(m, b, g_binary(m, b, &total, OP_add, sum[i], ad.cot[input[i]]), 0);
+        }
     uint32_t carried = b->outs;
     for (uint32_t i = carries; i < carries + xs; i++)
         if (arrives[i])

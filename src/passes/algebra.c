@@ -4,6 +4,7 @@
  *   R3  x**1, x**2, x**0.5, x**-0.5, x**-1
  *   R4  (x*a)*b -> x*(ab); (x+a)+b -> x+(a+b); x/2^k -> x*2^-k; x/a*b -> x*(b/a)
  *   R7  concat of neighbouring slices -> one slice          R8  slice of a concat -> slice of the part
+ *   pad concat      neighbouring parts padded with zeros and added -> their concat
  *   signs           -(-x) -> x; x-(-y) -> x+y; x+(-y) -> x-y; (-x)*(-y) -> x*y; (-x)*a -> x*(-a); -(x*a) -> x*(-a)
  *   repeated terms  x+x -> x*2; (a+b)+b -> a+b*2
  *
@@ -75,6 +76,40 @@ static bool plain(const Simp *s, ValueId v, Op op)
     return node_of(s, v)->op == op && node_of(s, v)->hint == 0;
 }
 
+/* The only axis on which a pad adds anything, or -1. */
+static int pad_axis(const Node *n)
+{
+    int axis = -1;
+    for (uint32_t i = 0; i < n->type.shape.rank; i++)
+        if (n->a.pad.lo[i] || n->a.pad.hi[i]) {
+            if (axis >= 0)
+                return -1;
+            axis = (int)i;
+        }
+    return axis;
+}
+
+/* Neighbouring parts, each between zeros, and added: the adjoint of taking a value apart. */
+static ValueId rule_add_pads(Simp *s, const Node *n, ValueId x, ValueId y)
+{
+    if (!on(s, SWITCH_pad_concat) || !plain(s, x, OP_pad) || !plain(s, y, OP_pad))
+        return 0;
+    const Node *p = node_of(s, x), *q = node_of(s, y);
+    int         axis = pad_axis(p);
+    if (axis < 0 || pad_axis(q) != axis)
+        return 0;
+    if (q->a.pad.lo[axis] < p->a.pad.lo[axis])
+        return rule_add_pads(s, n, y, x);
+    if (q->a.pad.lo[axis] + p->a.pad.hi[axis] != n->type.shape.dim[axis])
+        return 0;
+    ValueId part[2] = {arg(s, x, 0), arg(s, y, 0)};
+    Node    c = as(n, OP_concat), around = *p;
+    c.a.axis.axis = axis;
+    around.a.pad.hi[axis] = q->a.pad.hi[axis];
+    ValueId whole = emit(s, &c, part, 2);
+    return emit(s, &around, &whole, 1);
+}
+
 static ValueId rule_add(Simp *s, const Node *n, ValueId x, ValueId y)
 {
     double a, b;
@@ -93,8 +128,9 @@ static ValueId rule_add(Simp *s, const Node *n, ValueId x, ValueId y)
         return bin(s, n, OP_sub, x, arg(s, y, 0));
     if (on(s, SWITCH_signs) && plain(s, x, OP_neg))
         return bin(s, n, OP_sub, y, arg(s, x, 0));
-    if (!on(s, SWITCH_repeated_terms))
-        return 0;
+    ValueId joined = rule_add_pads(s, n, x, y);
+    if (joined || !on(s, SWITCH_repeated_terms))
+        return joined;
     if (x == y)
         return bin(s, n, OP_mul, x, splat(s, n, 2));
     if (plain(s, x, OP_add) && arg(s, x, 1) == y)
@@ -259,12 +295,28 @@ static ValueId rule_transpose(Simp *s, const Node *n, ValueId x)
     return 0;
 }
 
+/* `n`, a view of the view `x`, called what that is called if it has a name and nobody else reads it: the elements are the
+ * same, and a variable keeps its name whatever view its reader takes. */
+static Node view_of_view(const Simp *s, const Node *n, ValueId x)
+{
+    const Node *inner = node_of(s, x), *at = &s->from->node[s->at];
+    Node        c = *n;
+    if (!inner->name || inner->role != n->role || at->in_count == 0 || s->uses[node_in(s->from, at)[0]] != 1)
+        return c;
+    c.name = inner->name;
+    c.scope = inner->scope;
+    c.stmt = inner->stmt;
+    c.again = inner->again;
+    c.from = inner->from;
+    return c;
+}
+
 static ValueId rule_reshape(Simp *s, const Node *n, ValueId x)
 {
     if (shape_equal(n->type.shape, node_of(s, x)->type.shape))
         return x;
     if (plain(s, x, OP_reshape)) {
-        Node    c = *n;
+        Node    c = view_of_view(s, n, x);
         ValueId src = arg(s, x, 0);
         return emit(s, &c, &src, 1);
     }

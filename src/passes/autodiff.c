@@ -104,19 +104,44 @@ ValueId adjoint_read(Adjoint *ad, ValueId v)
 Node adjoint_like(Adjoint *ad, const Node *n)
 {
     Hint h = ad->m->hint[n->hint];
-    Node like = {.role = ROLE_BWD, .name = n->name, .scope = n->scope, .tag = n->tag, .at = n->at};
+    Node like = {.role = ROLE_BWD, .name = n->name, .scope = n->scope, .stmt = n->stmt, .tag = n->tag, .at = n->at, .from = n->from};
     if (n->hint && (h.f32 || h.place == PLACE_CPU))
         like.hint = module_add_hint(
             ad->m, (Hint){.f32 = h.f32, .place = h.place == PLACE_CPU ? h.place : PLACE_FREE, .at = h.at});
     return like;
 }
 
+/* The last component of a path. */
+static const char *last(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot ? dot + 1 : path;
+}
+
+/* The cotangent of `n` so far plus the one that the rule of ad->by gives. Such a sum belongs to the statement that reads the
+ * value and is named by the two, "d_wq_y_xn" where the call labelled `wq` reads `xn`; never by counting: one more reader of `xn`
+ * leaves the other sums their names. */
+static ValueId add_cotangent(Adjoint *ad, const Node *n, ValueId sum, ValueId d)
+{
+    const Module *m = ad->m;
+    Node          like = adjoint_like(ad, n);
+    if (ad->by) {
+        const Node *by = &ad->src->node[ad->by];
+        StrId       own = n->name ? n->name : n->stmt ? n->stmt : n->scope;
+        const char *reader = by->stmt ? interned(m->strings, by->stmt) : op_info[by->op].name;
+        like.name = intern(m->strings, own ? last(interned(m->strings, own)) : op_info[n->op].name);
+        like.stmt = intern(m->strings, arena_printf(ad->scratch, "%s.%s", reader, interned(m->strings, like.name)));
+        like.scope = by->scope;
+        like.from = by->from;
+    }
+    return g_binary(ad->m, ad->dst, &like, OP_add, sum, d);
+}
+
 void adjoint_give(Adjoint *ad, ValueId v, ValueId d)
 {
     if (!ad->needs[v])
         return;
-    Node like = adjoint_like(ad, &ad->src->node[v]);
-    ad->cot[v] = ad->cot[v] ? g_binary(ad->m, ad->dst, &like, OP_add, ad->cot[v], d) : d;
+    ad->cot[v] = ad->cot[v] ? add_cotangent(ad, &ad->src->node[v], ad->cot[v], d) : d;
 }
 
 /* The cotangent of result `index` of a repeat or call; it is used when the sweep arrives at that node. */
@@ -126,8 +151,7 @@ static void give_result(Adjoint *ad, ValueId source, uint32_t index, ValueId d)
     if (!ad->result_cot[source])
         ad->result_cot[source] = NEW_N(ad->scratch, ValueId, ad->m->graph[node_region(s)]->outs);
     ValueId *c = &ad->result_cot[source][index];
-    Node     like = adjoint_like(ad, s);
-    *c = *c ? g_binary(ad->m, ad->dst, &like, OP_add, *c, d) : d;
+    *c = *c ? add_cotangent(ad, s, *c, d) : d;
 }
 
 /* y = f(x...) with a hand-written adjoint f'(x..., g): a call of f'. */
@@ -161,6 +185,7 @@ void adjoint_sweep(Adjoint *ad)
 {
     for (ValueId v = ad->src->count - 1; v > 0; v--) {
         const Node *n = &ad->src->node[v];
+        ad->by = v;
         if (ad->result_cot[v]) {
             if (n->op == OP_repeat)
                 vjp_of_repeat(ad, v, ad->result_cot[v]);

@@ -118,6 +118,18 @@ static ValueId fold_splats(Simp *s, const Node *n, const ValueId *in)
     return v;
 }
 
+/* A table made of others is called like the first of them that has a name: where it comes from says more than where it
+ * goes. */
+static StrId table_name(const Simp *s, const Node *n, const ValueId *in)
+{
+    for (uint32_t i = 0; i < n->in_count; i++) {
+        uint32_t t = node_of(s, in[i])->a.constant.table;
+        if (t && s->m->table[t].name)
+            return s->m->table[t].name;
+    }
+    return n->name;
+}
+
 /* F2 */
 static ValueId fold_tables(Simp *s, const Node *n, const ValueId *in)
 {
@@ -143,7 +155,7 @@ static ValueId fold_tables(Simp *s, const Node *n, const ValueId *in)
         c.op = OP_const;
         memset(&c.a, 0, sizeof c.a);
         c.a.constant.splat = equal ? y.v[0] : 0;
-        c.a.constant.table = equal ? 0 : module_add_table(s->m, d, n->type.shape, y.v, n->name);
+        c.a.constant.table = equal ? 0 : module_add_table(s->m, d, n->type.shape, y.v, table_name(s, n, in));
         v = emit(s, &c, NULL, 0);
     }
     arena_free(a);

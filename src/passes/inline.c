@@ -1,8 +1,8 @@
 /* inline.c: replace calls by what they call.
  *
  * A call has done its work once differentiation has used its hand-written adjoint; before that only calls without one
- * are expanded. Nodes of the region take their place in the caller with the caller's role; nested calls are expanded as
- * they appear. */
+ * are expanded. Nodes of the region take their place in the caller with the caller's role, and their statements are
+ * named below the call's; nested calls are expanded as they appear. */
 #include "passes/pass.h"
 
 typedef struct {
@@ -27,6 +27,35 @@ static uint32_t inside_hint(Module *m, uint32_t hint)
     return h.place == PLACE_FREE && !h.f32 && !h.group && !h.cut ? 0 : module_add_hint(m, h);
 }
 
+/* What a node of a region has from the call it stands in. */
+static void inherit(const Inline *x, Node *n, const Node *call)
+{
+    n->role = call->role;
+    n->scope = n->scope ? n->scope : call->scope;
+    n->tag = n->tag ? n->tag : call->tag;
+    n->from = n->from.file ? n->from : call->from;
+    if (call->stmt)
+        n->stmt = !n->stmt ? call->stmt
+                           : intern(x->m->strings, arena_printf(x->scratch, "%s.%s", interned(x->m->strings, call->stmt),
+                                                                interned(x->m->strings, n->stmt)));
+}
+
+/* A variable that is bound to a call's result names the node that the result is, unless that has a name or is older. */
+static void name_results(Graph *to, const Graph *g, ValueId call, const ValueId *result, ValueId first)
+{
+    for (ValueId v = call + 1; v < g->count; v++) {
+        const Node *p = &g->node[v];
+        if (p->op != OP_proj || node_arg(g, v, 0) != call || !p->name)
+            continue;
+        Node *n = &to->node[result[p->a.proj.index]];
+        if (n->name || result[p->a.proj.index] < first)
+            continue;
+        n->name = p->name;
+        n->scope = p->scope;
+        n->stmt = p->stmt;
+    }
+}
+
 /* Append `g`'s nodes to `to`; map[] gives the values of g in `to`. With `arg`, g is a region of a call: its inputs are
  * arg[], and its nodes take over role and scope of `call`. */
 static void expand(Inline *x, Graph *to, const Graph *g, ValueId *map, const ValueId *arg, const Node *call)
@@ -40,13 +69,14 @@ static void expand(Inline *x, Graph *to, const Graph *g, ValueId *map, const Val
             map[v] = result[node_arg(g, v, 0)][n->a.proj.index];
         } else if (wanted(x, n)) {
             const Graph *body = x->m->graph[n->a.call.graph];
+            ValueId first = to->count;
             ValueId *in = NEW_N(x->scratch, ValueId, n->in_count + 1u),
                     *inner = NEW_N(x->scratch, ValueId, body->count);
             for (uint32_t i = 0; i < n->in_count; i++)
                 in[i] = map[node_arg(g, v, i)];
             Node as = *n;
             if (call)
-                as.role = call->role;
+                inherit(x, &as, call);
             as.hint = inside_hint(x->m, n->hint);
             expand(x, to, body, inner, in, &as);
             result[v] = NEW_N(x->scratch, ValueId, body->outs + 1u);
@@ -54,13 +84,12 @@ static void expand(Inline *x, Graph *to, const Graph *g, ValueId *map, const Val
                 result[v][i] = inner[body->out[i]];
             for (uint32_t i = 0; as.hint != n->hint && i < body->outs; i++)
                 to->node[result[v][i]].hint = n->hint;
+            name_results(to, g, v, result[v], first);
         } else {
             map[v] = graph_copy_node(x->m, to, g, v, map);
             if (call) {
                 Node *c = &to->node[map[v]];
-                c->role = call->role;
-                c->scope = c->scope ? c->scope : call->scope;
-                c->tag = c->tag ? c->tag : call->tag;
+                inherit(x, c, call);
                 c->hint = c->hint ? c->hint : call->hint;
             }
         }

@@ -119,6 +119,7 @@ static bool rebuild(Module *m, Graph *g, bool joint, Arena *scratch)
             continue;
         const Node *n = &g->node[v];
         ValueId    *in = NEW_N(scratch, ValueId, n->in_count + 1u);
+        s.at = v;
         for (uint32_t i = 0; i < n->in_count; i++)
             in[i] = s.map[node_arg(g, v, i)];
         ValueId r = transposed_product(&s, v);

@@ -14,6 +14,7 @@ typedef struct {
     Graph       *g;       /* its successor */
     ValueId     *map;     /* from -> g */
     uint32_t    *uses;    /* of values of `from`, by live nodes */
+    ValueId      at;      /* the node of `from` that is being rebuilt */
     uint32_t     rewrites;
     /* value numbering: open addressing, values of g */
     ValueId  *slot;

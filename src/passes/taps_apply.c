@@ -100,14 +100,17 @@ static ValueId available(Border *x, ValueId v)
     if (n.op == OP_input && n.a.input.index >= carries) {
         uint32_t i = n.a.input.index;
         x->have[v] = loop_input(&x->loop, i < xs_end ? LOOP_XS : LOOP_INVARIANT, n.name, n.type, x->f_arg[i], n.at);
+        x->loop.region->node[x->have[v]].from = n.from;
     } else if (n.op == OP_const || n.op == OP_param || n.op == OP_iota || x->tap[v] == TAP_RECOMPUTE ||
                is_param_expr(x->f, v)) {
         ValueId *in = NEW_N(x->scratch, ValueId, n.in_count + 1u);
         for (uint32_t i = 0; i < n.in_count; i++)
             in[i] = available(x, node_arg(x->f, v, i));
+        n.again = n.in_count > 0;
         x->have[v] = graph_add(x->m, x->loop.region, &n, in, n.in_count);
     } else {
         x->have[v] = loop_input(&x->loop, LOOP_XS, n.name, n.type, stack_of(x, v), n.at);
+        x->loop.region->node[x->have[v]].from = n.from;
     }
     return x->have[v];
 }
@@ -161,6 +164,7 @@ static ValueId cross(Border *x)
         if (i < carries || (input[i] && !x->twin[input[i]])) {
             ValueId v = loop_input(&x->loop, i < carries ? LOOP_CARRY : i < xs_end ? LOOP_XS : LOOP_INVARIANT, in.name,
                                    in.type, x->b_arg[i], x->backward.at);
+            x->loop.region->node[v].from = x->backward.from;
             if (input[i])
                 x->map[input[i]] = v;
         }
@@ -251,6 +255,7 @@ static ValueId for_backward(Clone *c, ValueId v)
             in[i] = for_backward(c, node_arg(c->from, v, i));
         Node copy = *n;
         copy.role = ROLE_BWD;
+        copy.again = n->in_count > 0;
         c->again[v] = graph_add(c->m, c->to, &copy, in, n->in_count);
     }
     return c->again[v];

@@ -3,7 +3,7 @@
  *     plan/
  *       plan.anep             the manifest: everything below, as text (plan_print.c, plan_parse.c; docs/plan.md)
  *       mil/<program>.mil     MIL text, one file per distinct program
- *       map/<program>.map     for each MIL line: source place, role, graph value (for people and tools)
+ *       map/<program>.map     for each MIL line: source place, role, statement (for people and tools)
  *       const/<hash>.blob     tables, as blob files named by the hash of their contents
  *       src/...               the sources the plan was made from
  *
@@ -112,6 +112,8 @@ typedef bool PlanRecipeVisit(const Recipe *r, void *with);
 bool plan_recipe_visit(const Recipe *r, PlanRecipeVisit *visit, void *with);
 /* Does its value depend on the index of the loop? */
 bool plan_recipe_varies(const Recipe *r);
+/* Is it made of any parameter? */
+bool plan_recipe_has_param(const Recipe *r);
 /* Is it the same expression? */
 bool plan_recipe_equal(const Recipe *x, const Recipe *y);
 
@@ -228,6 +230,7 @@ typedef struct {
 typedef struct {
     const char  *compiler; /* "anec 0.1.0" */
     const char  *model, *target;
+    const char  *target_hash; /* of the profile's values; "" for the defaults built into the compiler */
     const char  *sources_hash;
     PlanSetting *config; /* resolved configuration of the model */
     uint32_t     configs;

@@ -360,8 +360,13 @@ static bool section(Parser *ps, uint32_t *seen)
     Plan                    *p = ps->plan;
     const char             **text[] = {&p->compiler, &p->model, &p->target, &p->sources_hash};
     for (uint32_t i = 0; i < COUNT(text); i++)
-        if (text_take(&ps->t, keys[i]))
-            return parse_once(ps, seen, 1u << i, keys[i]) && text_value(&ps->t, text[i]) && text_end(&ps->t);
+        if (text_take(&ps->t, keys[i])) {
+            if (!parse_once(ps, seen, 1u << i, keys[i]) || !text_value(&ps->t, text[i]))
+                return false;
+            if (text[i] == &p->target && !text_at_end(&ps->t) && !text_hash(&ps->t, &p->target_hash))
+                return false;
+            return text_end(&ps->t);
+        }
     if (text_take(&ps->t, "config")) {
         GROW(ps->arena, p->config, p->configs, ps->config_cap);
         return setting(ps, &p->config[p->configs++]);
@@ -392,7 +397,7 @@ Plan *plan_parse(Arena *a, const char *name, const char *text, size_t len, Buf *
     Parser ps = {.t = {a, err, name, text, text + len, 1, false}, .arena = a, .plan = NEW(a, Plan)};
     ps.buffers = interner_new(a);
     ps.programs = interner_new(a);
-    ps.plan->compiler = ps.plan->model = ps.plan->target = ps.plan->sources_hash = "";
+    ps.plan->compiler = ps.plan->model = ps.plan->target = ps.plan->target_hash = ps.plan->sources_hash = "";
     if (len > MAX_TEXT) {
         text_fail(&ps.t, "over %d bytes long", MAX_TEXT);
         return NULL;

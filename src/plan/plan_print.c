@@ -390,7 +390,12 @@ void plan_print(const Plan *p, Buf *out)
     buf_printf(out, "anep %d.%d\n", PLAN_MAJOR, PLAN_MINOR);
     header_print("compiler", p->compiler, out);
     header_print("model", p->model, out);
-    header_print("target", p->target, out);
+    if (p->target_hash && *p->target_hash) {
+        buf_puts(out, "target ");
+        value_print(p->target, out);
+        buf_printf(out, " %s\n", p->target_hash);
+    } else
+        header_print("target", p->target, out);
     header_print("sources", p->sources_hash, out);
     blank(p->configs, out);
     for (uint32_t i = 0; i < p->configs; i++)

@@ -44,6 +44,17 @@ bool plan_recipe_varies(const Recipe *r)
     return !plan_recipe_visit(r, is_fixed, NULL);
 }
 
+static bool is_no_param(const Recipe *r, void *with)
+{
+    (void)with;
+    return r->kind != RECIPE_PARAM;
+}
+
+bool plan_recipe_has_param(const Recipe *r)
+{
+    return !plan_recipe_visit(r, is_no_param, NULL);
+}
+
 bool plan_recipe_equal(const Recipe *x, const Recipe *y)
 {
     if (x->kind != y->kind || x->ins != y->ins)

@@ -3,13 +3,15 @@
 
     run.py --anec build/anec FILE.md...
 
-Every fence whose info string begins with `anel` is an example:
+Every fence whose info string begins with `anel` or `target` is an example:
 
     ```anel                 a whole file: must pass
     ```anel error=E0101     must fail, and E0101 must be among the codes told
     ```anel fragment        statements: wrapped into a function before they are checked
     ```anel expr            one expression: wrapped into a constant
     ```anel member          members of a model: wrapped into a model
+
+    ```target               a target profile: `anec target` must accept it (or fail, with error=E1004)
 
 Words can be combined (`anel fragment error=E0109`). By default an example must be accepted by the parser (`anec fmt`);
 with `check` among its words, or --check, it must pass `anec check`, which also gives it a meaning; with `compile` it must
@@ -29,7 +31,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)[^)]*\)")
-PATH = re.compile(r"`((?:src|runtime|grammar|docs|std|models|scripts|tests|bench)/[\w/.-]*\w\.[a-z]+)`")
+PATH = re.compile(r"`((?:src|runtime|grammar|docs|std|models|scripts|targets|tests|bench)/[\w/.-]*\w\.[a-z]+)`")
 
 
 def references(path):
@@ -43,7 +45,7 @@ def references(path):
 
 
 def examples(path):
-    """(line number, words, text) of every anel fence."""
+    """(line number, words, text) of every fence that is an example."""
     words, begin, text = None, 0, []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         mark = line.strip()
@@ -51,8 +53,8 @@ def examples(path):
             info = mark[3:].split()
             words, begin, text = info, number, []
         elif words is not None and mark == "```":
-            if words and words[0] == "anel":
-                yield begin, words[1:], "\n".join(text) + "\n"
+            if words and words[0] in ("anel", "target"):
+                yield begin, words[1:] + words[:1], "\n".join(text) + "\n"
             words = None
         elif words is not None:
             text.append(line)
@@ -81,9 +83,11 @@ def run(anec, words, text, check):
     expected = next((w.split("=", 1)[1] for w in words if w.startswith("error=")), None)
     command = ["check"] if check or "check" in words else ["fmt"]
     with tempfile.TemporaryDirectory(prefix="docs-") as folder:
-        file = Path(folder) / "example.anel"
+        file = Path(folder) / ("example.target" if "target" in words else "example.anel")
         file.write_text(wrap(words, text), encoding="utf-8")
-        if "compile" in words:
+        if "target" in words:
+            command = ["target"]
+        elif "compile" in words:
             command = ["-o", folder + "/plan"]
         plain = subprocess.run([anec, *command, str(file)], capture_output=True, text=True, timeout=60, check=False)
         if expected is None:

@@ -17,19 +17,23 @@ PATH is a case file (*.case) or a folder of them. A case file is a list of secti
 `args` may stand several times: the commands run one after another in the same folder, and the expectations that follow
 each belong to it. In `args`, {root} is the project's folder. In what a command prints, the folder it ran in is replaced
 by {tmp} and the project's by {root}. --accept rewrites the expectations; review the difference like code.
+
+A file NAME.every is run once for each model of models/: {model} in its `args` is the model's name. What it expects are the
+files that its section `--- outputs` lists (patterns), and what is printed, kept as files in that model's folder beside it.
 """
 import argparse
 import difflib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-SECTION = re.compile(r"^--- (about|args|file|stdin|stdout|stderr|output|exit)(?: (\S+))?$")
+SECTION = re.compile(r"^--- (about|args|file|stdin|stdout|stderr|output|outputs|exit)(?: (\S+))?$")
 TIMEOUT_SECONDS = 120
 
 
@@ -151,6 +155,52 @@ def run_case(path, options):
     return report or None
 
 
+def run_every(path, model, options):
+    """The same for one model of a *.every file."""
+    try:
+        sections = {name: text for name, _, text in parse(path)}
+        step = [["args", None, sections["args"].replace("{model}", model)]]
+        with tempfile.TemporaryDirectory(prefix="golden-") as name:
+            folder = Path(name).resolve()
+            result = run_step(step, folder, options)
+            files = [f for pattern in sections["outputs"].split() for f in sorted(folder.glob(pattern))]
+            seen = {f.name: f.read_bytes() for f in files}
+            if len(seen) != len(files):
+                raise ValueError(f"{path}: two outputs of one name")
+    except (ValueError, OSError, KeyError, subprocess.TimeoutExpired) as error:
+        return f"{error}\n"
+    if result["exit"] != "0\n":
+        return f"  exit {result['exit']}  {result['stderr']}"
+    for stream in ("stdout", "stderr"):
+        if result[stream]:
+            seen[stream] = encode(result[stream])
+    kept = path.parent / model
+    want = {f.name: f.read_bytes() for f in sorted(kept.iterdir())} if kept.is_dir() else {}
+    report = ""
+    for name in sorted(want.keys() | seen.keys()):
+        old, new = want.get(name), seen.get(name)
+        if old == new:
+            continue
+        if options.accept:
+            kept.mkdir(exist_ok=True)
+            (kept / name).unlink(missing_ok=True)
+            if new is not None:
+                (kept / name).write_bytes(new)
+        lines = difflib.unified_diff((old or b"").decode().splitlines(), (new or b"").decode().splitlines(), f"expected {model}/{name}",
+                                     f"{model}/{name}", lineterm="", n=0)
+        report += "".join(f"  {line[:240]}\n" for line in lines)
+    return "accepted" if report and options.accept else report or None
+
+
+def every_model(path, options):
+    """The models a *.every file is run for, and a complaint for each folder whose model is gone."""
+    models = sorted(m.stem for m in (options.root / "models").glob("*.anel"))
+    gone = [f for f in sorted(path.parent.iterdir()) if f.is_dir() and f.name not in models]
+    for folder in gone if options.accept else []:
+        shutil.rmtree(folder)
+    return models, [] if options.accept else [f"{f}: no such model; --accept removes it\n" for f in gone]
+
+
 def main():
     parser = argparse.ArgumentParser(description="Run golden cases.")
     parser.add_argument("--tool", action="append", default=[], metavar="NAME=PATH")
@@ -163,14 +213,22 @@ def main():
     options.tools = {name: str(Path(path).resolve()) for name, path in (t.split("=", 1) for t in options.tool)}
     cases = []
     for path in options.path:
-        cases += sorted(path.rglob("*.case")) if path.is_dir() else [path]
-    cases = [c for c in cases if options.filter in str(c)]
-    if not cases:
+        cases += sorted([*path.rglob("*.case"), *path.rglob("*.every")]) if path.is_dir() else [path]
+    jobs = [] # (what it is called, function of no arguments)
+    for case in cases:
+        if case.suffix != ".every":
+            jobs.append((str(case), lambda c=case: run_case(c, options)))
+            continue
+        models, gone = every_model(case, options)
+        jobs += [(str(case.parent / m), lambda c=case, m=m: run_every(c, m, options)) for m in models]
+        jobs += [(str(case), lambda text=text: text) for text in gone]
+    jobs = [j for j in jobs if options.filter in j[0]]
+    if not jobs:
         print("no cases")
         return 1
     passed = failed = accepted = 0
     with ThreadPoolExecutor(options.jobs) as pool:
-        for case, report in zip(cases, pool.map(lambda c: run_case(c, options), cases)):
+        for (case, _), report in zip(jobs, pool.map(lambda job: job[1](), jobs)):
             if report is None:
                 passed += 1
             elif report == "accepted":

@@ -66,6 +66,8 @@ static Node marks(Dice *d)
     Node n = {.op = OP_add};
     n.name = word(d);
     n.scope = roll(d, 4) ? 0 : word(d);
+    n.stmt = roll(d, 4) ? 0 : word(d);
+    n.again = roll(d, 8) == 0;
     n.hint = roll(d, 4) ? 0 : roll(d, d->m->hints);
     n.tag = roll(d, 4) ? 0 : roll(d, d->m->composites);
     return n;

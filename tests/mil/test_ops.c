@@ -3,7 +3,7 @@
 #include "mil_test.h"
 
 #include "base/f16.h"
-#include "host/mil_check.h"
+#include "mil/mil_check.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -203,6 +203,76 @@ Test(autodiff, is_linear_in_the_cotangent)
     rig_free(&r);
 }
 
+/* The statement of each `add` of the backward direction, joined by spaces. */
+static const char *sums(Rig *r, const Graph *g)
+{
+    const char *all = "";
+    for (ValueId v = 1; v < g->count; v++)
+        if (g->node[v].op == OP_add && g->node[v].role == ROLE_BWD)
+            all = arena_printf(r->a, "%s%s/%s ", all, interned(r->m->strings, g->node[v].scope), interned(r->m->strings, g->node[v].stmt));
+    return all;
+}
+
+/* w is read by statements of the given scopes and names, one after the other. */
+static const char *sums_of_readers(const char *const *scope, const char *const *stmt, uint32_t n)
+{
+    Rig     r = rig_new();
+    Module *m = r.m;
+    Graph  *g = new_graph(&r, "loss");
+    ValueId x = one_param(&r, g, "w", REAL(4)), total = 0;
+    x = g_unary(m, g, &(Node){.name = str(&r, "xn"), .stmt = str(&r, "xn")}, OP_exp, x);
+    for (uint32_t i = 0; i < n; i++) {
+        Node    like = {.scope = *scope[i] ? str(&r, scope[i]) : 0, .stmt = str(&r, stmt[i])};
+        ValueId y = g_unary(m, g, &like, OP_tanh, x);
+        total = total ? g_binary(m, g, NULL, OP_max, total, y) : y;
+    }
+    graph_add_out(m, g, mean(&r, g, total), 0);
+    train_on(&r, g);
+    static char text[256];
+    snprintf(text, sizeof text, "%s", sums(&r, autodiff(m, g, r.ds)));
+    rig_free(&r);
+    return text;
+}
+
+Test(autodiff, sums_of_cotangents_belong_to_the_reader)
+{
+    /* The last reader's cotangent comes first. */
+    cr_expect_str_eq(sums_of_readers((const char *const[]){"wq", "wk", "wv"}, (const char *const[]){"y", "y", "y"}, 3),
+                     "wk/y.xn wq/y.xn ");
+    /* One more reader, wherever, adds a sum and leaves the others as they are. */
+    cr_expect_str_eq(sums_of_readers((const char *const[]){"wq", "", "wk", "wv"}, (const char *const[]){"y", "a.b", "y", "y"}, 4),
+                     "wk/y.xn /a.b.xn wq/y.xn ");
+}
+
+Test(autodiff, nodes_of_a_call_are_named_below_its_statement)
+{
+    Rig     r = rig_new();
+    Module *m = r.m;
+    Graph  *f = new_graph(&r, "f"), *g = new_graph(&r, "loss");
+    ValueId x = input(&r, f, "x", REAL(4));
+    Node    a = {.name = str(&r, "a"), .stmt = str(&r, "a")}, ret = {0};
+    graph_add_out(m, f, g_unary(m, f, &ret, OP_tanh, g_unary(m, f, &a, OP_exp, x)), 0);
+    ValueId w = one_param(&r, g, "w", REAL(4)), y = w;
+    for (uint32_t i = 0; i < 2; i++) { /* y = f(w); z = f(y) */
+        Node call = {.op = OP_call, .a.call.graph = f->id, .scope = str(&r, "s"), .stmt = str(&r, i ? "z" : "y")}, result = call;
+        result.op = OP_proj;
+        result.name = call.stmt;
+        memset(&result.a, 0, sizeof result.a);
+        ValueId c = graph_add(m, g, &call, &y, 1);
+        y = graph_add(m, g, &result, &c, 1);
+    }
+    graph_add_out(m, g, mean(&r, g, y), 0);
+    train_on(&r, g);
+    cr_assert(inline_calls(m, g, false, r.a));
+    const char *all = "";
+    for (ValueId v = 1; v < g->count; v++)
+        if (g->node[v].op == OP_exp || g->node[v].op == OP_tanh)
+            all = arena_printf(r.a, "%s%s/%s/%s ", all, interned(m->strings, g->node[v].scope), interned(m->strings, g->node[v].stmt),
+                               interned(m->strings, g->node[v].name));
+    cr_expect_str_eq(all, "s/y.a/a s/y/y s/z.a/a s/z/z ");
+    rig_free(&r);
+}
+
 Test(autodiff, stop_grad_and_frozen_parameters_get_nothing)
 {
     Rig     r = rig_new();

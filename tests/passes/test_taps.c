@@ -128,6 +128,11 @@ Test(taps, within_one_graph_too)
     cr_assert(passes_run(r.m, &opt));
     const Graph *g = r.m->graph[module_entry(r.m, "loss")->graph];
     cr_expect(has(&r, g, "p", OP_softmax, ROLE_BWD) && has(&r, g, "sigmoid", OP_sigmoid, ROLE_BWD));
+    for (ValueId v = 1; v < g->count; v++) {
+        const Node *n = &g->node[v];
+        if (n->op == OP_softmax || n->op == OP_sigmoid)
+            cr_expect(n->again == (n->role == ROLE_BWD), "what is computed again says so");
+    }
     uint32_t products = 0;
     for (ValueId v = 1; v < g->count; v++)
         products += g->node[v].op == OP_matmul && g->node[v].role == ROLE_BWD;
