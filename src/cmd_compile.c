@@ -6,13 +6,17 @@
 #include "ir/text.h"
 #include "passes/passes.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_EMIT };
+enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_EMIT, OPT_MEMORY };
 
 static const Option options[] = {
     {'o', "output", "DIR", "the plan to write"},
     {OPT_EMIT, "emit", "dot", "write, instead of a plan, a picture for Graphviz: the programs; with --stop-after the graph"},
+    {OPT_MEMORY, "memory", "BYTES", "what training on a sequence may save for the backward direction: 500000, 64M, 2G"},
     {OPT_DUMP, "dump", "WHEN", "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
     {OPT_PASSES, "passes", NULL, "list the passes"},
@@ -39,6 +43,23 @@ static bool set_dump(PassOptions *p, const char *value)
         usage_error("anec", NULL, NULL, "--dump takes all, changed or after:PASS (see --passes), not '%s'", value);
         return false;
     }
+    return true;
+}
+
+/* "500000", "64M": K, M and G are powers of 1024. */
+static bool set_memory(int64_t *memory, const char *value)
+{
+    static const char unit[] = "KMG";
+    char             *end;
+    errno = 0;
+    long long   n = isdigit((unsigned char)*value) ? strtoll(value, &end, 10) : 0;
+    const char *u = n > 0 && *end ? strchr(unit, *end) : NULL;
+    int         shift = u ? 10 * (int)(u - unit + 1) : 0;
+    if (n <= 0 || errno || (*end && !u) || (u && end[1]) || n > INT64_MAX >> shift) {
+        usage_error("anec", NULL, NULL, "--memory takes a number of bytes above 0 (K, M, G: powers of 1024), not '%s'", value);
+        return false;
+    }
+    *memory = (int64_t)n << shift;
     return true;
 }
 
@@ -72,89 +93,100 @@ static int write_dot(Arena *a, const Module *m, bool programs, const char *outpu
     return ok ? EXIT_OK : EXIT_INPUT;
 }
 
-static int compile(ModelInput *in, const char *model, const char *output, PassOptions *pass, bool json, bool verbose, bool dot)
+/* What the command line asks for. */
+typedef struct {
+    ModelInput  in;
+    PassOptions pass;
+    const char *model, *output;
+    int64_t     memory;
+    bool        json, verbose, dot;
+} Compile;
+
+static int compile(Compile *c)
 {
     BackendResult r = {0};
-    Module       *m = model_compile(in, model);
-    bool          ok = m && module_verify(m, "elaborate", in->diags) && passes_run(m, pass);
-    if (!pass->stop_after && ok && !dot)
-        ok = backend_ane(in->arena, m, &r, in->diags);
-    int status = finish(in->diags, json);
+    PassOptions  *pass = &c->pass;
+    Module       *m = model_compile(&c->in, c->model);
+    if (m)
+        m->memory = c->memory;
+    bool ok = m && module_verify(m, "elaborate", c->in.diags) && passes_run(m, pass);
+    if (!pass->stop_after && ok && !c->dot)
+        ok = backend_ane(c->in.arena, m, &r, c->in.diags);
+    int status = finish(c->in.diags, c->json);
     if (!ok || status != EXIT_OK)
         return EXIT_INPUT;
-    if (dot)
-        return write_dot(in->arena, m, !pass->stop_after || strcmp(pass->stop_after, "place") == 0, output);
+    if (c->dot)
+        return write_dot(c->in.arena, m, !pass->stop_after || strcmp(pass->stop_after, "place") == 0, c->output);
     if (pass->stop_after)
         return EXIT_OK;
-    if (!write_plan(in->arena, &r, output))
+    if (!write_plan(c->in.arena, &r, c->output))
         return EXIT_INPUT;
-    if (verbose)
-        fprintf(stderr, "anec: %s: %u programs, %u files\n", output, r.plan->programs, r.files + 1);
+    if (c->verbose)
+        fprintf(stderr, "anec: %s: %u programs, %u files\n", c->output, r.plan->programs, r.files + 1);
+    if (c->verbose && m->train_entry)
+        fprintf(stderr, "anec: a sequence saves %lld bytes for the backward direction, which computes %.3g Gflop again\n",
+                (long long)m->saved_bytes, m->recomputed_flops / 1e9);
     return EXIT_OK;
+}
+
+/* One option or operand. False: it ends here, with *status. */
+static bool take_option(Compile *c, int o, const OptionReader *r, int *status)
+{
+    *status = EXIT_USAGE;
+    switch (o) {
+    case 'o': c->output = r->value; return true;
+    MODEL_CASES:
+        if (model_option(&c->in, o, r->value))
+            return true;
+        *status = c->in.status;
+        return false;
+    case OPT_MEMORY: return set_memory(&c->memory, r->value);
+    case OPT_DUMP: return set_dump(&c->pass, r->value);
+    case OPT_STOP:
+        c->pass.stop_after = r->value;
+        if (!pass_exists(r->value))
+            usage_error("anec", NULL, NULL, "no pass is called '%s' (see --passes)", r->value);
+        return pass_exists(r->value);
+    case OPT_EMIT:
+        c->dot = strcmp(r->value, "dot") == 0;
+        if (!c->dot)
+            usage_error("anec", (const char *const[]){"dot", NULL}, r->value, "--emit takes dot, not '%s'", r->value);
+        return c->dot;
+    case OPT_PASSES:
+        passes_list(stdout);
+        *status = EXIT_OK;
+        return false;
+    case 'j': return c->json = true;
+    case 'v': return c->verbose = true;
+    case 'h':
+        printf("anec [options] MODEL -o PLAN: compile a model\n\n");
+        compile_help(stdout);
+        *status = EXIT_OK;
+        return false;
+    case OPTION_OPERAND:
+        if (c->model)
+            usage_error("anec", NULL, NULL, "one model at a time: '%s' and '%s'", c->model, r->value);
+        else
+            c->model = r->value;
+        return c->model == r->value;
+    default: return false;
+    }
 }
 
 int cmd_compile(int argc, char **argv)
 {
     OptionReader r = {.program = "anec", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
-    ModelInput   in;
-    const char  *model = NULL, *output = NULL;
-    bool         json = false, verbose = false, dot = false;
-    int          status = EXIT_USAGE;
-    model_input_init(&in, "anec");
-    PassOptions pass = {.diags = in.diags};
-    for (int o; (o = option_next(&r)) != OPTION_END;)
-        switch (o) {
-        case 'o': output = r.value; break;
-        MODEL_CASES:
-            if (!model_option(&in, o, r.value)) {
-                status = in.status;
-                goto done;
-            }
-            break;
-        case OPT_DUMP:
-            if (!set_dump(&pass, r.value))
-                goto done;
-            break;
-        case OPT_STOP:
-            if (!pass_exists(r.value)) {
-                usage_error("anec", NULL, NULL, "no pass is called '%s' (see --passes)", r.value);
-                goto done;
-            }
-            pass.stop_after = r.value;
-            break;
-        case OPT_EMIT:
-            dot = strcmp(r.value, "dot") == 0;
-            if (!dot) {
-                usage_error("anec", (const char *const[]){"dot", NULL}, r.value, "--emit takes dot, not '%s'", r.value);
-                goto done;
-            }
-            break;
-        case OPT_PASSES:
-            passes_list(stdout);
-            status = EXIT_OK;
-            goto done;
-        case 'j': json = true; break;
-        case 'v': verbose = true; break;
-        case 'h':
-            printf("anec [options] MODEL -o PLAN: compile a model\n\n");
-            compile_help(stdout);
-            status = EXIT_OK;
-            goto done;
-        case OPTION_OPERAND:
-            if (model) {
-                usage_error("anec", NULL, NULL, "one model at a time: '%s' and '%s'", model, r.value);
-                goto done;
-            }
-            model = r.value;
-            break;
-        default: goto done;
-        }
-    if (!model || (!output && !pass.stop_after && !dot)) {
-        usage_error("anec", NULL, NULL, model ? "where to? give the plan's directory with -o" : "which model? see anec --help");
-        goto done;
-    }
-    status = compile(&in, model, output, &pass, json, verbose, dot);
-done:
-    arena_free(in.arena);
+    Compile      c = {.model = NULL};
+    int          status = EXIT_OK;
+    bool         go_on = true;
+    model_input_init(&c.in, "anec");
+    c.pass.diags = c.in.diags;
+    for (int o; go_on && (o = option_next(&r)) != OPTION_END;)
+        go_on = take_option(&c, o, &r, &status);
+    if (go_on && (!c.model || (!c.output && !c.pass.stop_after && !c.dot)))
+        status = usage_error("anec", NULL, NULL, c.model ? "where to? give the plan's directory with -o" : "which model? see anec --help");
+    else if (go_on)
+        status = compile(&c);
+    arena_free(c.in.arena);
     return status;
 }

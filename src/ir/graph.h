@@ -224,6 +224,9 @@ typedef struct Module {
     uint32_t   vjp_checks, vjp_checks_cap;
     /* what it is compiled for; not part of the model */
     const struct Target *target; /* never NULL: module_new() says target_any() */
+    int64_t    memory;           /* bytes that one training step may save for the backward direction; 0: as many as pay */
+    int64_t    saved_bytes;      /* what the taps pass came to */
+    double     recomputed_flops;
     uint64_t   off;              /* set of passes/switches.h: rewrites that are switched off */
 } Module;
 

@@ -6,12 +6,23 @@
  *
  * At the first border, B often computes values that F has computed too: a hand-written adjoint starts from the
  * function's operands. Every node of B gets a twin in F where there is one: the same operation on twins. Nodes with a
- * twin are dropped from B; whether B then reads the value or computes it (again) is for the cut to say. */
+ * twin are dropped from B; whether B then reads the value or computes it (again) is for the cut to say.
+ *
+ * Module.memory limits what is saved: by a price of memory in all cuts (a Lagrange multiplier), the lowest that keeps the
+ * limit. A high price leaves what cannot be computed again: the inputs of a loop's iterations, what the CPU has gathered. */
 #include "passes/loop.h"
+#include "passes/node_cost.h"
 #include "passes/simplify.h"
 #include "passes/taps.h"
 
 #include <string.h>
+
+/* What a byte of memory costs, and what the decisions come to. */
+typedef struct {
+    double  price;
+    int64_t bytes;
+    double  flops;
+} Saving;
 
 typedef struct {
     Module  *m;
@@ -28,6 +39,7 @@ typedef struct {
     Loop     loop;                     /* B as it becomes */
     ValueId *have;                     /* F -> new B */
     ValueId *map;                      /* B -> new B */
+    Saving  *saving;
 } Border;
 
 /* ---- twins ---- */
@@ -120,29 +132,33 @@ static ValueId value(Border *x, ValueId v)
     return x->twin[v] ? available(x, x->twin[v]) : x->map[v];
 }
 
+/* Decide for one forward graph, which runs `times` times. */
+static Tap *choose(Module *m, Arena *a, const Graph *f, const TapCost *cost, const TapRead *read, int32_t times, Saving *s)
+{
+    Tap   *tap = taps_cut(a, f, cost, read, s->price);
+    Prices p = {m->target, f, constant_expressions(a, f)};
+    for (ValueId v = 1; v < f->count; v++)
+        if (tap[v] == TAP_SAVE)
+            s->bytes += cost[v].bytes;
+        else if (tap[v] == TAP_RECOMPUTE)
+            s->flops += price_flops(&p, v) * times;
+    return tap;
+}
+
 static void decide(Border *x)
 {
     const Graph *b = x->b;
     TapRead     *read = NEW_N(x->scratch, TapRead, x->f->count);
-    bool        *required = NEW_N(x->scratch, bool, x->f->count);
     const bool  *weight = weight_gradients(x->scratch, b);
-    for (ValueId v = 1; v < b->count; v++) {
-        for (uint32_t i = 0; i < b->node[v].in_count && !x->twin[v]; i++) {
-            ValueId u = x->twin[node_arg(b, v, i)];
-            required[u] = u != 0;
-            if (weight[v] || !op_info[b->node[v].op].has_mil) /* read by the CPU */
-                read[u].weight = true;
-            else
-                read[u].other = true;
-        }
-    }
-    for (uint32_t i = 0; i < b->outs; i++) {
-        ValueId u = x->twin[b->out[i]];
-        required[u] = u != 0;
-        read[u].other = true;
-    }
-    const TapCost *cost = taps_costs(x->m, x->scratch, x->f, true, x->forward.a.repeat.n_carry, read);
-    x->tap = taps_cut(x->scratch, x->f, cost, required);
+    for (ValueId v = 1; v < b->count; v++)
+        for (uint32_t i = 0; i < b->node[v].in_count && !x->twin[v]; i++)
+            taps_note_read(x->m, b, v, weight, &read[x->twin[node_arg(b, v, i)]]);
+    for (uint32_t i = 0; i < b->outs; i++)
+        read[x->twin[b->out[i]]].engine = true;
+    read[0] = (TapRead){0}; /* what has no twin */
+    int32_t        times = x->forward.a.repeat.n;
+    const TapCost *cost = taps_costs(x->m, x->scratch, x->f, true, x->forward.a.repeat.n_carry, times, read);
+    x->tap = choose(x->m, x->scratch, x->f, cost, read, times, x->saving);
 }
 
 /* The backward repeat, rewritten and appended to top. */
@@ -202,7 +218,7 @@ static ValueId partner(const Graph *g, ValueId v)
 }
 
 /* Rewrite all pairs of repeats in `g`. */
-static void cross_regions(Module *m, Graph *g, Arena *scratch)
+static void cross_regions(Module *m, Graph *g, Arena *scratch, Saving *saving)
 {
     Graph   *to = graph_successor(m, g);
     ValueId *map = NEW_N(scratch, ValueId, g->count);
@@ -212,7 +228,7 @@ static void cross_regions(Module *m, Graph *g, Arena *scratch)
             map[v] = graph_copy_node(m, to, g, v, map);
             continue;
         }
-        Border x = {.m = m, .scratch = scratch, .top = to, .forward = g->node[f], .backward = g->node[v]};
+        Border x = {.m = m, .scratch = scratch, .top = to, .forward = g->node[f], .backward = g->node[v], .saving = saving};
         ValueId *f_arg = NEW_N(scratch, ValueId, x.forward.in_count + 1u);
         ValueId *b_arg = NEW_N(scratch, ValueId, x.backward.in_count + 1u);
         for (uint32_t i = 0; i < x.forward.in_count; i++)
@@ -261,26 +277,23 @@ static ValueId for_backward(Clone *c, ValueId v)
     return c->again[v];
 }
 
-static void cross_graph(Module *m, Graph *g, Arena *scratch)
+static void cross_graph(Module *m, Graph *g, Arena *scratch, Saving *saving)
 {
     TapRead    *read = NEW_N(scratch, TapRead, g->count);
-    bool       *required = NEW_N(scratch, bool, g->count), any = false;
     const bool *weight = weight_gradients(scratch, g);
+    bool        any = false;
     for (ValueId v = 1; v < g->count; v++)
         for (uint32_t i = 0; i < g->node[v].in_count && g->node[v].role == ROLE_BWD; i++) {
             ValueId u = node_arg(g, v, i);
             if (g->node[u].role != ROLE_FWD || g->node[u].type.dtype == DT_NONE)
                 continue;
-            any = required[u] = true;
-            if (weight[v] || !op_info[g->node[v].op].has_mil) /* read by the CPU */
-                read[u].weight = true;
-            else
-                read[u].other = true;
+            any = true;
+            taps_note_read(m, g, v, weight, &read[u]);
         }
     if (!any)
         return;
-    const TapCost *cost = taps_costs(m, scratch, g, false, 0, read);
-    Clone          c = {m, scratch, g, graph_successor(m, g), taps_cut(scratch, g, cost, required), NULL, NULL};
+    const TapCost *cost = taps_costs(m, scratch, g, false, 0, 1, read);
+    Clone          c = {m, scratch, g, graph_successor(m, g), choose(m, scratch, g, cost, read, 1, saving), NULL, NULL};
     c.map = NEW_N(scratch, ValueId, g->count);
     c.again = NEW_N(scratch, ValueId, g->count);
     for (ValueId v = 1; v < g->count; v++) {
@@ -295,21 +308,81 @@ static void cross_graph(Module *m, Graph *g, Arena *scratch)
     graph_replace(m, c.to);
 }
 
+/* Both borders of `g` and its repeats, at a price of memory. */
+static Saving cross_all(Module *m, Graph *g, Arena *scratch, double price)
+{
+    Saving s = {.price = price};
+    cross_regions(m, g, scratch, &s);
+    simplify_graph(m, g, true, scratch); /* drops stacks that nobody reads now */
+    graph_split_roles(m, g, scratch);
+    cross_graph(m, g, scratch, &s);
+    return s;
+}
+
+/* ---- a limit on memory ---- */
+
+/* What the decisions come to at this price, made on a copy. */
+static Saving try_price(Module *m, const Graph *g, Arena *scratch, double price)
+{
+    Graph *copy = graph_clone(m, g);
+    for (ValueId v = 1; v < copy->count; v++)
+        if (copy->node[v].op == OP_repeat)
+            copy->node[v].a.repeat.graph = graph_clone(m, m->graph[copy->node[v].a.repeat.graph])->id;
+    return cross_all(m, copy, scratch, price);
+}
+
+/* The lowest price at which no more than `limit` bytes are saved: what is saved shrinks as the price grows. Powers of two
+ * first, then some bits behind them. Negative if no price will do; *least is then what must be saved at least. */
+static double price_for(Module *m, const Graph *g, Arena *scratch, int64_t limit, int64_t *least)
+{
+    Saving free = try_price(m, g, scratch, 0);
+    *least = free.bytes;
+    if (free.bytes <= limit)
+        return 0;
+    double high = (double)TAP_MEMORY / (double)free.bytes, low = 0;
+    *least = try_price(m, g, scratch, high).bytes;
+    if (*least > limit)
+        return -1;
+    for (int halvings = 0; halvings < 48; halvings++) {
+        low = high / 2;
+        if (try_price(m, g, scratch, low).bytes > limit)
+            break;
+        high = low;
+    }
+    for (int bit = 0; bit < 6; bit++) {
+        double middle = low + (high - low) / 2;
+        *(try_price(m, g, scratch, middle).bytes > limit ? &low : &high) = middle;
+    }
+    return high;
+}
+
+static bool has_backward(const Graph *g)
+{
+    for (ValueId v = 1; v < g->count; v++)
+        if (g->node[v].role == ROLE_BWD)
+            return true;
+    return false;
+}
+
 PassResult pass_taps(PassCtx *cx)
 {
     Module *m = cx->m;
     bool    changed = false;
     for (uint32_t i = 0; i < m->entries; i++) {
         Graph *g = m->graph[m->entry[i].graph];
-        bool   backward = false;
-        for (ValueId v = 1; v < g->count; v++)
-            backward = backward || g->node[v].role == ROLE_BWD;
-        if (!backward)
+        if (!has_backward(g))
             continue;
-        cross_regions(m, g, cx->scratch);
-        simplify_graph(m, g, true, cx->scratch); /* drops stacks that nobody reads now */
-        graph_split_roles(m, g, cx->scratch);
-        cross_graph(m, g, cx->scratch);
+        int64_t least = 0;
+        double  price = m->memory ? price_for(m, g, cx->scratch, m->memory, &least) : 0;
+        if (price < 0) {
+            Diag *d = diag_error(cx->diags, "E0704", m->entry[i].at, "a training step must save %lld bytes for the backward direction; the limit is %lld",
+                                 (long long)least, (long long)m->memory);
+            diag_help(d, "allow --memory %lldM, drop #[save], or train on shorter sequences", (long long)((least + (1 << 20) - 1) >> 20));
+            return PASS_FAILED;
+        }
+        Saving s = cross_all(m, g, cx->scratch, price);
+        m->saved_bytes = s.bytes;
+        m->recomputed_flops = s.flops;
         changed = true;
     }
     return changed ? PASS_CHANGED : PASS_SAME;

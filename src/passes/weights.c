@@ -13,6 +13,28 @@
 
 typedef enum { UNREAD, STEP, SUMMED, OTHER } Stage; /* the largest of what the readers say */
 
+/* Expressions of constants alone; `with_parameter`: those with a parameter among them. */
+static bool *expressions(Arena *a, const Graph *g, bool with_parameter)
+{
+    bool *constant = NEW_N(a, bool, g->count), *has = NEW_N(a, bool, g->count);
+    for (ValueId v = 1; v < g->count; v++) {
+        const Node *n = &g->node[v];
+        has[v] = n->op == OP_param;
+        constant[v] = has[v] || n->op == OP_const || (n->in_count > 0 && op_info[n->op].has_mil);
+        for (uint32_t i = 0; i < n->in_count; i++) {
+            constant[v] &= constant[node_arg(g, v, i)];
+            has[v] |= has[node_arg(g, v, i)];
+        }
+        has[v] &= constant[v];
+    }
+    return with_parameter ? has : constant;
+}
+
+bool *constant_expressions(Arena *a, const Graph *g)
+{
+    return expressions(a, g, false);
+}
+
 static bool is_coefficient(const Graph *g, ValueId v)
 {
     return g->node[v].op == OP_const || is_param_expr(g, v);
@@ -91,7 +113,7 @@ static Stage below(const Graph *g, const bool *weighted, ValueId v, Stage s)
 
 bool *weight_gradients(Arena *a, const Graph *g)
 {
-    const bool *weighted = weighted_values(a, g);
+    const bool *weighted = weighted_values(a, g), *param = expressions(a, g, true);
     Stage      *stage = NEW_N(a, Stage, g->count);
     bool       *is = NEW_N(a, bool, g->count);
     for (uint32_t i = 0; i < g->outs; i++)
@@ -102,7 +124,7 @@ bool *weight_gradients(Arena *a, const Graph *g)
         if (!node_is_pure(n) && n->op != OP_grad)
             s = OTHER;
         if (n->op == OP_matmul && vector_operand(g, n) < 0 &&
-            (is_param_expr(g, node_arg(g, v, 0)) || is_param_expr(g, node_arg(g, v, 1))))
+            (param[node_arg(g, v, 0)] || param[node_arg(g, v, 1)]))
             s = OTHER;
         if (s == SUMMED && !weighted[v] && n->op != OP_mul && n->op != OP_reshape && n->op != OP_transpose && n->op != OP_neg)
             s = OTHER;

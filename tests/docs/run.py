@@ -10,6 +10,7 @@ Every fence whose info string begins with `anel` or `target` is an example:
     ```anel fragment        statements: wrapped into a function before they are checked
     ```anel expr            one expression: wrapped into a constant
     ```anel member          members of a model: wrapped into a model
+    ```anel compile option=--memory=1     with an option of the compiler
 
     ```target               a target profile: `anec target` must accept it (or fail, with error=E1004)
 
@@ -88,7 +89,7 @@ def run(anec, words, text, check):
         if "target" in words:
             command = ["target"]
         elif "compile" in words:
-            command = ["-o", folder + "/plan"]
+            command = ["-o", folder + "/plan", *(w.split("=", 1)[1] for w in words if w.startswith("option="))]
         plain = subprocess.run([anec, *command, str(file)], capture_output=True, text=True, timeout=60, check=False)
         if expected is None:
             return None if plain.returncode == 0 else plain.stderr or f"exit status {plain.returncode}\n"

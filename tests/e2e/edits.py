@@ -40,7 +40,8 @@ EDITS = [
     ("layer768", "a loss of another weight", "e = y - target;", "e = 2.0 * (y - target);"),
     ("layer768", "a statement more: gated values", "    x2 = x", "    v = v * sigmoid(v);\n    x2 = x"),
     ("layer768", "no norm", "xn = rmsnorm(x, g1);", "xn = x * g1[:, _];"),
-    ("layer768", "one reader more", "heads_of(linear(xn, dim) as wq, heads)", "heads_of(linear(xn, dim) as wq + 0.1 * xn, heads)"),
+    # (of x: another reader of xn would end the folding of its gain, and the programs would do other work)
+    ("layer768", "one reader more", "heads_of(linear(xn, dim) as wq, heads)", "heads_of(linear(xn, dim) as wq + 0.1 * x, heads)"),
     ("layer768", "two statements in another order",
      "k = heads_of(linear(xn, dim) as wk, heads);\n    v = heads_of(linear(xn, dim) as wv, heads);",
      "v = heads_of(linear(xn, dim) as wv, heads);\n    k = heads_of(linear(xn, dim) as wk, heads);"),

@@ -46,12 +46,14 @@ Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **
     return m;
 }
 
-static void write_plan(Rig *r, const char *model, const char *defines)
+static void write_plan(Rig *r, const char *model, const char *defines, const Target *target, int64_t memory)
 {
     Diags        *ds;
     Module       *m = rig_elaborate(r->a, model, defines, &ds);
     BackendResult result = {0};
     Buf           err = {0};
+    m->target = target;
+    m->memory = memory;
     check(passes_run(m, &(PassOptions){.diags = ds}), ds, "passes");
     check(backend_ane(r->a, m, &result, ds), ds, "back end");
     cr_assert(plan_resolve(result.plan, r->a, &err), "%s", err.data);
@@ -78,15 +80,20 @@ static void draw_params(Rig *r)
     }
 }
 
-Rig rig_open(const char *model, const char *defines)
+Rig rig_open_for(const char *model, const char *defines, const Target *target, int64_t memory)
 {
     Rig    r = {.a = arena_new(), .dir = "/tmp/anel-e2e-XXXXXX"};
     Diags *ds;
     cr_assert(mkdtemp(r.dir) != NULL);
     r.m = rig_elaborate(r.a, model, defines, &ds);
     draw_params(&r);
-    write_plan(&r, model, defines);
+    write_plan(&r, model, defines, target, memory);
     return r;
+}
+
+Rig rig_open(const char *model, const char *defines)
+{
+    return rig_open_for(model, defines, target_any(), 0);
 }
 
 void rig_close(Rig *r)

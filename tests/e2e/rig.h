@@ -18,6 +18,8 @@ typedef struct {
 
 /* Compile <model>.anel of models/ or of tests/e2e/models/ with `defines` ("dim=64 heads=4"), write the plan, read it back, draw parameters. */
 Rig  rig_open(const char *model, const char *defines);
+/* The same for a target, with a limit on what is saved (0: none). */
+Rig  rig_open_for(const char *model, const char *defines, const Target *target, int64_t memory);
 void rig_close(Rig *r); /* removes the plan */
 
 /* The model as the front end leaves it, in `a`. */

@@ -205,6 +205,64 @@ Test(plan_numerics, gradients_in_other_shapes)
     }
 }
 
+/* ---- other choices of the compiler, same meaning ---- */
+
+/* Has a program an output part of this shape? */
+static bool puts_out(const Plan *p, int32_t rows, int32_t columns)
+{
+    for (uint32_t i = 0; i < p->programs; i++)
+        for (uint32_t k = 0; k < p->program[i].outs; k++)
+            for (uint32_t j = 0; j < p->program[i].out[k].parts; j++) {
+                PlanShape s = p->program[i].out[k].part[j].shape;
+                if (s.rank == 2 && s.dim[0] == rows && s.dim[1] == columns)
+                    return true;
+            }
+    return false;
+}
+
+Test(plan_numerics, weight_gradients_of_the_engine)
+{
+    /* A slow CPU, so that even small products are worth moving. */
+    Target t = *target_any();
+    t.weight_gradients = WHERE_ANY;
+    t.cpu_flops = 1e-4;
+    t.cpu_bandwidth = 0.1;
+    for (size_t i = 0; i < 5; i++) {
+        Rig r = rig_open_for(cases[i].model, cases[i].defines, &t, 0);
+        /* a gradient of a square or tall weight: [hidden, dim] of a layer */
+        if (i < 3)
+            cr_assert(puts_out(r.plan, 96, 64), "%s: weight gradients are still the CPU's", cases[i].model);
+        train_case(&r, &cases[i]);
+        rig_close(&r);
+    }
+}
+
+Test(plan_numerics, vocabulary_too_large_for_a_convolution)
+{
+    /* 80 rows contract as a product where a convolution may have 72 inputs. */
+    Target t = *target_any();
+    t.max_conv_in = 72;
+    t.cpu_flops = 1e-4;
+    Rig  r = rig_open_for("tiny", "dim=64 hidden=64 layers=2 heads=4 kv_heads=2 vocab=80 seq=32", &t, 0);
+    bool backward = false;
+    for (uint32_t k = 0; k < r.plan->programs; k++)
+        backward |= strcmp(r.plan->program[k].name, "loss_bwd") == 0;
+    cr_assert(backward, "the cotangent of the last hidden state is a program's");
+    train_case(&r, &cases[0]);
+    rig_close(&r);
+}
+
+Test(plan_numerics, whole_layers_computed_again)
+{
+    /* Just above what each model must save: the inputs of its layers. */
+    static const int64_t limit[] = {16384, 1, 12288, 12288, 12288};
+    for (size_t i = 0; i < COUNT(limit); i++) {
+        Rig r = rig_open_for(cases[i].model, cases[i].defines, target_any(), limit[i]);
+        train_case(&r, &cases[i]);
+        rig_close(&r);
+    }
+}
+
 /* ---- decoding ---- */
 
 /* Logits [vocab, S] of the loss entry: what its cross-entropy reads. */
