@@ -11,6 +11,8 @@
  * W' is a parameter expression: two views around a transpose. The rewrite comes before differentiation; the adjoint puts the
  * rows of the gradient back, once per update (defer.c).
  *
+ * A bias of the projection changes its order as well.
+ *
  * Left alone: values that anything but such a score reads (states, a norm of queries and keys), or one whose partner is not
  * rewritten as well; weights that are read twice. Switch: repair_rope. */
 #include "passes/fold.h"
@@ -19,7 +21,9 @@
 #include <string.h>
 
 typedef struct {
-    ValueId weight, h, product, cos, sin; /* product = matmul(weight, h); the tables [P, 1, S]; weight 0: no candidate */
+    ValueId weight, h, product; /* product = matmul(weight, h); weight 0: no candidate */
+    ValueId sum, bias;          /* sum = product + bias [H*D, 1] spread over positions; 0 where there is none */
+    ValueId cos, sin;           /* the tables [P, 1, S] */
 } Pair;
 
 typedef struct {
@@ -90,6 +94,31 @@ static bool times_table(const Rope *r, ValueId v, ValueId *x, ValueId *table)
     return false;
 }
 
+/* x = W h, or W h + bias, which nothing else reads. */
+static bool match_projection(const Rope *r, ValueId x, Pair *p)
+{
+    const Node *n = node_of(r, x);
+    ValueId     source;
+    uint32_t    axis;
+    p->product = x;
+    for (uint32_t k = 0; k < 2 && n->op == OP_add && !p->sum; k++) {
+        ValueId b = arg(r, x, k);
+        if (!spread_of(r->g, b, &source, &axis) || axis != 1 || !is_param_expr(r->g, source) || r->uses[x] != 1 || n->hint)
+            continue;
+        p->sum = x;
+        p->bias = source;
+        p->product = arg(r, x, !k);
+    }
+    n = node_of(r, p->product);
+    if (n->op != OP_matmul || n->type.shape.rank != 2 || n->a.matmul.ta || n->hint || r->uses[p->product] != 1 ||
+        fold_refuses(r->m, r->g, p->product))
+        return false;
+    p->h = arg(r, p->product, 1);
+    ValueId w = arg(r, p->product, 0);
+    p->weight = is_param_expr(r->g, w) && r->uses[w] == 1 ? w : 0;
+    return p->weight != 0;
+}
+
 static Pair match(const Rope *r, ValueId v)
 {
     const Pair  none = {0};
@@ -105,14 +134,8 @@ static Pair match(const Rope *r, ValueId v)
         if (s->op != OP_matmul || s->a.matmul.ta || s->a.matmul.tb || s->hint || arg(r, swapped, 1) != x ||
             !is_swap(r, arg(r, swapped, 0)) || y->op != OP_reshape || y->hint || r->uses[x] != 2)
             continue;
-        p.product = arg(r, x, 0);
-        const Node *w = node_of(r, p.product);
-        if (w->op != OP_matmul || w->type.shape.rank != 2 || w->a.matmul.ta || w->hint || r->uses[p.product] != 1 ||
-            w->type.shape.dim[1] != y->type.shape.dim[2] || fold_refuses(r->m, r->g, p.product))
-            continue;
-        p.weight = arg(r, p.product, 0);
-        p.h = arg(r, p.product, 1);
-        if (is_param_expr(r->g, p.weight) && r->uses[p.weight] == 1)
+        Shape w = node_of(r, arg(r, x, 0))->type.shape;
+        if (w.rank == 2 && w.dim[1] == y->type.shape.dim[2] && match_projection(r, arg(r, x, 0), &p))
             return p;
     }
     return none;
@@ -190,6 +213,11 @@ static ValueId rotated(Rope *r, Graph *to, const ValueId *map, ValueId v)
     half.dim[1] = s.dim[1] / 2;
     ValueId w = reordered(m, to, map[p->weight], s.dim[0]);
     ValueId y = g_matmul(m, to, node_of(r, p->product), w, map[p->h], false, node_of(r, p->product)->a.matmul.tb);
+    if (p->sum) {
+        ValueId all = reordered(m, to, map[p->bias], s.dim[0]);
+        all = g_broadcast(m, to, n, all, to->node[y].type.shape);
+        y = g_binary(m, to, node_of(r, p->sum), OP_add, y, all);
+    }
     ValueId x = g_reshape(m, to, n, y, s);
     ValueId a = g_slice(m, to, n, x, begin, end);
     begin[1] = end[1];

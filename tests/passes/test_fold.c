@@ -214,15 +214,21 @@ static ValueId doubled(Rig *r, Graph *g, double (*f)(int64_t))
     return g_broadcast(r->m, g, NULL, g_reshape(r->m, g, NULL, t, SHAPE(1, D, S)), SHAPE(H, D, S));
 }
 
-/* The projection of x, as heads, turned. */
-static ValueId turned(Fold *f, const char *name, double (*matrix)(int64_t))
+/* The projection y, as heads, turned. */
+static ValueId turned_heads(Fold *f, ValueId y, double (*matrix)(int64_t))
 {
     Rig    *r = &f->r;
-    ValueId y = times(f, one_param(r, f->g, name, REAL(H *D, C)), f->x), x = g_reshape(r->m, f->g, NULL, y, SHAPE(H, D, S));
+    ValueId x = g_reshape(r->m, f->g, NULL, y, SHAPE(H, D, S));
     ValueId m = g_broadcast(r->m, f->g, NULL, table(r, f->g, SHAPE(1, D, D), matrix), SHAPE(H, D, D));
     ValueId a = g_binary(r->m, f->g, NULL, OP_mul, x, doubled(r, f->g, cosine));
     ValueId b = g_binary(r->m, f->g, NULL, OP_mul, times(f, m, x), doubled(r, f->g, sine));
     return g_binary(r->m, f->g, NULL, OP_add, a, b);
+}
+
+/* The projection of x, as heads, turned. */
+static ValueId turned(Fold *f, const char *name, double (*matrix)(int64_t))
+{
+    return turned_heads(f, times(f, one_param(&f->r, f->g, name, REAL(H *D, C)), f->x), matrix);
 }
 
 static ValueId score(Fold *f, ValueId q, ValueId k)
@@ -235,6 +241,15 @@ Test(fold, rotary_pairs_of_both_sides_of_a_score_become_halves)
     Fold    f = start(SHAPE(C, S));
     ValueId q = turned(&f, "wq", swap), k = turned(&f, "wk", swap);
     q = g_binary(f.r.m, f.g, NULL, OP_mul, q, g_splat(f.r.m, f.g, NULL, 0.25, f.g->node[q].type));
+    cr_expect(finish(&f, score(&f, q, k)));
+}
+
+Test(fold, rotary_pairs_of_projections_with_a_bias)
+{
+    Fold    f = start(SHAPE(C, S));
+    ValueId y = times(&f, one_param(&f.r, f.g, "wq", REAL(H * D, C)), f.x);
+    y = g_binary(f.r.m, f.g, NULL, OP_add, y, rows(&f.r, f.g, one_param(&f.r, f.g, "bias", REAL(H * D)), SHAPE(H * D, S)));
+    ValueId q = turned_heads(&f, y, swap), k = turned(&f, "wk", swap);
     cr_expect(finish(&f, score(&f, q, k)));
 }
 
