@@ -183,8 +183,7 @@ void scope_start(Scope *s)
 {
     Arena *a = s->b->a;
     scope_labels(s);
-    s->part = partition(a, s->b->m, s->g);
-    check_groups(s->b, s->g, &s->part);
+    s->part = s->b->parts.of[s->g->id];
     s->loc = NEW_N(a, Loc, s->g->count);
     s->done = NEW_N(a, bool, s->part.programs + 1);
     s->stacked = NEW_N(a, bool, s->g->count);
