@@ -10,7 +10,8 @@
  *
  * Left alone: gains per head (three axes), products that something else reads too, weights that are read otherwise (a tied
  * embedding) or whose product the CPU computes (fold_refuses()), values with a wish of their own (#[save], #[place], ...),
- * entries with states. Switch: fold_gain. */
+ * entries with states; and all gains on targets whose norms' adjoints are the CPU's, which wants the norm as it is. Switch:
+ * fold_gain. */
 #include "passes/fold.h"
 #include "passes/switches.h"
 
@@ -158,7 +159,7 @@ static ValueId merged_bias(Gains *f, ValueId v)
 bool fold_gains(Module *m, Graph *g, Arena *scratch)
 {
     Gains f = {.m = m, .from = g};
-    if (!switched_on(m->off, SWITCH_fold_gain))
+    if (!switched_on(m->off, SWITCH_fold_gain) || m->target->norm_backward == WHERE_CPU)
         return false;
     ValueId **list[] = {&f.map, &f.core, &f.gain, &f.inner, &f.shift, &f.plain, &f.column};
     for (size_t i = 0; i < COUNT(list); i++)

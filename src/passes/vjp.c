@@ -232,7 +232,8 @@ static ValueId sum_over_output(Vjp *r)
     const Graph *g = r->ad->src;
     uint32_t     axis = (uint32_t)r->n->a.axis.axis, rank = r->n->type.shape.rank, k = 0, other;
     Shape        s = r->n->type.shape;
-    ValueId      o = switched_on(r->m->off, SWITCH_softmax_delta) ? only_reader(g, r->v, &k) : 0;
+    bool         on = switched_on(r->m->off, SWITCH_softmax_delta) && !r->m->target->cut_attention_backward;
+    ValueId      o = on ? only_reader(g, r->v, &k) : 0; /* (a program of the scores alone does not get the output) */
     if (!o || g->node[o].op != OP_matmul || !r->ad->cot[o] || shape_numel(g->node[o].type.shape) >= shape_numel(s))
         return 0;
     const Node *n = &g->node[o];
