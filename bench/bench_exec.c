@@ -61,7 +61,7 @@ int main(int argc, char **argv)
         if (!exec_forward(e, entry, &err))
             return fail(&err);
         double t4 = now();
-        if (p->entry[entry].backwards && !exec_backward(e, entry, &err))
+        if (p->entry[entry].backwards && (!exec_backward(e, entry, &err) || !exec_update(e, entry, &err)))
             return fail(&err);
         double t5 = now();
         printf("round %d     bake %.3f s   zero %.3f s   forward %.3f s   backward %.3f s   result %g%s\n", r, t2 - t1,

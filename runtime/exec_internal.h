@@ -71,7 +71,7 @@ typedef struct {
 } ExecStage;
 
 typedef struct {
-    ExecStep *forward, *backward;
+    ExecStep *forward, *backward, *update;
     bool      ran; /* a forward pass has completed since the last backward pass began */
 } ExecEntry;
 
@@ -97,6 +97,7 @@ struct Exec {
     uint32_t     rows, rows_cap;
     ExecCounters counters;
     bool         overflowed;
+    bool         window; /* accumulators hold the sums of this window; otherwise they are to be cleared */
     Buf          why; /* what a kernel complains about */
     uint64_t    *hash; /* [parameters] while baking */
     bool        *hashed;
@@ -114,6 +115,23 @@ void exec_visit_runs(Exec *e, uint32_t entry, unsigned parts, ExecVisit *visit, 
 /* The row of a name in the profile, made when missing. */
 ExecRow *exec_row(Exec *e, const char *name, ExecClass class);
 
+/* exec.c: clear all accumulators. */
+void exec_clear_accumulators(Exec *e);
+
+/* exec_recipe.c: buffers for the values of recipes; zeroed to begin with. */
+typedef struct {
+    struct {
+        float *data;
+        size_t n;
+        bool   busy;
+    } *slot;
+    uint32_t slots;
+} RecipePool;
+/* The value of `r` for instance k, dense; a parameter's or table's own memory, or the pool's until recipe_give_back(). */
+const float *recipe_value(const Exec *e, RecipePool *p, const Recipe *r, uint32_t k);
+void recipe_give_back(RecipePool *p, const float *x); /* what is not the pool's is left alone */
+void recipe_pool_free(RecipePool *p);
+
 /* exec_bake.c */
 void exec_free_programs(Exec *e);
 /* Memory that all conversions of one bake use again: fresh pages would cost more than filling them. */
@@ -122,6 +140,7 @@ typedef struct {
     uint32_t  files;
     uint16_t *half;
     size_t    halves;
+    RecipePool pool;
 } Workspace;
 /* Hash of `h` and of the parameters that recipe `r` reads for instance k; parameters are hashed once a bake. */
 uint64_t exec_recipe_hash(Exec *e, uint64_t h, const Recipe *r, uint32_t k);

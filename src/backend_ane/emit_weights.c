@@ -11,13 +11,12 @@
 
 static const Weight *weight_at(const Emit *e, ValueId leaf)
 {
-    const Node *n = &e->g->node[leaf];
-    return weight_of(e->b, interned(e->b->m->strings, e->b->m->param_set[n->a.leaf.set].pattern), e->first, e->n);
+    return weight_of(e->b, e->g, leaf, e->first, e->n);
 }
 
 bool emit_is_weight(const Emit *e, ValueId v, int32_t *rows, int32_t *columns, bool *transposed)
 {
-    if (!e->b->weights || e->g->node[v].op != OP_param)
+    if (!e->b->weights || !is_weight_leaf(e->g, v))
         return false;
     const Weight *w = weight_at(e, v);
     *rows = w->rows;

@@ -31,8 +31,8 @@ bool partition_module(Arena *a, const Module *m, const struct Lock *lock, Partit
 /* One graph by itself, without pins of a lock; a graph that the target cannot hold is divided as if there were no limits. */
 Partition partition(Arena *a, const Module *m, const Graph *g);
 
-/* A value that a program makes for itself instead of receiving it: parameters, tables, splats, and views of them
- * (reshape, broadcast, transpose of a matrix). Whoever reads one gets his own, on either device. */
+/* A value that a program makes for itself instead of receiving it: parameters, tables, splats, views of them (reshape,
+ * broadcast, transpose of a matrix), and parameter expressions. Whoever reads one gets his own, on either device. */
 bool is_constant(const Graph *g, ValueId v);
 
 #endif

@@ -222,6 +222,15 @@ static void declare_weights(Emit *e, uint32_t port, BuiltProgram *built)
     }
 }
 
+/* The first parameter of a recipe. */
+static bool take_pattern(const Recipe *r, void *with)
+{
+    const char **pattern = with;
+    if (r->kind == RECIPE_PARAM)
+        *pattern = r->pattern;
+    return r->kind != RECIPE_PARAM;
+}
+
 /* Ports of weights; what lies in them is named like the constants of other plans. */
 static void describe_weight_port(Emit *e, uint32_t surface, PlanPort *out)
 {
@@ -234,9 +243,10 @@ static void describe_weight_port(Emit *e, uint32_t surface, PlanPort *out)
                       .part = NEW_N(e->b->a, PlanPart, stage->weights), .parts = stage->weights};
     for (uint32_t i = 0; i < stage->weights; i++) {
         const PlanStaged *w = &stage->weight[i];
-        const Recipe     *r = w->recipe->kind == RECIPE_TRANSPOSE ? w->recipe->x : w->recipe;
+        const char       *pattern = "";
+        plan_recipe_visit(w->recipe, take_pattern, &pattern);
         uint32_t          rows = (uint32_t)w->shape.dim[0];
-        out->part[i] = (PlanPart){emit_pattern_name(e->b->a, r->pattern), w->channel, rows, {2, {w->shape.dim[0], s->width}}};
+        out->part[i] = (PlanPart){emit_pattern_name(e->b->a, pattern), w->channel, rows, {2, {w->shape.dim[0], s->width}}};
     }
 }
 
@@ -301,11 +311,16 @@ typedef struct {
     bool      varies;
 } Sets;
 
-static void add_set(Builder *b, const Node *leaf, bool matrix, void *with)
+/* Every parameter of the weight. */
+static void add_set(Builder *b, const Graph *g, ValueId leaf, bool matrix, void *with)
 {
-    Sets    *x = with;
-    uint32_t set = leaf->a.leaf.set, i = 0;
-    (void)matrix;
+    Sets       *x = with;
+    const Node *n = &g->node[leaf];
+    uint32_t    set = n->a.leaf.set, i = 0;
+    for (uint32_t k = 0; k < n->in_count; k++)
+        add_set(b, g, node_arg(g, leaf, k), matrix, with);
+    if (n->op != OP_param)
+        return;
     while (i < x->sets && x->set[i] != set)
         i++;
     x->set[i] = set;
@@ -373,12 +388,8 @@ bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t n
     char hash[HASH_HEX];
     hash_hex(text.data, text.len, hash);
     bool        varies = false; /* one instance serves all iterations of a loop when no weight depends on the index */
-    for (uint32_t i = 0; i < e.weights; i++) {
-        const Recipe *r = e.weight[i].recipe;
-        while (r->kind == RECIPE_TRANSPOSE)
-            r = r->x;
-        varies |= r->kind == RECIPE_PARAM && strstr(r->pattern, "{L}") != NULL;
-    }
+    for (uint32_t i = 0; i < e.weights; i++)
+        varies |= plan_recipe_varies(e.weight[i].recipe);
     PlanProgram p = {.name = name, .mil = mil_file_for(b, name, text.data, text.len, e.t),
                      .mil_hash = arena_strdup(a, hash), .first = varies ? first : 0, .n = varies ? n : 1,
                      .weight = e.weight, .weights = e.weights};

@@ -8,11 +8,18 @@
  * there is. */
 #include "backend_ane/weights.h"
 
+#include "backend_ane/emit.h"
 #include "backend_ane/lower.h"
 
 #include <string.h>
 
 /* ---- finding ---- */
+
+bool is_weight_leaf(const Graph *g, ValueId v)
+{
+    const Node *n = &g->node[v];
+    return n->op == OP_param || (n->op != OP_broadcast && is_made_weight(g, v));
+}
 
 void weights_visit(Builder *b, const Graph *g, const Partition *part, uint32_t number, WeightVisit *visit, void *with)
 {
@@ -25,36 +32,37 @@ void weights_visit(Builder *b, const Graph *g, const Partition *part, uint32_t n
             bool    view = false;
             if (!is_constant(g, u))
                 continue;
-            for (; g->node[u].in_count; u = node_arg(g, u, 0))
+            for (; g->node[u].in_count && !is_weight_leaf(g, u); u = node_arg(g, u, 0))
                 view = true;
             bool matrix = n->op == OP_matmul && n->type.shape.rank == 2 && !view;
-            if (g->node[u].op == OP_param)
-                visit(b, &g->node[u], matrix, with);
+            if (is_weight_leaf(g, u))
+                visit(b, g, u, matrix, with);
         }
     }
 }
 
-static const char *pattern_of(const Builder *b, const Node *leaf)
+static const char *pattern_of(const Builder *b, const Graph *g, ValueId leaf)
 {
-    return interned(b->m->strings, b->m->param_set[leaf->a.leaf.set].pattern);
+    const Node *n = &g->node[first_param(g, leaf)];
+    return interned(b->m->strings, b->m->param_set[n->a.leaf.set].pattern);
 }
 
-static Weight *find(const Builder *b, const char *pattern, int32_t first, int32_t n)
+static Weight *find(const Builder *b, const Recipe *recipe, int32_t first, int32_t n)
 {
-    bool indexed = strstr(pattern, "{L}") != NULL;
+    bool indexed = plan_recipe_varies(recipe);
     for (uint32_t i = 0; i < b->weights->weights; i++) {
         Weight *w = &b->weights->weight[i];
-        if (strcmp(w->pattern, pattern) == 0 && (!indexed || (w->first == first && w->n == n)))
+        if (plan_recipe_equal(w->recipe, recipe) && (!indexed || (w->first == first && w->n == n)))
             return w;
     }
     return NULL;
 }
 
-const Weight *weight_of(const Builder *b, const char *pattern, int32_t first, int32_t n)
+const Weight *weight_of(Builder *b, const Graph *g, ValueId leaf, int32_t first, int32_t n)
 {
-    const Weight *w = find(b, pattern, first, n);
+    const Weight *w = find(b, recipe_of(b, g, leaf), first, n);
     if (!w)
-        bug("parameter '%s' has no place", pattern);
+        bug("a weight of '%s' has no place", pattern_of(b, g, leaf));
     return w;
 }
 
@@ -70,18 +78,20 @@ static void unite(Weights *all, uint32_t from, uint32_t to)
             all->weight[i].unit = to;
 }
 
-static void note(Builder *b, const Node *leaf, bool matrix, void *with)
+static void note(Builder *b, const Graph *g, ValueId leaf, bool matrix, void *with)
 {
     Visit      *x = with;
     Weights    *all = b->weights;
-    const char *pattern = pattern_of(b, leaf);
-    bool        indexed = strstr(pattern, "{L}") != NULL;
-    Weight     *w = find(b, pattern, x->first, x->n);
+    Recipe     *recipe = recipe_of(b, g, leaf);
+    bool        indexed = plan_recipe_varies(recipe);
+    Weight     *w = find(b, recipe, x->first, x->n);
+    const Node *n = &g->node[leaf];
     if (!w) {
         GROW(b->a, all->weight, all->weights, all->weights_cap);
         w = &all->weight[all->weights++];
-        *w = (Weight){.pattern = pattern, .shape = leaf->type.shape, .at = leaf->at, .first = indexed ? x->first : 0,
-                      .n = indexed ? x->n : 0, .matrix = leaf->type.shape.rank == 2, .unit = all->weights};
+        *w = (Weight){.recipe = recipe, .pattern = pattern_of(b, g, leaf), .shape = n->type.shape, .at = n->at,
+                      .first = indexed ? x->first : 0, .n = indexed ? x->n : 0, .matrix = n->type.shape.rank == 2,
+                      .unit = all->weights};
     }
     w->matrix = w->matrix && matrix;
     if (!x->unit)
@@ -240,12 +250,14 @@ static bool place_odd(Builder *b, Weight *w)
 
 /* ---- the plan ---- */
 
-static Recipe *recipe_of(Builder *b, const Weight *w)
+static Recipe *staged_recipe(Builder *b, const Weight *w)
 {
-    Recipe *r = NEW(b->a, Recipe), *t = NEW(b->a, Recipe);
-    *r = (Recipe){.kind = RECIPE_PARAM, .pattern = w->pattern};
-    *t = (Recipe){.kind = RECIPE_TRANSPOSE, .x = r};
-    return w->transposed ? t : r;
+    if (!w->transposed)
+        return w->recipe;
+    Recipe *t = NEW(b->a, Recipe);
+    *t = (Recipe){.kind = RECIPE_TRANSPOSE, .in = NEW_N(b->a, Recipe *, 1), .ins = 1};
+    t->in[0] = w->recipe;
+    return t;
 }
 
 /* "layers" for what lies in layers.{L}, "weights" for what lies nowhere. */
@@ -271,7 +283,7 @@ static void describe(Builder *b, uint32_t index)
         if (!stage.weights)
             s->buffer = stage.buffer = add_buffer(b, surface_name(b, s, w), BUF_SURFACE, PLAN_F16,
                                                   (PlanShape){4, {1, s->channels, 1, s->width}}, s->n);
-        stage.weight[stage.weights++] = (PlanStaged){(uint32_t)w->channel, {2, {w->rows, w->columns}}, recipe_of(b, w)};
+        stage.weight[stage.weights++] = (PlanStaged){(uint32_t)w->channel, {2, {w->rows, w->columns}}, staged_recipe(b, w)};
     }
     for (uint32_t i = 1; i < stage.weights; i++) /* matrices of a width were placed before vectors: order by channel */
         for (uint32_t k = i; k && stage.weight[k - 1].channel > stage.weight[k].channel; k--) {
@@ -306,15 +318,15 @@ typedef struct {
     bool   *used;
 } Used;
 
-static void mark(Builder *b, const Node *leaf, bool matrix, void *with)
+static void mark(Builder *b, const Graph *g, ValueId leaf, bool matrix, void *with)
 {
     Used *x = with;
     (void)matrix;
-    x->used[weight_of(b, pattern_of(b, leaf), x->first, x->n)->surface] = true;
+    x->used[weight_of(b, g, leaf, x->first, x->n)->surface] = true;
 }
 
-void weights_used(const Builder *b, const Graph *g, const Partition *part, uint32_t number, int32_t first, int32_t n,
+void weights_used(Builder *b, const Graph *g, const Partition *part, uint32_t number, int32_t first, int32_t n,
                   bool *used)
 {
-    weights_visit((Builder *)b, g, part, number, mark, &(Used){first, n, used}); /* marking changes nothing of it */
+    weights_visit(b, g, part, number, mark, &(Used){first, n, used});
 }

@@ -7,10 +7,11 @@
 
 #include "backend_ane/build.h"
 
-/* A parameter (one of each iteration) in a surface: `rows` channels from `channel` on hold its elements, or those of its
+/* A parameter, or what is made of parameters (ir/param_expr.c), one of each iteration, in a surface: `rows` channels from `channel` on hold its elements, or those of its
  * transpose, `columns` each. Row-major order is kept, so [1, rows, 1, columns] can be seen with any shape. */
 typedef struct {
-    const char *pattern;  /* of the parameter's path */
+    Recipe     *recipe;   /* what it is */
+    const char *pattern;  /* of the path of the parameter that gives it its name */
     Shape       shape;    /* in the graph */
     Span        at;
     int32_t     first, n; /* of the loop that the pattern's index belongs to; n = 0: none */
@@ -38,16 +39,18 @@ struct Weights {
     uint32_t       surfaces, surfaces_cap;
 };
 
-/* Find every parameter that a program reads and give it a place; write surfaces and stage blocks into the plan. False
+/* Find every weight that a program reads and give it a place; write surfaces and stage blocks into the plan. False
  * after diagnostics. */
 bool weights_place(Builder *b);
-/* The place of the parameter called `pattern`, read in the loop first .. first + n - 1 (n = 0: outside of loops). */
-const Weight *weight_of(const Builder *b, const char *pattern, int32_t first, int32_t n);
-/* Call `visit` for every parameter that an operation of the program reads; `matrix`: as a matrix of a product. */
-typedef void WeightVisit(Builder *b, const Node *leaf, bool matrix, void *with);
+/* Is `v` what a weight is made of: a parameter, or an expression of some that is no mere view of one? */
+bool is_weight_leaf(const Graph *g, ValueId v);
+/* The place of such a value, read in the loop first .. first + n - 1 (n = 0: outside of loops). */
+const Weight *weight_of(Builder *b, const Graph *g, ValueId leaf, int32_t first, int32_t n);
+/* Call `visit` for every weight that an operation of the program reads; `matrix`: as a matrix of a product. */
+typedef void WeightVisit(Builder *b, const Graph *g, ValueId leaf, bool matrix, void *with);
 void weights_visit(Builder *b, const Graph *g, const Partition *part, uint32_t number, WeightVisit *visit, void *with);
 /* Mark the surfaces that program `number` of `part` reads: used[surfaces]. */
-void weights_used(const Builder *b, const Graph *g, const Partition *part, uint32_t number, int32_t first, int32_t n,
+void weights_used(Builder *b, const Graph *g, const Partition *part, uint32_t number, int32_t first, int32_t n,
                   bool *used);
 
 #endif

@@ -168,14 +168,6 @@ static void ports(Ctx *c, AnalysedProgram *g, uint32_t program)
 
 /* ---- programs ---- */
 
-static bool of_param(const Recipe *r)
-{
-    for (; r; r = r->x)
-        if (r->kind == RECIPE_PARAM)
-            return true;
-    return false;
-}
-
 static bool is_param(const void *ctx, const char *path)
 {
     const PlanProgram *p = ctx;
@@ -183,7 +175,7 @@ static bool is_param(const void *ctx, const char *path)
     path += strncmp(path, prefix, strlen(prefix)) == 0 ? strlen(prefix) : 0;
     for (uint32_t i = 0; i < p->weights; i++)
         if (strcmp(p->weight[i].path, path) == 0)
-            return of_param(p->weight[i].recipe);
+            return plan_recipe_has_param(p->weight[i].recipe);
     return false;
 }
 
@@ -267,7 +259,7 @@ static bool analyse_program(Ctx *c, uint32_t k)
     if (!mil_work(c->a, path, text, len, is_param, g->program, &g->work, &g->param_bytes, &g->op, &g->ops, &c->heads, c->err))
         return false;
     for (uint32_t i = 0; i < g->program->weights; i++)
-        g->has_params |= of_param(g->program->weight[i].recipe);
+        g->has_params |= plan_recipe_has_param(g->program->weight[i].recipe);
     ports(c, g, k);
     read_map(c, g);
     g->ns = NEW_N(c->a, int64_t, c->x->targets + 1);

@@ -118,6 +118,8 @@ static bool read_marks(Reader *r, Node *n)
     while (r->s.kind == TOK_WORD) {
         if (read_if(r, "bwd"))
             n->role = ROLE_BWD;
+        else if (read_if(r, "upd"))
+            n->role = ROLE_UPD;
         else if (read_if(r, "again"))
             n->again = true;
         else if (read_if(r, "ane"))
@@ -129,7 +131,7 @@ static bool read_marks(Reader *r, Node *n)
                  : read_if(r, "stmt")  ? !read_must(r, "=") || !read_string(r, &n->stmt)
                  : read_if(r, "tag")   ? !read_must(r, "=") || !read_u32(r, &n->tag)
                  : read_if(r, "hint")  ? !read_must(r, "=") || !read_u32(r, &n->hint)
-                                      : !read_fail(r, "bwd, again, ane, cpu, program=, scope=, stmt=, tag= or hint="))
+                                      : !read_fail(r, "bwd, upd, again, ane, cpu, program=, scope=, stmt=, tag= or hint="))
             return false;
     }
     return read_end_line(r);

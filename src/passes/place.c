@@ -8,7 +8,8 @@
  *         #[precision(f32)]; the last steps of parameters' gradients (weights.c), which accumulate in f32 (with the
  *         target's `weight_gradients any` the product may go where it costs less)
  *   ANE   #[place(ane)]; E0703 where a rule above forbids it
- *   ANY   leaves, repeat, proj, and movements of constants and parameters: they are made where they are read
+ *   ANY   leaves, repeat, proj, movements of constants and parameters, and parameter expressions (ir/param_expr.c): they
+ *         are made where they are read
  *
  * The others have a price on either device (node_cost.h) and go where everything together costs least (place_cut.c).
  * Regions are placed on their own. Forward and backward nodes never share a program. */
@@ -159,7 +160,7 @@ static bool fix(Placing *p)
             Op      op = p->g->node[u].op;
             anywhere = anywhere && (op == OP_const || op == OP_param || (p->made_anywhere[u] && !is_leaf(op)));
         }
-        p->made_anywhere[v] = is_leaf(n->op) || anywhere;
+        p->made_anywhere[v] = is_leaf(n->op) || anywhere || is_param_expr(p->g, v);
         if (p->made_anywhere[v])
             continue;
         p->why[v] = op_is_sink(n->op) ? NULL : engine_problem(p, v);

@@ -107,11 +107,11 @@ TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, u
             continue;
         }
         cost[v].kept = read[v].cpu;
-        cost[v].save = save_cost(m->target, n, is_carry, read[v].cpu);
+        cost[v].save = is_param_expr(f, v) ? 0 : save_cost(m->target, n, is_carry, read[v].cpu);
         cost[v].recompute = recompute_cost(&p, v);
         if (read[v].back && cost[v].recompute < TAP_NEVER) /* a program that ends before the CPU's work, for nothing else */
             cost[v].recompute += price_bytes(m->target->dispatch * 1e3, 1);
-        if (!is_free(f, n, is_carry))
+        if (!is_free(f, n, is_carry) && !is_param_expr(f, v))
             cost[v].bytes = (n->type.dtype == DT_I32 ? 4 : 2) * shape_numel(n->type.shape) * times;
         if (n->hint && h->save) {
             cost[v].save = 0;

@@ -36,6 +36,8 @@ TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, u
 Tap *taps_cut(Arena *a, const Graph *f, const TapCost *cost, const TapRead *read, double memory);
 /* weights.c: which values of `g` are the last steps of parameters' gradients, and nothing else. */
 bool *weight_gradients(Arena *a, const Graph *g);
+/* Of these, the ones that are linear in a contraction over positions, with parameters and constants as coefficients. */
+bool *gradient_tails(Arena *a, const Graph *g);
 /* weights.c: which values of `g` are made of parameters and constants alone. */
 bool *constant_expressions(Arena *a, const Graph *g);
 

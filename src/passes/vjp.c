@@ -7,6 +7,7 @@
  * C does not say in which order arguments are evaluated, and plans must be the same whatever compiler made anec: at most
  * one argument of a call creates nodes. */
 #include "passes/adjoint.h"
+#include "passes/switches.h"
 
 /* Operand k, and the result, as values of the backward graph. */
 static ValueId arg(Vjp *r, uint32_t k)
@@ -204,11 +205,57 @@ static void vjp_amax(Vjp *r)
     give(r, 0, bin(r, OP_mul, mask, g_broadcast(r->m, r->g, &r->like, share, full)));
 }
 
+/* The only reader of `x` (as operand *k), 0 if there are none or several. */
+static ValueId only_reader(const Graph *g, ValueId x, uint32_t *k)
+{
+    ValueId only = 0;
+    for (uint32_t i = 0; i < g->outs; i++)
+        if (g->out[i] == x)
+            return 0;
+    for (ValueId v = x + 1; v < g->count; v++)
+        for (uint32_t i = 0; i < g->node[v].in_count; i++) {
+            if (node_arg(g, v, i) != x)
+                continue;
+            if (only)
+                return 0;
+            only = v;
+            *k = i;
+        }
+    return only;
+}
+
+/* R9: the sum over k of g*y, where g = dP comes from a product O = V P alone, without going over P: with P[i, j], j
+ * contracted, sum_j dP_ij P_ij = sum_j sum_d dO_di V_dj P_ij = sum_d dO_di O_di. O is smaller than P, and saved for the
+ * gradient of what reads it anyway: in the shape in which that reads it, heads merged. 0: there is no such product. */
+static ValueId sum_over_output(Vjp *r)
+{
+    const Graph *g = r->ad->src;
+    uint32_t     axis = (uint32_t)r->n->a.axis.axis, rank = r->n->type.shape.rank, k = 0, other;
+    Shape        s = r->n->type.shape;
+    bool         on = switched_on(r->m->off, SWITCH_softmax_delta) && !r->m->target->cut_attention_backward;
+    ValueId      o = on ? only_reader(g, r->v, &k) : 0; /* (a program of the scores alone does not get the output) */
+    if (!o || g->node[o].op != OP_matmul || !r->ad->cot[o] || shape_numel(g->node[o].type.shape) >= shape_numel(s))
+        return 0;
+    const Node *n = &g->node[o];
+    if (axis != (k == 0 ? rank - 1 - n->a.matmul.ta : rank - 1 - !n->a.matmul.tb)) /* the axis that is contracted */
+        return 0;
+    uint32_t d = k == 0 ? rank - 1 : rank - 2; /* the axis of O that P does not have */
+    ValueId  merged = only_reader(g, o, &other);
+    ValueId  read = merged && g->node[merged].op == OP_reshape && r->ad->cot[merged] ? merged : o;
+    ValueId  saved = adjoint_read(r->ad, read), product = bin(r, OP_mul, r->ad->cot[read], saved);
+    if (read != o)
+        product = g_reshape(r->m, r->g, &r->like, product, n->type.shape);
+    ValueId dot = g_sum(r->m, r->g, &r->like, product, 1u << d);
+    s.dim[axis] = 1;
+    return axis == d ? dot : g_reshape(r->m, r->g, &r->like, dot, s);
+}
+
 /* y = softmax of x along k:  y * (g - sum_k(g*y)) */
 static void vjp_softmax(Vjp *r)
 {
-    ValueId y = result(r);
-    ValueId dot = g_sum(r->m, r->g, &r->like, bin(r, OP_mul, r->dy, y), 1u << r->n->a.axis.axis);
+    ValueId y = result(r), dot = sum_over_output(r);
+    if (!dot)
+        dot = g_sum(r->m, r->g, &r->like, bin(r, OP_mul, r->dy, y), 1u << r->n->a.axis.axis);
     ValueId all = g_broadcast(r->m, r->g, &r->like, dot, r->n->type.shape);
     give(r, 0, bin(r, OP_mul, y, bin(r, OP_sub, r->dy, all)));
 }

@@ -28,7 +28,7 @@ bool parse_find_buffer(Parser *ps, const char *name, uint32_t *out);
 /* After the word "table": hash or unambiguous name of a table read before. */
 bool parse_find_table(Parser *ps, uint32_t *out);
 
-/* A recipe; `depth` is how many functions enclose it. NULL after a message. */
+/* plan_recipe.c: a recipe, nested `depth` deep. NULL after a message. */
 Recipe *parse_recipe(Parser *ps, int depth);
 
 /* plan_stage.c: "stage SURFACE FIRST {" and what follows, after the word. */

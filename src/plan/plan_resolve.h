@@ -12,6 +12,9 @@ typedef struct {
     uint32_t  cap;
 } Leaves;
 
+typedef enum { PART_FORWARD, PART_BACKWARD, PART_UPDATE } EntryPart;
+extern const char *const entry_part_name[3];
+
 typedef struct {
     Plan            *p;
     Arena           *arena;
@@ -21,7 +24,7 @@ typedef struct {
     const PlanStage **stage; /* [buffer] the weights it holds, or NULL */
     const Step      *loop; /* the loop we are in, or NULL */
     const PlanEntry *entry;
-    bool             backward;
+    EntryPart        part; /* of the entry, whose steps are looked at */
     uint64_t         lookups; /* of leaves, bounded so that a small file cannot cost hours */
 } Check;
 
@@ -32,9 +35,9 @@ const char *check_shape_text(Check *c, PlanShape s);
  * common shape. NULL, with a message that begins with `where`, if there is no such leaf. */
 uint32_t *check_leaf_ids(Check *c, const char *where, bool param, const char *pattern, int32_t first, int32_t n,
                          PlanShape *shape);
-/* The shape of what a recipe makes for loop indices first .. first + n - 1; parameters are looked up. False with a message
- * that begins with `where`. */
-bool check_recipe(Check *c, const char *where, int32_t first, int32_t n, Recipe *r, int depth, PlanShape *shape);
+/* plan_recipe.c: fill in and check shapes and parameters of recipe `r` for loop indices first .. first + n - 1, nested `depth`
+ * deep. False with a message that begins with `where`. */
+bool check_recipe(Check *c, const char *where, int32_t first, int32_t n, Recipe *r, int depth);
 /* plan_stage.c: the weights in surfaces; fills c->stage. */
 bool check_stages(Check *c);
 /* The steps of a list; of c->loop, if it is set. */

@@ -60,7 +60,6 @@ bool parse_stage(Parser *ps)
 static bool check_staged(Check *c, const PlanStage *s, const PlanBuffer *b, PlanStaged *w, uint32_t free)
 {
     const char *where = arena_printf(c->arena, "stage '%s', weight at channel %" PRIu32, b->name, w->channel);
-    PlanShape   made = {0};
     int32_t     channels = b->shape.dim[1], width = b->shape.dim[3];
     if (w->shape.rank != 2 || plan_numel(w->shape) < 0)
         return check_fail(c, "%s: the shape is %s, it must be rows x columns", where, check_shape_text(c, w->shape));
@@ -70,11 +69,11 @@ static bool check_staged(Check *c, const PlanStage *s, const PlanBuffer *b, Plan
         w->shape.dim[1] > width)
         return check_fail(c, "%s: %s does not fit into %" PRId32 " channels of %" PRId32, where,
                           check_shape_text(c, w->shape), channels, width);
-    if (!w->recipe || !check_recipe(c, where, s->first, b->stack ? b->stack : 1, w->recipe, 0, &made))
+    if (!w->recipe || !check_recipe(c, where, s->first, b->stack ? b->stack : 1, w->recipe, 0))
         return w->recipe ? false : check_fail(c, "%s has no recipe", where);
-    if (plan_numel(made) != plan_numel(w->shape))
+    if (plan_numel(w->recipe->shape) != plan_numel(w->shape))
         return check_fail(c, "%s: the shape is %s, its recipe makes %s", where, check_shape_text(c, w->shape),
-                          check_shape_text(c, made));
+                          check_shape_text(c, w->recipe->shape));
     return true;
 }
 

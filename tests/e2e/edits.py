@@ -40,7 +40,8 @@ EDITS = [
     ("layer768", "a loss of another weight", "e = y - target;", "e = 2.0 * (y - target);"),
     ("layer768", "a statement more: gated values", "    x2 = x", "    v = v * sigmoid(v);\n    x2 = x"),
     ("layer768", "no norm", "xn = rmsnorm(x, g1);", "xn = x * g1[:, _];"),
-    ("layer768", "one reader more", "heads_of(linear(xn, dim) as wq, heads)", "heads_of(linear(xn, dim) as wq + 0.1 * xn, heads)"),
+    # (of x: another reader of xn would end the folding of its gain, and the programs would do other work)
+    ("layer768", "one reader more", "heads_of(linear(xn, dim) as wq, heads)", "heads_of(linear(xn, dim) as wq + 0.1 * x, heads)"),
     ("layer768", "two statements in another order",
      "k = heads_of(linear(xn, dim) as wk, heads);\n    v = heads_of(linear(xn, dim) as wv, heads);",
      "v = heads_of(linear(xn, dim) as wv, heads);\n    k = heads_of(linear(xn, dim) as wk, heads);"),
@@ -52,8 +53,11 @@ EDITS = [
      "trunk(tokens, rope_cos(hd, seq, 500000.0), rope_sin(hd, seq, 500000.0)"),
     ("stories110m", "another start", "real[vocab, dim] = normal(0.02)", "real[vocab, dim] = normal(0.01)"),
     ("stories110m", "another activation", "silu(", "gelu("),
-    ("stories110m", "keys without positions", "k = rope_pairs(heads_of(linear(x, kv_heads * hd) as wk, kv_heads), c, s);",
-     "k = heads_of(linear(x, kv_heads * hd) as wk, kv_heads);"),
+    # (both sides of the scores: rotary pairs are put in another order for both or for neither)
+    ("stories110m", "no positions",
+     "q = rope_pairs(heads_of(linear(x, heads * hd) as wq, heads), c, s);\n"
+     "    k = rope_pairs(heads_of(linear(x, kv_heads * hd) as wk, kv_heads), c, s);",
+     "q = heads_of(linear(x, heads * hd) as wq, heads);\n    k = heads_of(linear(x, kv_heads * hd) as wk, kv_heads);"),
     ("stories110m", "a bias", "linear(x, heads * hd) as wq", "linear(x, heads * hd, with_bias: true) as wq"),
     ("stories110m", "a statement more: scaled queries", "    if cached {", "    q = q * 0.5;\n    if cached {"),
     ("stories110m", "a residual of half weight", "x = x + attention(", "x = 0.5 * x + attention("),
@@ -64,7 +68,8 @@ EDITS = [
     ("tiny", "another label", "linear(x, hidden) as w3", "linear(x, hidden) as up"),
     ("tiny", "a product in place", "sdpa(q, k, v, mask)", "sdpa(2.0 * q, k, v, mask)"),
     ("tiny", "a norm before a product", "merge_heads(sdpa(q, k, v, mask))", "tanh(merge_heads(sdpa(q, k, v, mask)))"),
-    ("tiny", "a statement more: squared norm", "      x = x + swiglu", "      x = x + 0.1 * tanh(x);\n      x = x + swiglu"),
+    # (not of tiny: there another reader of x makes it cheaper to compute the whole layer again than to save more than x)
+    ("stories110m", "a statement more: tanh", "      x = x + swiglu", "      x = x + 0.1 * tanh(x);\n      x = x + swiglu"),
     ("tiny", "a loss in two parts", "return mean_all(xent(embed @ h, targets, axis: 0));",
      "logits = embed @ h;\n    return mean_all(xent(logits, targets, axis: 0)) + 0.0001 * mean_all(logits * logits);"),
     ("tiny", "a variable's name", "h = trunk(tokens, rope_cos(hd, seq, 10000.0), rope_sin(hd, seq, 10000.0), causal_mask(seq), pos: 0,\n"

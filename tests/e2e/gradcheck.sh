@@ -26,6 +26,7 @@ check looped -D dim=16 -D loops=3 -D seq=6
 check unet -D dim=16 -D half=2 -D seq=6
 check ../tests/e2e/models/stop --entries 0
 check ../tests/e2e/models/kinks --entries 0
+check ../tests/e2e/models/exprs -D dim=8 -D seq=3
 
 if "$anec" gradcheck --tol-dot 1e-30 -D dim=8 -D hidden=8 -D heads=2 -D seq=3 "$models/layer768.anel" >/dev/null; then
     echo "FAIL: a bound of 1e-30 was kept"

@@ -3,8 +3,8 @@
     reference.py ANEC ANERUN MODELS
 
 The reference shares nothing with the project: a tape of a dozen operations, the model from its equations, and AdamW with
-clipping, accumulation and the schedule from docs/training.md. With --numerics exact only storage differs: weights, gains
-and tables of MIL programs are fp16, what the CPU keeps is fp32."""
+clipping, accumulation and the schedule from docs/training.md. With --numerics exact only storage differs: weights and tables
+of MIL programs are fp16 (the gains of norms before projections are parts of these weights), what the CPU keeps is fp32."""
 import json
 import struct
 import subprocess
@@ -85,9 +85,14 @@ def silu(a):
     return Node(a.v * s, (a, lambda g: g * s * (1 + a.v * (1 - s))))
 
 
-def rmsnorm(x, gain):
+def unit_rms(x):
     r = ((x.v ** 2).mean(-1, keepdims=True) + float(np.float16(1e-5))) ** -0.5
-    return mul(Node(x.v * r, (x, lambda g: r * g - x.v * r ** 3 * (g * x.v).mean(-1, keepdims=True))), gain)
+    return Node(x.v * r, (x, lambda g: r * g - x.v * r ** 3 * (g * x.v).mean(-1, keepdims=True)))
+
+
+def stored(a):
+    """As a program holds it: rounded, with the gradient of what was rounded."""
+    return Node(half(a.v), (a, lambda g: g))
 
 
 def softmax(a):
@@ -136,35 +141,32 @@ def rope(x):
     return join(add(mul(a, COS), scale(mul(b, SIN), -1)), add(mul(b, COS), mul(a, SIN)))
 
 
-def loss_of(w, head, tokens, targets):
-    def linear(x, name):
-        return matmul(x, transpose(w[name + ".weight"], 1, 0))
+def loss_of(w, tokens, targets):
+    def linear(x, name, gain=None):
+        weight = w[name + ".weight"]
+        return matmul(x, transpose(stored(mul(weight, w[gain]) if gain else weight), 1, 0))
 
     def heads_of(x):
         return transpose(reshape(x, SEQ, HEADS, HEAD), 1, 0, 2)
     x = pick(w["embed"], tokens)
     for layer in range(LAYERS):
         at, ff = f"layers.{layer}.attention.", f"layers.{layer}.feed_forward."
-        h = rmsnorm(x, w[f"layers.{layer}.g1"])
-        q, k, v = (heads_of(linear(h, at + name)) for name in ("wq", "wk", "wv"))
+        h, gain = unit_rms(x), f"layers.{layer}.g1"
+        q, k, v = (heads_of(linear(h, at + name, gain)) for name in ("wq", "wk", "wv"))
         scores = scale(matmul(rope(q), transpose(rope(k), 0, 2, 1)), HEAD ** -0.5)
         mixed = matmul(softmax(add(scores, MASK)), v)
         x = add(x, linear(reshape(transpose(mixed, 1, 0, 2), SEQ, DIM), at + "wo"))
-        h = rmsnorm(x, w[f"layers.{layer}.g2"])
-        x = add(x, linear(mul(silu(linear(h, ff + "w1")), linear(h, ff + "w3")), ff + "w2"))
-    return cross_entropy(matmul(rmsnorm(x, w["gf"]), transpose(head, 1, 0)), targets)
+        h, gain = unit_rms(x), f"layers.{layer}.g2"
+        x = add(x, linear(mul(silu(linear(h, ff + "w1", gain)), linear(h, ff + "w3", gain)), ff + "w2"))
+    return cross_entropy(matmul(mul(unit_rms(x), stored(w["gf"])), transpose(stored(w["embed"]), 1, 0)), targets)
 
 
 def gradients(weights, text, window):
-    # MIL programs hold fp16; the embedding's rows are gathered on the CPU from the fp32 master.
-    nodes = {k: Node(x if k == "embed" else half(x)) for k, x in weights.items()}
-    head = Node(half(weights["embed"]))
+    nodes = {k: Node(x) for k, x in weights.items()}
     at = window * SEQ
-    loss = loss_of(nodes, head, text[at:at + SEQ], text[at + 1:at + SEQ + 1])
+    loss = loss_of(nodes, text[at:at + SEQ], text[at + 1:at + SEQ + 1])
     backward(loss)
-    out = {k: node.grad for k, node in nodes.items()}
-    out["embed"] = out["embed"] + head.grad
-    return float(loss.v), out
+    return float(loss.v), {k: node.grad for k, node in nodes.items()}
 
 
 def train(weights, text):

@@ -64,7 +64,9 @@ static void write_plan(Rig *r, const char *model, const char *defines, const Tar
     cr_assert(r->plan != NULL, "%s", err.data);
 }
 
-/* Matrices such that activations keep their size; gains around their first value, biases and the like around 0. */
+/* Matrices such that activations keep their size; gains around their first value, biases and the like around 0. All on grids so coarse that
+ * what folding makes of them, W * g and W b + bias, is exact in fp16: then a plan whose programs are exact computes what
+ * the model says, and nothing but the order of additions is left to compare. */
 static void draw_params(Rig *r)
 {
     r->param = NEW_N(r->a, double *, r->m->params + 1u);
@@ -74,8 +76,9 @@ static void draw_params(Rig *r)
         uint64_t     key = rng_key(7, interned(r->m->strings, p->path));
         double       mean = p->init.kind == INIT_ONES ? 1 : p->init.kind == INIT_VALUE ? p->init.a : 0;
         r->param[i] = NEW_N(r->a, double, (size_t)n);
+        double       grid = p->init.kind == INIT_ONES || p->init.kind == INIT_VALUE ? 16 : p->init.kind == INIT_ZEROS ? 32 : 64;
         for (int64_t k = 0; k < n; k++)
-            r->param[i][k] = f16_round_f64(mean + 0.1 * rng_normal(key, (uint64_t)k));
+            r->param[i][k] = mean + round(0.1 * rng_normal(key, (uint64_t)k) * grid) / grid;
     }
 }
 

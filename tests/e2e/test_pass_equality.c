@@ -24,6 +24,7 @@ static const struct {
     {"qwen3_0_6b", SMALL " hd=8", 24},
     {"weave", "", 24},
     {"ops", "", 0},
+    {"exprs", "", 0},
     {"hints", "", 0},
     {"stop", "", 24},
     {"kinks", "", 24},

@@ -36,6 +36,7 @@ static const Case cases[] = {
     {"names", "", 0, false, 0},
     {"hints", "", 0, false, 0},
     {"uneven", "", 80, false, 0},
+    {"exprs", "", 0, false, 0},
     {"grouped", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
     {"weights", "", 80, false, 0},
 };
@@ -105,6 +106,7 @@ static void train_case(Rig *r, const Case *c)
         cr_assert(exec_forward(run.exec, run.entry, &err), "%s", err.data);
         double got = *(const float *)exec_result(run.exec, run.entry, 0);
         cr_assert(exec_backward(run.exec, run.entry, &err), "%s", err.data);
+        cr_assert(exec_update(run.exec, run.entry, &err), "%s", err.data);
         cr_assert_not(exec_overflowed(run.exec));
         Distance worst = {0, 0, 1};
         double   peak = modes[k].peak + c->constants, norm = modes[k].norm + c->constants;
@@ -219,6 +221,11 @@ Test(plan_numerics, gradients_of_uneven_widths)
 Test(plan_numerics, gradients_of_parameters_of_every_shape)
 {
     train_model("weights");
+}
+
+Test(plan_numerics, gradients_of_weights_made_of_parameters)
+{
+    train_model("exprs");
 }
 
 Test(plan_numerics, gradients_with_hostile_names)

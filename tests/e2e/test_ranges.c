@@ -40,7 +40,7 @@ enum { SHIPPED = 10 };
 #define FACTOR 4.0 /* an estimate is good if it is within this factor of what is measured, either way ... */
 /* ... which this share of the engine's values must be: of a model that ships, and of those that try odd things. */
 #define MOST 0.97
-#define MOST_ODD 0.9
+#define MOST_ODD 0.88
 
 typedef struct {
     double lo, hi, squares, count; /* masked elements do not count as squares */

@@ -219,7 +219,7 @@ static const struct {
     {"module\ngraph @g () {\n neg : i32[2]\n return\n}\n", "'%name =', grad, state_set, return or '}' is expected"},
     {"module\ngraph @g () {\n %x = softmax : i32[2]\n return\n}\n", "'axis=' is expected, not ':'"},
     {"module\ngraph @g () {\n %x = softmax axis=1 axis=1 : i32[2]\n return\n}\n", "another attribute of 'softmax', or ':' is expected"},
-    {"module\ngraph @g () {\n %x = iota : i32[2] fwd\n return\n}\n", "bwd, again, ane, cpu, program=, scope=, stmt=, tag= or hint= is expected"},
+    {"module\ngraph @g () {\n %x = iota : i32[2] fwd\n return\n}\n", "bwd, upd, again, ane, cpu, program=, scope=, stmt=, tag= or hint= is expected"},
     {"module\ngraph @g () {\n %x = param of=\"w\" : i32[2]\n return\n}\n", "the pattern of a leaf set is expected, not '\"w\"'"},
     {"module\ngraph @g () {\n %x = const table=1 : i32[2]\n return\n}\n", "the number of a table is expected"},
     {"module\ngraph @g () {\n %x = cmp kind=lo : i32[2]\n return\n}\n", "eq, ne, lt, gt, le or ge is expected, not 'lo'"},

@@ -34,10 +34,26 @@ static const struct {
     {"part r channels 9 1 shape 1x6", "part r channels 9 1 shape 1x7", "does not fill 1 channels of 6"},
     {"    part x channels 0 8 shape 8x6", "  in i00 1x8x1x6", "ports 'i00', 'i00' are not in alphabetical order"},
     {"weights/wt.bin 6x8x1x1", "weights/wt.bin 6x9x1x1", "the shape is 6x9x1x1, its recipe makes 6x8"},
-    {"= layers.{L}.w\n", "= layers.{L}.v\n", "there is no parameter 'layers.2.v'"},
+    {"= layers.{L}.w\n", "= layers.{L}.u\n", "there is no parameter 'layers.2.u'"},
     {"  instances 2 3", "  instances 2 4", "there is no parameter 'layers.5.w'"},
     {"= table 0123456789abcdef0123456789abcdef", "= table picks", "table 'picks' holds integers"},
     {"= T(layers.{L}.w)", "= T(table 0123456789abcdef0123456789abcdef)", "T() of the shape 1x1x8x6, rank 2 is needed"},
+    {"colscale(embed, layers.{L}.v)", "colscale(embed, table 2123456789abcdef0123456789abcdef)", "holds integers"},
+    {"colscale(embed, layers.{L}.v)", "colscale(layers.{L}.v, embed)", "colscale() of 8 and 50x8"},
+    {"colscale(embed, layers.{L}.v)", "rowscale(embed, layers.{L}.v)", "rowscale() of 50x8 and 8"},
+    {"rowscale(T(embed), layers.{L}.v)", "mul(T(embed), layers.{L}.v)", "mul() of 8x50 and 8"},
+    {"rowscale(T(embed), layers.{L}.v)", "add(T(embed), embed)", "add() of 8x50 and 50x8"},
+    {"apply(embed, layers.{L}.v)", "apply(T(embed), layers.{L}.v)", "apply() of 8x50 and 8"},
+    {"apply(embed, layers.{L}.v)", "slice(embed, from 0 0 to 51 1)", "slice() is not within 50x8"},
+    {"apply(embed, layers.{L}.v)", "slice(embed, from 0 0 to 50 1 1)", "a slice from 2 places to 3"},
+    {"apply(embed, layers.{L}.v)", "slice(embed, from 7 0 to 7 8)", "slice() is not within 50x8"},
+    {"0 2 1)", "0 2 2)", "permute() does not name each axis of 4x2x6 once"},
+    {"0 2 1)", "0 1)", "permute() does not name each axis of 4x2x6 once"},
+    {", 4x2x6)", ", 4x2x7)", "shape() of 8x6 is not 4x2x7"},
+    {"concat(0, layers.{L}.w, layers.{L}.base)", "concat(2, layers.{L}.w, layers.{L}.base)", "concat() along axis 2 of 8x6"},
+    {"concat(0, layers.{L}.w, layers.{L}.base)", "concat(0, layers.{L}.w, embed)", "concat() of 8x6 and 50x8"},
+    {"scale(layers.{L}.w, -0.5)", "scale(layers.{L}.w, inf)", "scale() by a number that is not finite"},
+    {"scale(layers.{L}.w, -0.5)", "mul(layers.{L}.w)", "expected ',', found ')"},
     /* buffers */
     {"surface fwd_in 1x8x1x6", "surface fwd_in 8x6", "surfaces are f16 1xCx1xS"},
     {"buffer keep f16 8x6 stack 3", "buffer keep f16 8x6 stack 5000", "stack 5000 is not between 0 and 4096"},
@@ -65,6 +81,16 @@ static const struct {
     {"loss_scale scale", "loss_scale x", "a loss scale is one number"},
     {"train loss {", "train lost {", "train names the entry 'lost', which does not exist"},
     {"  optimizer.lr", "  optimizer", "train setting 'optimizer' is defined twice"},
+    {"accumulator sums 50x8", "accumulator sums 2000000x2000000", "extents must be at least 1"},
+    /* the parts of an entry */
+    {"add xt:6x8 <- sums:6x8", "add sums:6x8 <- sums:6x8", "the accumulator 'sums' is added to in backward only"},
+    {"    iota tokens:6 <-", "    slice xt:6x8 <- sums:50x8 from 0 0 to 6 8", "the accumulator 'sums' is read in update only"},
+    {"add xt:6x8 <- sums:6x8, 1.0:6x8", "add xt:6x8 <- xt:6x8, 1.0:6x8", "reads 'xt', parts of which no step before has written"},
+    {"add xt:6x8 <- sums:6x8, 1.0:6x8", "add xt:6x8 <- state layers.{L}.cache:6x8, 1.0:6x8", "update steps do not touch states"},
+    {"add xt:6x8 <- sums:6x8, 1.0:6x8", "run layer_fwd fwd_out:1x10x1x6 <- fwd_in:1x8x1x6", "programs do not run in update"},
+    {"coldot grad layers.{L}.v:8", "coldot grad layers.{L}.w:8x6", "operand and result are 50x8 and 8x6"},
+    {"colscale grad embed:50x8 <- sums:50x8, param layers.{L}.v:8", "colscale grad embed:50x8 <- sums:50x8, param layers.{L}.w:8x6",
+     "matrix and vector are 50x8 and 8x6"},
     /* references */
     {"gather xt:6x8 <- param embed:50x8", "gather xt:7x8 <- param embed:50x8",
      "56 elements from 0 on of 'xt', which has 48"},
@@ -159,7 +185,10 @@ Test(plan_resolve, the_table_of_operations_is_complete)
     };
     static const char *const not_in_plans[] = {"input", "param", "state", "const",     "stop_grad",
                                                "repeat", "call", "proj",  "grad", "state_set"};
-    uint32_t                 found = 0;
+    static const char *const only_in_plans[] = {"colscale", "rowscale", "coldot", "rowdot"};
+    uint32_t                 found = COUNT(only_in_plans);
+    for (size_t i = 0; i < COUNT(only_in_plans); i++)
+        cr_assert(plan_op(only_in_plans[i]) != NULL);
     for (size_t i = 0; i < COUNT(graph_op); i++) {
         bool excluded = false;
         for (size_t k = 0; k < COUNT(not_in_plans); k++)

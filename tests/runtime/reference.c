@@ -195,6 +195,17 @@ static void scatter_add(const Step *s, double *const *in, double *y, int64_t n)
     }
 }
 
+/* Two matrices [r, c], multiplied, summed over all but one axis. */
+static void dot(const Step *s, double *const *in, double *y, int64_t n, bool columns)
+{
+    PlanShape x = s->in[0].shape;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = 0;
+    for (int32_t r = 0; r < x.dim[0]; r++)
+        for (int32_t c = 0; c < x.dim[1]; c++)
+            y[columns ? c : r] += in[0][r * x.dim[1] + c] * in[1][r * x.dim[1] + c];
+}
+
 bool reference_run(const Step *s, double *const *in, bool integers, double *y)
 {
     PlanShape out = s->out[0].shape;
@@ -203,6 +214,8 @@ bool reference_run(const Step *s, double *const *in, bool integers, double *y)
         return reduce(s, in[0], y, n), true;
     if (is(s, "matmul"))
         return matmul(s, in, y, n), true;
+    if (is(s, "coldot") || is(s, "rowdot"))
+        return dot(s, in, y, n, is(s, "coldot")), true;
     if (is(s, "scatter_add"))
         return scatter_add(s, in, y, n), true;
     for (int64_t i = 0; i < n; i++) {
@@ -210,6 +223,8 @@ bool reference_run(const Step *s, double *const *in, bool integers, double *y)
         double top, sum;
         if (is(s, "iota"))
             y[i] = (double)i;
+        else if (is(s, "colscale") || is(s, "rowscale"))
+            y[i] = in[0][i] * in[1][c.at[is(s, "colscale")]];
         else if (is(s, "cmp"))
             y[i] = compare(s->a.cmp, in[0][i], in[1][i]);
         else if (is(s, "select"))

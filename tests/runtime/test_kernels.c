@@ -90,6 +90,16 @@ static const struct {
     {"matmul y:3x1x7 <- a:3x1x1, b:3x7x1 tb", -2, 2, 0},
     {"matmul y:1x1 <- a:1x300, 0.5:300x1", -2, 2, 0},
     {"matmul y:130x70 <- a:65x130, b:65x70 ta", -2, 2, 0},
+    {"colscale y:13x77 <- a:13x77, b:77", -2, 2, 0},
+    {"colscale y:3x1 <- a:3x1, b:1x1", -2, 2, 0},
+    {"colscale y:4x600 <- a:4x600, 0.5:1x600", -2, 2, 0},
+    {"rowscale y:13x77 <- a:13x77, b:13x1", -2, 2, 0},
+    {"rowscale y:1x5 <- a:1x5, b:1", -2, 2, 0},
+    {"coldot y:77 <- a:13x77, b:13x77", -2, 2, 0},
+    {"coldot y:1x1100 <- a:9x1100, b:9x1100", -2, 2, 0},
+    {"coldot y:1x3 <- a:1x3, b:1x3", -2, 2, 0},
+    {"rowdot y:13 <- a:13x77, b:13x77", -2, 2, 0},
+    {"rowdot y:9x1 <- a:9x1100, b:9x1100", -2, 2, 0},
     {"reshape y:6x4 <- a:3x8", -2, 2, 0},
     {"reshape n:6x4 <- i:24", 0, 0, 50},
     {"reshape y:6x400 <- 3.5:2400", -2, 2, 0},
@@ -292,7 +302,7 @@ Test(kernels, the_table_and_the_cases_are_complete)
 Test(kernels, what_may_work_in_place_does)
 {
     static const char *const step[] = {"add a:40x9 <- a:40x9, b:40x9", "sub b:40x9 <- a:40x9, b:40x9",
-                                       "softmax a:40x9 <- a:40x9 axis 0", "softmax a:40x9 <- a:40x9 axis 1",
+                                       "softmax a:40x9 <- a:40x9 axis 0", "colscale a:40x9 <- a:40x9, c:9", "rowscale a:40x9 <- a:40x9, c:40", "softmax a:40x9 <- a:40x9 axis 1",
                                        "xent_grad a:40x9 <- a:40x9, i:9, c:9 axis 0",
                                        "splice a:40x9 <- a:40x9, b:3x9, j:1 axis 0", "reshape a:360 <- a:360",
                                        "select b:40x9 <- k:40x9, a:40x9, b:40x9"};
