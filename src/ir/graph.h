@@ -52,7 +52,7 @@ typedef enum {
     OP_COUNT
 } Op;
 
-typedef enum { ROLE_FWD, ROLE_BWD } Role;
+typedef enum { ROLE_FWD, ROLE_BWD, ROLE_UPD } Role; /* forward, backward, once per update (see defer.c of the passes) */
 typedef enum { DEV_ANY, DEV_ANE, DEV_CPU } Place;
 typedef enum { CMP_EQ, CMP_NE, CMP_LT, CMP_GT, CMP_LE, CMP_GE } CmpKind;
 
@@ -299,5 +299,14 @@ ValueId g_pad(Module *m, Graph *g, const Node *like, ValueId x, const int32_t *l
 ValueId g_concat(Module *m, Graph *g, const Node *like, const ValueId *x, uint32_t n, int32_t axis);
 ValueId g_cast(Module *m, Graph *g, const Node *like, ValueId x, DType dtype);
 ValueId g_proj(Module *m, Graph *g, const Node *like, ValueId x, uint32_t index);
+
+/* ---- parameter expressions (param_expr.c) ---- */
+enum { PARAM_EXPR_DEPTH = 12 }; /* operations on a path from a value to its parameters, at most */
+/* Is `v` a parameter, or made of nothing but parameters (one at least) and constants by reshape, transpose, slice, concat,
+ * sums, products, products with a vector spread over rows or columns, and products of a matrix with a column; or a
+ * broadcast of that? Whoever reads one makes it for himself, on either device. */
+bool is_param_expr(const Graph *g, ValueId v);
+/* Is `v`, of rank 2, a [1, n] or [n, 1] broadcast to a matrix? Then that, and the axis along which it grew. */
+bool spread_of(const Graph *g, ValueId v, ValueId *source, uint32_t *axis);
 
 #endif

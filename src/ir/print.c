@@ -237,6 +237,8 @@ static void put_node(Printer *p, const Graph *g, const uint32_t *suffix, ValueId
     put_type(p, n->type);
     if (n->role == ROLE_BWD)
         buf_puts(out, " bwd");
+    if (n->role == ROLE_UPD)
+        buf_puts(out, " upd");
     if (n->device != DEV_ANY)
         buf_printf(out, " %s", place_word[n->device]);
     if (n->program)

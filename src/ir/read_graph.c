@@ -118,6 +118,8 @@ static bool read_marks(Reader *r, Node *n)
     while (r->s.kind == TOK_WORD) {
         if (read_if(r, "bwd"))
             n->role = ROLE_BWD;
+        else if (read_if(r, "upd"))
+            n->role = ROLE_UPD;
         else if (read_if(r, "ane"))
             n->device = DEV_ANE;
         else if (read_if(r, "cpu"))
@@ -126,7 +128,7 @@ static bool read_marks(Reader *r, Node *n)
                  : read_if(r, "scope") ? !read_must(r, "=") || !read_string(r, &n->scope)
                  : read_if(r, "tag")   ? !read_must(r, "=") || !read_u32(r, &n->tag)
                  : read_if(r, "hint")  ? !read_must(r, "=") || !read_u32(r, &n->hint)
-                                      : !read_fail(r, "bwd, ane, cpu, program=, scope=, tag= or hint="))
+                                      : !read_fail(r, "bwd, upd, ane, cpu, program=, scope=, tag= or hint="))
             return false;
     }
     return read_end_line(r);

@@ -410,9 +410,10 @@ static bool check_meaning(Verifier *c, const Graph *g)
     for (c->v = 1; c->v < g->count; c->v++) {
         const Node *n = &g->node[c->v];
         ok = check_leaf(c, n, read) && check_inferred(c, n) && ok;
-        for (uint32_t k = 0; n->role == ROLE_FWD && k < n->in_count; k++)
-            if (g->node[node_in(g, n)[k]].role == ROLE_BWD)
-                ok = fail(c, "V8", "a forward node uses the backward value %u", k);
+        for (uint32_t k = 0; k < n->in_count; k++)
+            if (g->node[node_in(g, n)[k]].role > n->role)
+                ok = fail(c, "V8", "a %s node uses the %s value %u", n->role == ROLE_FWD ? "forward" : "backward",
+                          g->node[node_in(g, n)[k]].role == ROLE_BWD ? "backward" : "update's", k);
         if (n->device == DEV_ANE && !op_info[n->op].has_mil)
             ok = fail(c, "V11", "'%s' has no MIL form and cannot run on the engine", op_info[n->op].name);
     }

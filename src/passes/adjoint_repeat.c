@@ -5,9 +5,9 @@
  *     xs          the cotangents of R's stacked results, then the stacks of what B reads of R
  *     invariants  those of R that B reads
  *     results     the carries, then the cotangents of R's stacked operands
- * What B reads of R: constants and parameters are made again, invariants and stacked operands are passed again, and
- * every other value becomes one more stacked result of R. (Which of those are really worth their memory is decided
- * later, by the taps pass.) A cotangent is carried only where one can arrive; that set is a fixed point. */
+ * What B reads of R: constants, parameters and what is made of these alone are made again, invariants and stacked operands
+ * are passed again, and every other value becomes one more stacked result of R. (Which of those are really worth their
+ * memory is decided later, by the taps pass.) A cotangent is carried only where one can arrive; that set is a fixed point. */
 #include "passes/adjoint.h"
 #include "passes/loop.h"
 
@@ -45,10 +45,13 @@ static ValueId fetch(Adjoint *ad, ValueId v)
     Backward   *l = ad->fetch_data;
     const Node *n = &ad->src->node[v];
     uint32_t    carries = l->repeat->a.repeat.n_carry, xs = l->repeat->a.repeat.n_xs;
-    if (n->op == OP_const || n->op == OP_iota || n->op == OP_param) {
-        Node copy = *n;
+    if (n->op == OP_const || n->op == OP_iota || n->op == OP_param || is_param_expr(ad->src, v)) {
+        Node     copy = *n;
+        ValueId *in = NEW_N(ad->scratch, ValueId, n->in_count + 1u);
+        for (uint32_t i = 0; i < n->in_count; i++)
+            in[i] = adjoint_read(ad, node_arg(ad->src, v, i));
         copy.role = ROLE_BWD;
-        return graph_add(ad->m, ad->dst, &copy, NULL, 0);
+        return graph_add(ad->m, ad->dst, &copy, in, n->in_count);
     }
     if (n->op == OP_input && n->a.input.index >= carries) {
         uint32_t i = n->a.input.index;

@@ -8,7 +8,8 @@
  *         decoding one position is the CPU's work); #[place(cpu)] and #[precision(f32)]; the last steps of parameters'
  *         gradients (weights.c), which accumulate in f32
  *   ANE   #[place(ane)]; E0703 where a rule above forbids it
- *   ANY   leaves, repeat, proj, and movements of constants and parameters: they are made where they are read
+ *   ANY   leaves, repeat, proj, movements of constants and parameters, and parameter expressions (ir/param_expr.c): they
+ *         are made where they are read
  *
  * The others are divided by a minimum cut: a value costs what its device takes for it, and once more for each direction in
  * which it crosses. A graph's inputs are on the CPU; those of regions, and results, are wherever it suits. At last, what
@@ -120,7 +121,7 @@ static bool fix(Placing *p)
             Op      op = p->g->node[u].op;
             anywhere = anywhere && (op == OP_const || op == OP_param || (p->made_anywhere[u] && !is_leaf(op)));
         }
-        p->made_anywhere[v] = is_leaf(n->op) || anywhere;
+        p->made_anywhere[v] = is_leaf(n->op) || anywhere || is_param_expr(p->g, v);
         if (p->made_anywhere[v])
             continue;
         p->why[v] = op_is_sink(n->op) ? NULL : engine_problem(p, n);
@@ -227,7 +228,7 @@ static bool is_worth_a_dispatch(const Graph *g, const Node *n)
     if (n->op == OP_softmax)
         return shape_numel(n->type.shape) >= SOFTMAX_MIN;
     for (uint32_t i = 0; i < n->in_count && n->op == OP_matmul; i++)
-        if (g->node[node_in(g, n)[i]].op == OP_param)
+        if (is_param_expr(g, node_in(g, n)[i]))
             return true;
     return false;
 }

@@ -75,7 +75,7 @@ void graph_split_roles(Module *m, Graph *g, Arena *scratch)
 {
     Graph   *to = graph_successor(m, g);
     ValueId *map = NEW_N(scratch, ValueId, g->count);
-    for (int role = ROLE_FWD; role <= ROLE_BWD; role++)
+    for (int role = ROLE_FWD; role <= ROLE_UPD; role++)
         for (ValueId v = 1; v < g->count; v++)
             if ((int)g->node[v].role == role)
                 map[v] = graph_copy_node(m, to, g, v, map);

@@ -32,7 +32,7 @@ static int64_t recompute_cost(const Graph *f, const Node *n)
         int64_t flops = numel * k * 2 * 3 / 100; /* flops * 60 GB/s / 8 Tflop/s bytes, in quarters */
         for (uint32_t i = 0; i < 2; i++) {       /* a weight matrix is streamed once more */
             const Node *w = &f->node[node_in(f, n)[i]];
-            if (w->op == OP_param)
+            if (is_param_expr(f, node_in(f, n)[i]))
                 flops += 2 * 4 * shape_numel(w->type.shape);
         }
         return flops;
@@ -58,12 +58,13 @@ static int64_t recompute_cost(const Graph *f, const Node *n)
     }
 }
 
-static int64_t save_cost(const Node *n, bool is_region, uint32_t carries, TapRead read)
+static int64_t save_cost(const Graph *f, ValueId v, bool is_region, uint32_t carries, TapRead read)
 {
+    const Node *n = &f->node[v];
     Shape   s = n->type.shape;
     int64_t bytes = 2 * 4 * shape_numel(s); /* one direction */
     bool    carry = is_region && n->op == OP_input && n->a.input.index < carries;
-    if (n->op == OP_const || n->op == OP_param || n->op == OP_iota || (n->op == OP_input && !carry))
+    if (n->op == OP_const || n->op == OP_iota || (n->op == OP_input && !carry) || is_param_expr(f, v))
         return 0; /* there in both directions */
     if (n->type.dtype == DT_BOOL)
         return TAP_AVOID;
@@ -86,7 +87,7 @@ TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, u
             cost[v] = (TapCost){TAP_NEVER, TAP_NEVER};
             continue;
         }
-        cost[v].save = save_cost(n, is_region, carries, read[v]);
+        cost[v].save = save_cost(f, v, is_region, carries, read[v]);
         cost[v].recompute = recompute_cost(f, n);
         if (n->hint && h->save)
             cost[v] = (TapCost){0, TAP_NEVER};

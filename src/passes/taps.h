@@ -30,5 +30,7 @@ TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, u
 Tap *taps_cut(Arena *a, const Graph *f, const TapCost *cost, const bool *required);
 /* weights.c: which values of `g` are the last steps of parameters' gradients, and nothing else. */
 bool *weight_gradients(Arena *a, const Graph *g);
+/* Of these, the ones that are linear in a contraction over positions, with parameters and constants as coefficients. */
+bool *gradient_tails(Arena *a, const Graph *g);
 
 #endif

@@ -100,7 +100,8 @@ static ValueId available(Border *x, ValueId v)
     if (n.op == OP_input && n.a.input.index >= carries) {
         uint32_t i = n.a.input.index;
         x->have[v] = loop_input(&x->loop, i < xs_end ? LOOP_XS : LOOP_INVARIANT, n.name, n.type, x->f_arg[i], n.at);
-    } else if (n.op == OP_const || n.op == OP_param || n.op == OP_iota || x->tap[v] == TAP_RECOMPUTE) {
+    } else if (n.op == OP_const || n.op == OP_param || n.op == OP_iota || x->tap[v] == TAP_RECOMPUTE ||
+               is_param_expr(x->f, v)) {
         ValueId *in = NEW_N(x->scratch, ValueId, n.in_count + 1u);
         for (uint32_t i = 0; i < n.in_count; i++)
             in[i] = available(x, node_arg(x->f, v, i));

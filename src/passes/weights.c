@@ -2,29 +2,62 @@
  * `grad` sinks.
  *
  * "Everything that leads to sinks only" would be too much: in a graph without repeats that is the whole backward
- * direction. So the walk from a sink back takes what has the parameter's shape (sums of contributions, views, factors)
- * up to and including one contraction over positions: a product of two activations, g x^T (but not W^T g, which has a
- * parameter as operand and is the cotangent of an activation), or a sum with the product g * x under it. */
+ * direction. So the walk from a sink back takes what has the parameter's shape (sums of contributions, views, factors,
+ * products with parameters: the adjoint of a parameter expression) up to and including one contraction over positions: a
+ * product of two activations, g x^T (but not W^T g, which has a parameter as operand and is the cotangent of an
+ * activation), or a sum with the product g * x under it.
+ *
+ * What comes after the contraction is linear in its result, with coefficients that change only with an update: a *tail*.
+ * The defer pass makes it run once per update. */
 #include "passes/taps.h"
 
 typedef enum { UNREAD, STEP, SUMMED, OTHER } Stage; /* the largest of what the readers say */
 
-static bool is_view(Op op)
+static bool is_coefficient(const Graph *g, ValueId v)
 {
-    return op == OP_reshape || op == OP_transpose || op == OP_broadcast || op == OP_slice;
+    return g->node[v].op == OP_const || is_param_expr(g, v);
 }
 
-/* Values that are a parameter or a view of one. */
-static bool *views_of_parameters(Arena *a, const Graph *g)
+/* A tensor of parameters, not a vector spread over what may be positions. */
+static bool is_weight(const Graph *g, ValueId v)
+{
+    return g->node[v].op != OP_broadcast && is_param_expr(g, v);
+}
+
+static bool is_vector(Shape s)
+{
+    int64_t most = 1;
+    for (uint32_t i = 0; i < s.rank; i++)
+        most = s.dim[i] > most ? s.dim[i] : most;
+    return shape_numel(s) == most;
+}
+
+/* A product of a parameter and one column or row, in either order: the operand that is no parameter, else -1. */
+static int vector_operand(const Graph *g, const Node *n)
+{
+    for (uint32_t k = 0; k < 2 && n->op == OP_matmul; k++)
+        if (is_param_expr(g, node_in(g, n)[!k]) && !is_param_expr(g, node_in(g, n)[k]) &&
+            is_vector(g->node[node_in(g, n)[k]].type.shape))
+            return (int)k;
+    return -1;
+}
+
+/* Values that are products with a weight, or sums of such. */
+static bool *weighted_values(Arena *a, const Graph *g)
 {
     bool *is = NEW_N(a, bool, g->count);
-    for (ValueId v = 1; v < g->count; v++)
-        is[v] = g->node[v].op == OP_param || (is_view(g->node[v].op) && is[node_arg(g, v, 0)]);
+    for (ValueId v = 1; v < g->count; v++) {
+        const Node *n = &g->node[v];
+        if (n->op == OP_mul)
+            is[v] = is_weight(g, node_arg(g, v, 0)) || is_weight(g, node_arg(g, v, 1));
+        else if (n->op == OP_add || n->op == OP_sub)
+            is[v] = is[node_arg(g, v, 0)] && is[node_arg(g, v, 1)];
+    }
     return is;
 }
 
 /* What `v`, itself in stage `s`, says of its operands. */
-static Stage below(const Graph *g, ValueId v, Stage s)
+static Stage below(const Graph *g, const bool *weighted, ValueId v, Stage s)
 {
     const Node *n = &g->node[v];
     switch (n->op) {
@@ -36,13 +69,19 @@ static Stage below(const Graph *g, ValueId v, Stage s)
         return s;
     case OP_add:
     case OP_sub:
+        return s == STEP || weighted[v] ? s : OTHER;
     case OP_slice:
     case OP_pad:
     case OP_concat:
     case OP_cast:
         return s == STEP ? STEP : OTHER;
-    case OP_mul: /* by a constant */
-        return s == STEP && g->node[node_arg(g, v, 1)].op == OP_const ? STEP : OTHER;
+    case OP_mul:
+        for (uint32_t k = 0; k < 2; k++)
+            if (s == STEP ? is_coefficient(g, node_arg(g, v, k)) : is_weight(g, node_arg(g, v, k)))
+                return STEP;
+        return OTHER;
+    case OP_matmul:
+        return s == STEP && vector_operand(g, n) >= 0 ? STEP : OTHER;
     case OP_sum:
         return s == STEP ? SUMMED : OTHER;
     default:
@@ -52,7 +91,7 @@ static Stage below(const Graph *g, ValueId v, Stage s)
 
 bool *weight_gradients(Arena *a, const Graph *g)
 {
-    const bool *param = views_of_parameters(a, g);
+    const bool *weighted = weighted_values(a, g);
     Stage      *stage = NEW_N(a, Stage, g->count);
     bool       *is = NEW_N(a, bool, g->count);
     for (uint32_t i = 0; i < g->outs; i++)
@@ -62,16 +101,33 @@ bool *weight_gradients(Arena *a, const Graph *g)
         Stage       s = n->op == OP_grad ? STEP : stage[v];
         if (!node_is_pure(n) && n->op != OP_grad)
             s = OTHER;
-        if (n->op == OP_matmul && (param[node_arg(g, v, 0)] || param[node_arg(g, v, 1)]))
+        if (n->op == OP_matmul && vector_operand(g, n) < 0 &&
+            (is_param_expr(g, node_arg(g, v, 0)) || is_param_expr(g, node_arg(g, v, 1))))
             s = OTHER;
-        if (s == SUMMED && n->op != OP_mul && n->op != OP_reshape && n->op != OP_transpose && n->op != OP_neg)
+        if (s == SUMMED && !weighted[v] && n->op != OP_mul && n->op != OP_reshape && n->op != OP_transpose && n->op != OP_neg)
             s = OTHER;
         is[v] = s == STEP || s == SUMMED;
-        Stage say = is[v] ? below(g, v, s) : OTHER;
+        Stage say = is[v] ? below(g, weighted, v, s) : OTHER;
         for (uint32_t i = 0; i < n->in_count; i++) {
             ValueId u = node_arg(g, v, i);
             stage[u] = say > stage[u] ? say : stage[u];
         }
     }
     return is;
+}
+
+bool *gradient_tails(Arena *a, const Graph *g)
+{
+    const bool *is = weight_gradients(a, g), *weighted = weighted_values(a, g);
+    bool       *tail = NEW_N(a, bool, g->count);
+    for (ValueId v = 1; v < g->count; v++) {
+        const Node *n = &g->node[v];
+        if (!is[v] || n->op == OP_grad || is_param_expr(g, v))
+            continue;
+        if (n->op == OP_sum) /* of products with weights: over the weights' axes, not over positions */
+            tail[v] = tail[node_arg(g, v, 0)] && weighted[node_arg(g, v, 0)];
+        else
+            tail[v] = below(g, weighted, v, STEP) == STEP;
+    }
+    return tail;
 }
