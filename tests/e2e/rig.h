@@ -18,6 +18,8 @@ typedef struct {
 
 /* Compile <model>.anel of models/ or of tests/e2e/models/ with `defines` ("dim=64 heads=4"), write the plan, read it back, draw parameters. */
 Rig  rig_open(const char *model, const char *defines);
+/* The elaborated module and its parameters, without a plan. */
+Rig  rig_model(const char *model, const char *defines);
 void rig_close(Rig *r); /* removes the plan */
 
 /* The model as the front end leaves it, in `a`. */
