@@ -93,7 +93,7 @@ static size_t lay_out(Exec *e, char *base)
         e->table[i] = carve(base, &at, numel(p->table[i].shape) * 4);
     for (uint32_t i = 0; i < p->buffers; i++) {
         size_t n = e->buffer[i].numel * (size_t)(p->buffer[i].stack ? p->buffer[i].stack : 1);
-        if (p->buffer[i].kind == BUF_PLAIN)
+        if (p->buffer[i].kind != BUF_SURFACE)
             e->buffer[i].data = carve(base, &at, n * store_bytes[e->buffer[i].store]);
     }
     e->scratch = carve(base, &at, exec_scratch(p) * sizeof(float));
@@ -330,6 +330,16 @@ void exec_zero_grads(Exec *e)
         if (!e->param[id].group->frozen)
             memset(e->param[id].grad, 0, e->param[id].numel * sizeof(float));
     e->overflowed = false;
+    e->window = false;
+}
+
+void exec_clear_accumulators(Exec *e)
+{
+    for (uint32_t i = 0; i < e->plan->buffers; i++) {
+        const PlanBuffer *b = &e->plan->buffer[i];
+        if (b->kind == BUF_ACCUMULATOR)
+            memset(e->buffer[i].data, 0, e->buffer[i].numel * (size_t)(b->stack ? b->stack : 1) * sizeof(float));
+    }
 }
 
 bool exec_overflowed(const Exec *e)

@@ -14,8 +14,9 @@
  *         for (each microbatch) {
  *             fill exec_input(e, loss, k) for every k
  *             exec_forward(e, loss, &err);      reads *(const float *)exec_result(e, loss, 0)
- *             exec_backward(e, loss, &err);     adds to the gradients
+ *             exec_backward(e, loss, &err);     adds to the gradients and accumulators
  *         }
+ *         exec_update(e, loss, &err);           adds what the accumulators make to the gradients
  *         update exec_param(e, id)->value from ->grad
  *     }
  *
@@ -74,7 +75,7 @@ const ExecState *exec_state(const Exec *e, uint32_t id);
  * exec_reset_states(), in the same way; exec_open() resets them with seed 0. */
 void exec_init_params(Exec *e, uint64_t seed);
 void exec_reset_states(Exec *e, uint64_t seed);
-/* Clear the gradients of all trained parameters, and exec_overflowed(). */
+/* Clear the gradients of all trained parameters, accumulators and exec_overflowed(). */
 void exec_zero_grads(Exec *e);
 
 /* ---- programs ---- */
@@ -99,6 +100,9 @@ const void *exec_result(const Exec *e, uint32_t entry, uint32_t k);
 /* Run the steps. Token ids out of range and programs that were never baked are errors. */
 bool exec_forward(Exec *e, uint32_t entry, Buf *err);
 bool exec_backward(Exec *e, uint32_t entry, Buf *err); /* after exec_forward() of the same entry */
+/* The end of a window of micro-batches: gradients are complete only now. Accumulators start from zero with the next
+ * exec_backward(), also after exec_zero_grads(). Does nothing if no backward pass ran since. */
+bool exec_update(Exec *e, uint32_t entry, Buf *err);
 
 /* True if since the last exec_zero_grads() a backward pass met a value that is not finite, or clamped one that fp16
  * cannot hold, on its way to or from the device: the gradients are worthless. */

@@ -35,14 +35,6 @@ static Wanted wanted(Exec *e, Arena *a, uint32_t entry, unsigned parts)
     return w;
 }
 
-/* A recipe is a parameter or a table under any number of transposes, of which only the parity matters. */
-static const Recipe *recipe_base(const Recipe *r, bool *transposed)
-{
-    for (*transposed = false; r->kind == RECIPE_TRANSPOSE; r = r->x)
-        *transposed = !*transposed;
-    return r;
-}
-
 static uint64_t param_hash(Exec *e, uint32_t id)
 {
     if (!e->hashed[id]) {
@@ -52,16 +44,26 @@ static uint64_t param_hash(Exec *e, uint32_t id)
     return e->hash[id];
 }
 
+typedef struct {
+    Exec    *e;
+    uint32_t k;
+    uint64_t hash;
+} Hashing;
+
+static bool hash_part(const Recipe *r, void *with)
+{
+    Hashing *h = with;
+    uint64_t pair[2] = {h->hash, r->kind == RECIPE_PARAM ? param_hash(h->e, r->param[h->k]) : 0};
+    h->hash = hash_u64(pair, sizeof pair);
+    return true;
+}
+
 static uint64_t instance_hash(Exec *e, const PlanProgram *g, uint32_t k)
 {
-    uint64_t h = 0x6261b5;
-    for (uint32_t i = 0; i < g->weights; i++) {
-        bool          t;
-        const Recipe *r = recipe_base(g->weight[i].recipe, &t);
-        uint64_t      pair[2] = {h, r->kind == RECIPE_PARAM ? param_hash(e, r->param[k]) : 0};
-        h = hash_u64(pair, sizeof pair);
-    }
-    return h;
+    Hashing h = {e, k, 0x6261b5};
+    for (uint32_t i = 0; i < g->weights; i++)
+        plan_recipe_visit(g->weight[i].recipe, hash_part, &h);
+    return h.hash;
 }
 
 static void forget_hashes(Exec *e)
@@ -88,14 +90,23 @@ uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
     return n;
 }
 
+typedef struct {
+    const Exec *e;
+    uint32_t    k;
+} Looking;
+
+static bool is_frozen(const Recipe *r, void *with)
+{
+    const Looking *l = with;
+    return r->kind != RECIPE_PARAM || l->e->param[r->param[l->k]].group->frozen;
+}
+
 static bool is_trained(const Exec *e, const PlanProgram *g, uint32_t k)
 {
-    for (uint32_t i = 0; i < g->weights; i++) {
-        bool          t;
-        const Recipe *r = recipe_base(g->weight[i].recipe, &t);
-        if (r->kind == RECIPE_PARAM && !e->param[r->param[k]].group->frozen)
+    Looking l = {e, k};
+    for (uint32_t i = 0; i < g->weights; i++)
+        if (!plan_recipe_visit(g->weight[i].recipe, is_frozen, &l))
             return true;
-    }
     return false;
 }
 
@@ -173,6 +184,7 @@ typedef struct {
     uint32_t  files;
     uint16_t *half;
     size_t    halves;
+    RecipePool pool;
 } Workspace;
 
 static Workspace workspace(const Exec *e, Arena *a)
@@ -189,16 +201,25 @@ static void workspace_free(Workspace *w)
     for (uint32_t i = 0; i < w->files; i++)
         buf_free(&w->file[i]);
     free(w->half);
+    recipe_pool_free(&w->pool);
+}
+
+static bool is_table(const Recipe *r, void *with)
+{
+    (void)with;
+    return r->kind != RECIPE_PARAM;
 }
 
 /* The weight file of recipe `r` for instance k. */
 static void bake_weight(Exec *e, Workspace *w, const Recipe *r, uint32_t k, Buf *file)
 {
-    bool          transposed;
-    const Recipe *base = recipe_base(r, &transposed);
-    bool          param = base->kind == RECIPE_PARAM;
-    const float  *x = param ? e->param[base->param[k]].value : e->table[base->table];
-    PlanShape     s = param ? e->param[base->param[k]].group->shape : e->plan->table[base->table].shape;
+    bool          transposed = false;
+    const Recipe *base = r; /* under transposes, of which only the parity matters: turning comes with rounding */
+    for (; base->kind == RECIPE_TRANSPOSE; base = base->in[0])
+        transposed = !transposed;
+    bool          param = !plan_recipe_visit(base, is_table, NULL);
+    const float  *x = recipe_value(e, &w->pool, base, k);
+    PlanShape     s = base->shape;
     size_t        n = (size_t)plan_numel(s);
     ConvertCount  count = {0};
     if (n > w->halves) {
@@ -210,6 +231,7 @@ static void bake_weight(Exec *e, Workspace *w, const Recipe *r, uint32_t k, Buf 
         convert_transposed_f16(x, w->half, (size_t)s.dim[0], (size_t)s.dim[1], &count);
     else
         convert(x, STORE_F32, w->half, STORE_F16, n, &count);
+    recipe_give_back(&w->pool, x);
     e->counters.saturated_weights += param ? count.clamped : 0;
     buf_clear(file);
     blob_begin(file);

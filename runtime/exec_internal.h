@@ -65,7 +65,7 @@ typedef struct {
 } ExecProgram;
 
 typedef struct {
-    ExecStep *forward, *backward;
+    ExecStep *forward, *backward, *update;
     bool      ran; /* a forward pass has completed since the last backward pass began */
 } ExecEntry;
 
@@ -90,6 +90,7 @@ struct Exec {
     uint32_t     rows, rows_cap;
     ExecCounters counters;
     bool         overflowed;
+    bool         window; /* accumulators hold the sums of this window; otherwise they are to be cleared */
     Buf          why; /* what a kernel complains about */
     uint64_t    *hash; /* [parameters] while baking */
     bool        *hashed;
@@ -106,6 +107,23 @@ typedef void ExecVisit(Exec *e, ExecStep *s, void *with);
 void exec_visit_runs(Exec *e, uint32_t entry, unsigned parts, ExecVisit *visit, void *with);
 /* The row of a name in the profile, made when missing. */
 ExecRow *exec_row(Exec *e, const char *name, ExecClass class);
+
+/* exec.c: clear all accumulators. */
+void exec_clear_accumulators(Exec *e);
+
+/* exec_recipe.c: buffers for the values of recipes; zeroed to begin with. */
+typedef struct {
+    struct {
+        float *data;
+        size_t n;
+        bool   busy;
+    } *slot;
+    uint32_t slots;
+} RecipePool;
+/* The value of `r` for instance k, dense; a parameter's or table's own memory, or the pool's until recipe_give_back(). */
+const float *recipe_value(const Exec *e, RecipePool *p, const Recipe *r, uint32_t k);
+void recipe_give_back(RecipePool *p, const float *x); /* what is not the pool's is left alone */
+void recipe_pool_free(RecipePool *p);
 
 /* exec_bake.c */
 void exec_free_programs(Exec *e);

@@ -5,6 +5,7 @@
  * lookups or allocation. */
 #include "cpu.h"
 #include "exec_internal.h"
+#include "plan/plan_ops.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -127,7 +128,7 @@ static void build_op(Builder *b, const Step *s, ExecStep *x)
     }
     for (uint32_t it = 0; it < n; it++)
         x->out[it] = place(b, &s->out[0], it).data;
-    x->add = s->out[0].kind == REF_GRAD;
+    x->add = plan_adds(e->plan, &s->out[0]);
     x->args = (KernelArgs){.a = &s->a,
                            .ins = ins,
                            .in_shape = shape,
@@ -146,7 +147,7 @@ static void build_move(Builder *b, const Step *s, ExecStep *x)
     x->numel = (size_t)plan_numel(s->out[0].shape);
     x->splat = s->in[0].kind == REF_SPLAT;
     x->value = s->in[0].splat;
-    x->add = s->out[0].kind == REF_GRAD;
+    x->add = plan_adds(b->e->plan, &s->out[0]);
     x->from_store = store_of(b->e, &s->in[0]);
     x->to_store = store_of(b->e, &s->out[0]);
     x->from = NEW_N(b->e->arena, ExecPlace, n);
@@ -220,19 +221,21 @@ void exec_build_entries(Exec *e)
             if (pass == 1) {
                 e->entry[i].forward = build(&b, n->forward, n->forwards);
                 e->entry[i].backward = build(&b, n->backward, n->backwards);
+                e->entry[i].update = build(&b, n->update, n->updates);
             }
             name_rows(e, n->forward, n->forwards, pass ? e->entry[i].forward : NULL);
             name_rows(e, n->backward, n->backwards, pass ? e->entry[i].backward : NULL);
+            name_rows(e, n->update, n->updates, pass ? e->entry[i].update : NULL);
         }
 }
 
-static size_t steps_scratch(const Step *step, uint32_t n)
+static size_t steps_scratch(const Plan *p, const Step *step, uint32_t n)
 {
     size_t most = 0;
     for (uint32_t i = 0; i < n; i++) {
         const Step *s = &step[i];
-        size_t      need = s->kind == STEP_LOOP ? steps_scratch(s->body, s->bodies) : 0;
-        if (s->outs && s->out[0].kind == REF_GRAD &&
+        size_t      need = s->kind == STEP_LOOP ? steps_scratch(p, s->body, s->bodies) : 0;
+        if (s->outs && plan_adds(p, &s->out[0]) &&
             (s->kind == STEP_MOVE || !(kernel_find(s->op)->flags & KERNEL_ADDS)))
             need = (size_t)plan_numel(s->out[0].shape);
         most = need > most ? need : most;
@@ -244,10 +247,12 @@ size_t exec_scratch(const Plan *p)
 {
     size_t most = 0;
     for (uint32_t i = 0; i < p->entries; i++) {
-        size_t f = steps_scratch(p->entry[i].forward, p->entry[i].forwards);
-        size_t b = steps_scratch(p->entry[i].backward, p->entry[i].backwards);
+        size_t f = steps_scratch(p, p->entry[i].forward, p->entry[i].forwards);
+        size_t b = steps_scratch(p, p->entry[i].backward, p->entry[i].backwards);
         most = f > most ? f : most;
+        size_t u = steps_scratch(p, p->entry[i].update, p->entry[i].updates);
         most = b > most ? b : most;
+        most = u > most ? u : most;
     }
     return most;
 }
@@ -408,7 +413,19 @@ bool exec_backward(Exec *e, uint32_t entry, Buf *err)
         return false;
     }
     e->entry[entry].ran = false;
+    if (!e->window)
+        exec_clear_accumulators(e);
+    e->window = true;
     bool ok = run(e, p->name, e->entry[entry].backward, p->backwards, NULL, 0, err);
     e->overflowed = e->overflowed || e->counters.clamped + e->counters.nonfinite != before;
     return ok;
+}
+
+bool exec_update(Exec *e, uint32_t entry, Buf *err)
+{
+    const PlanEntry *p = &e->plan->entry[entry];
+    bool             any = e->window;
+    buf_clear(&e->why);
+    e->window = false;
+    return !any || run(e, p->name, e->entry[entry].update, p->updates, NULL, 0, err);
 }

@@ -87,7 +87,7 @@ static bool micro_batches(Run *t, double *loss, Buf *err)
             return false;
     }
     *loss = sum / (double)t->s->settings.accum;
-    return true;
+    return exec_update(e, t->entry, err); /* before anything looks at the gradients */
 }
 
 static GradStats all_gradients(const Run *t)

@@ -76,18 +76,6 @@ static const char *shape_suffix(Arena *a, MilShape s)
     return arena_printf(a, "_%dx%dx%d", s.dim[1], s.dim[2], s.dim[3]);
 }
 
-static bool recipe_equal(const Recipe *x, const Recipe *y)
-{
-    if (x->kind != y->kind)
-        return false;
-    switch (x->kind) {
-    case RECIPE_PARAM: return strcmp(x->pattern, y->pattern) == 0;
-    case RECIPE_TABLE: return x->table == y->table;
-    case RECIPE_TRANSPOSE: return recipe_equal(x->x, y->x);
-    }
-    return false;
-}
-
 static const PlanWeight *weight_at(const Emit *e, const char *path)
 {
     for (uint32_t i = 0; i < e->weights; i++)
@@ -146,9 +134,9 @@ static const char *weight_name(const Emit *e, const char *base, MilShape shape, 
     const char *name = base;
     for (uint32_t k = 1;; k++) {
         const PlanWeight *w = weight_at(e, weight_path(a, name));
-        if (!w || (recipe_equal(w->recipe, r) && has_layout(w, shape)))
+        if (!w || (plan_recipe_equal(w->recipe, r) && has_layout(w, shape)))
             return name;
-        name = k == 1 && recipe_equal(w->recipe, r) ? arena_printf(a, "%s%s", base, shape_suffix(a, shape))
+        name = k == 1 && plan_recipe_equal(w->recipe, r) ? arena_printf(a, "%s%s", base, shape_suffix(a, shape))
                                                     : arena_printf(a, "%s_%u", base, k + 1);
     }
 }
@@ -163,13 +151,16 @@ const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed)
         const char   *name = interned(e->b->m->strings, t->name);
         return emit_table(e, shape, data, *name ? name : "table");
     }
-    Recipe *r = NEW(a, Recipe);
-    *r = (Recipe){.kind = RECIPE_PARAM, .pattern = interned(e->b->m->strings, e->b->m->param_set[n->a.leaf.set].pattern)};
+    Recipe *r = recipe_of(e->b, e->g, leaf);
     if (transposed) {
         Recipe *t = NEW(a, Recipe);
-        *t = (Recipe){.kind = RECIPE_TRANSPOSE, .x = r};
+        *t = (Recipe){.kind = RECIPE_TRANSPOSE, .in = NEW_N(a, Recipe *, 1), .ins = 1};
+        t->in[0] = r;
         r = t;
     }
+    while (r->kind == RECIPE_SHAPE) /* the file's shape is declared in the text; the elements are the same */
+        r = r->in[0];
+    n = &e->g->node[first_param(e->g, leaf)];
     const char *name = weight_name(e, arena_printf(a, "%s_%s", transposed ? "wt" : "w", leaf_name(e, n)), shape, r);
     const char *path = weight_path(a, name);
     add_weight(e, path, shape, r);
@@ -200,7 +191,7 @@ Val emit_use(Emit *e, ValueId v)
         *x = (Val){.name = mil_half(e->t, n->a.constant.splat), .shape = emit_shape((Shape){0}), .scalar = true};
     } else if (x->leaf)
         x->name = emit_leaf(e, x->leaf, x->shape, false);
-    else if (n->op == OP_param || n->op == OP_const)
+    else if (n->op == OP_param || n->op == OP_const || (n->op != OP_broadcast && is_made_weight(e->g, v)))
         *x = (Val){.name = emit_leaf(e, v, emit_shape(n->type.shape), false), .shape = emit_shape(n->type.shape)};
     else if (is_constant(e->g, v)) { /* a view of a constant is made where it is read */
         emit_node(e, v);

@@ -51,6 +51,13 @@ const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed);
 const char *emit_table(Emit *e, MilShape shape, const double *data, const char *name);
 const char *emit_filled(Emit *e, MilShape shape, double c);
 
+/* recipe.c: the recipe of a parameter expression of `g`. */
+Recipe *recipe_of(Builder *b, const Graph *g, ValueId v);
+/* Is it more than a parameter and simple views of it, so that a weight has to be made? */
+bool is_made_weight(const Graph *g, ValueId v);
+/* The parameter that gives an expression its name: W of W * g. */
+ValueId first_param(const Graph *g, ValueId v);
+
 /* Append `op` with a result named after graph value `v` (a suffix tells helpers apart); returns the result's name. */
 const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *op, const MilArg *arg,
                     uint32_t args);

@@ -21,12 +21,21 @@ Ref cpu_ref(Scope *s, ValueId v)
     return l->r32;
 }
 
-static void add_op(Scope *s, ValueId v, Ref to)
+Ref operand_ref(Scope *s, const Node *n, ValueId u)
+{
+    if (n->role == ROLE_UPD && s->g->node[u].role != ROLE_UPD && !is_constant(s->g, u))
+        return accumulator(s, u);
+    return cpu_ref(s, u);
+}
+
+void add_op(Scope *s, ValueId v, Ref to)
 {
     const Node *n = &s->g->node[v];
     Ref        *in = NEW_N(s->b->a, Ref, n->in_count);
+    if (add_scale(s, v, to))
+        return;
     for (uint32_t k = 0; k < n->in_count; k++)
-        in[k] = cpu_ref(s, node_arg(s->g, v, k));
+        in[k] = operand_ref(s, n, node_arg(s->g, v, k));
     Step *st = add_step(s->b, list_of(s, n), STEP_OP);
     st->op = op_info[n->op].name;
     st->a = step_attributes(n);
@@ -197,40 +206,8 @@ void scope_start(Scope *s)
     s->loc = NEW_N(a, Loc, s->g->count);
     s->done = NEW_N(a, bool, s->part.programs + 1);
     s->stacked = NEW_N(a, bool, s->g->count);
-}
-
-/* Does anything but `reader` (and views) read `v`? */
-static bool read_elsewhere(const Graph *g, ValueId v, ValueId reader)
-{
-    for (ValueId w = v + 1; w < g->count; w++)
-        for (uint32_t k = 0; k < g->node[w].in_count; k++)
-            if (w != reader && node_arg(g, w, k) == v && g->node[w].op != OP_reshape)
-                return true;
-    for (uint32_t i = 0; i < g->outs; i++)
-        if (g->out[i] == v)
-            return true;
-    return false;
-}
-
-/* Add `x` to the gradient `to`. What is computed for the gradient alone goes there directly; sums are added term by term,
- * so that a tied embedding needs no second table. */
-static void accumulate(Scope *s, ValueId reader, ValueId x, Ref to)
-{
-    const Graph *g = s->g;
-    ValueId      root = storage(g, x);
-    const Node  *n = &g->node[root];
-    bool computed = n->device != DEV_ANE && !is_constant(g, root) && n->op != OP_input && n->op != OP_proj &&
-                    n->op != OP_state && n->op != OP_cast;
-    if (computed && !s->loc[root].has32 && !s->loc[root].has16 && !read_elsewhere(g, root, reader)) {
-        to.shape = shape_at(s, root);
-        if (n->op == OP_add) {
-            accumulate(s, root, node_arg(g, root, 0), to);
-            accumulate(s, root, node_arg(g, root, 1), to);
-        } else
-            add_op(s, root, to);
-        return;
-    }
-    add_reshape(s->b, list_of(s, &g->node[reader]), to, cpu_ref(s, x));
+    s->sum = NEW_N(a, Ref, s->g->count);
+    s->summed = NEW_N(a, bool, s->g->count);
 }
 
 /* Sinks and results of a graph: everything else is made on demand. State updates come last, so that all reads are done. */
@@ -262,8 +239,12 @@ void lower_graph(Scope *s)
 
 static void lower_view(Scope *s, ValueId v)
 {
-    Loc *from = want(s, node_arg(s->g, v, 0));
-    s->loc[v] = *from;
+    const Node *n = &s->g->node[v];
+    ValueId     u = node_arg(s->g, v, 0);
+    if (n->role == ROLE_UPD)
+        s->loc[v] = (Loc){.has32 = true, .r32 = operand_ref(s, n, u)};
+    else
+        s->loc[v] = *want(s, u);
     s->loc[v].r16.shape = s->loc[v].r32.shape = shape_at(s, v);
 }
 

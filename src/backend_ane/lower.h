@@ -29,7 +29,9 @@ typedef struct {
     bool        *done;    /* [programs + 1] program written */
     bool        *stacked; /* [g->count] the value's own storage has one element per iteration */
     int32_t      first, n; /* of the enclosing loop; n = 0 outside */
-    StepList    *list[2]; /* by role */
+    StepList    *list[3]; /* by role */
+    Ref         *sum;     /* [g->count] accumulator of a backward value that the update reads, if summed[] */
+    bool        *summed;  /* [g->count] it has one */
 } Scope;
 
 /* steps.c: names, buffers, steps */
@@ -52,10 +54,21 @@ void scope_start(Scope *s);
 Loc *want(Scope *s, ValueId v);
 /* A place where `v` can be read as fp32 (or i32) by a CPU step. */
 Ref cpu_ref(Scope *s, ValueId v);
+/* The operand `u` of node `n`, for a step of the CPU: a place where it can be read, or its sum over micro-batches. */
+Ref operand_ref(Scope *s, const Node *n, ValueId u);
+/* A step that computes `v` into `to`. */
+void add_op(Scope *s, ValueId v, Ref to);
 /* The value whose storage `v` is a view of. */
 ValueId storage(const Graph *g, ValueId v);
 /* Everything a graph computes: results, gradients, states. */
 void lower_graph(Scope *s);
+
+/* lower_grad.c: add `x` to `to`, a gradient or accumulator, for `reader` (a sink; or 0: the update). */
+void accumulate(Scope *s, ValueId reader, ValueId x, Ref to);
+/* The buffer that adds up the backward value `u` for the update. */
+Ref accumulator(Scope *s, ValueId u);
+/* Step `v`, which goes to `to`, as one product with a vector, if it is one. */
+bool add_scale(Scope *s, ValueId v, Ref to);
 
 /* lower_repeat.c */
 void lower_repeat(Scope *s, ValueId v);

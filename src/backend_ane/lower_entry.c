@@ -36,8 +36,8 @@ bool lower_entry(Builder *b, const Entry *entry)
 {
     const Graph *g = b->m->graph[entry->graph];
     uint32_t     errors = b->ds->errors;
-    StepList     fwd = {0}, bwd = {0};
-    Scope        s = {.b = b, .g = g, .prefix = interned(b->m->strings, entry->name), .list = {&fwd, &bwd}};
+    StepList     fwd = {0}, bwd = {0}, upd = {0};
+    Scope        s = {.b = b, .g = g, .prefix = interned(b->m->strings, entry->name), .list = {&fwd, &bwd, &upd}};
     scope_start(&s);
     PlanEntry e = {.name = s.prefix, .input = NEW_N(b->a, PlanInput, g->inputs), .inputs = g->inputs,
                    .result = NEW_N(b->a, PlanResult, g->outs), .results = g->outs};
@@ -83,6 +83,8 @@ bool lower_entry(Builder *b, const Entry *entry)
     e.forwards = fwd.n;
     e.backward = bwd.step;
     e.backwards = bwd.n;
+    e.update = upd.step;
+    e.updates = upd.n;
     GROW(b->a, b->plan->entry, b->plan->entries, b->entries_cap);
     b->plan->entry[b->plan->entries++] = e;
     return b->ds->errors == errors;

@@ -144,6 +144,16 @@ static void place_results(Region *x)
     parent->loc[x->repeat].has32 = true; /* it has run */
 }
 
+static void add_loop(Scope *s, StepList *to, const StepList *body, bool reverse)
+{
+    Step *st = add_step(s->b, to, STEP_LOOP);
+    st->first = s->first;
+    st->n = s->n;
+    st->reverse = reverse;
+    st->body = body->step;
+    st->bodies = body->n;
+}
+
 static void lower_region(Scope *s, Scope *parent, ValueId repeat)
 {
     const Node *n = &parent->g->node[repeat];
@@ -155,12 +165,9 @@ static void lower_region(Scope *s, Scope *parent, ValueId repeat)
     lower_graph(s);
     save_inputs(&x);
     hand_over(&x);
-    Step *st = add_step(s->b, list_of(parent, n), STEP_LOOP);
-    st->first = s->first;
-    st->n = s->n;
-    st->reverse = n->a.repeat.reverse;
-    st->body = s->list[0]->step;
-    st->bodies = s->list[0]->n;
+    add_loop(s, list_of(parent, n), s->list[n->role], n->a.repeat.reverse);
+    if (s->list[ROLE_UPD]->n)
+        add_loop(s, parent->list[ROLE_UPD], s->list[ROLE_UPD], false);
     place_results(&x);
 }
 
@@ -172,8 +179,8 @@ void lower_repeat(Scope *s, ValueId v)
     size_t       len = strlen(name);
     if (len > 4 && (strcmp(name + len - 4, ".bwd") == 0 || strcmp(name + len - 4, "_bwd") == 0))
         len -= 4;
-    StepList body = {0};
-    Scope    r = {.b = s->b, .g = g, .first = n->a.repeat.first, .n = n->a.repeat.n, .list = {&body, &body}};
+    StepList body = {0}, update = {0};
+    Scope    r = {.b = s->b, .g = g, .first = n->a.repeat.first, .n = n->a.repeat.n, .list = {&body, &body, &update}};
     bool     trained = s->b->m->train_entry && strcmp(interned(s->b->m->strings, s->b->m->train_entry), s->prefix) == 0;
     r.prefix = trained ? arena_strndup(s->b->a, name, len) : arena_printf(s->b->a, "%s_%.*s", s->prefix, (int)len, name);
     lower_region(&r, s, v);

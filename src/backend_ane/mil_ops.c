@@ -293,7 +293,8 @@ static void mil_softmax(Emit *e, const Node *n, ValueId v)
 static bool is_tensor_leaf(const Emit *e, ValueId v)
 {
     const Node *n = &e->g->node[v];
-    return n->op == OP_param || (n->op == OP_const && n->a.constant.table != 0);
+    return n->op == OP_param || (n->op == OP_const && n->a.constant.table != 0) ||
+           (n->op != OP_broadcast && is_made_weight(e->g, v));
 }
 
 /* The transpose of a runtime matrix: the one the graph made before, if it did. */

@@ -18,7 +18,7 @@ bool is_constant(const Graph *g, ValueId v)
     const Node *n = &g->node[v];
     while (n->op == OP_reshape || n->op == OP_broadcast || (n->op == OP_transpose && n->type.shape.rank == 2))
         n = &g->node[node_in(g, n)[0]];
-    return n->op == OP_param || n->op == OP_const;
+    return n->op == OP_param || n->op == OP_const || is_param_expr(g, v);
 }
 
 static bool on_ane(const Graph *g, ValueId v)

@@ -262,12 +262,8 @@ bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t n
     char hash[HASH_HEX];
     hash_hex(text.data, text.len, hash);
     bool        varies = false; /* one instance serves all iterations of a loop when no weight depends on the index */
-    for (uint32_t i = 0; i < e.weights; i++) {
-        const Recipe *r = e.weight[i].recipe;
-        while (r->kind == RECIPE_TRANSPOSE)
-            r = r->x;
-        varies |= r->kind == RECIPE_PARAM && strstr(r->pattern, "{L}") != NULL;
-    }
+    for (uint32_t i = 0; i < e.weights; i++)
+        varies |= plan_recipe_varies(e.weight[i].recipe);
     PlanProgram p = {.name = name, .mil = mil_file_for(b, name, text.data, text.len, e.t),
                      .mil_hash = arena_strdup(a, hash), .first = varies ? first : 0, .n = varies ? n : 1,
                      .weight = e.weight, .weights = e.weights};

@@ -20,7 +20,8 @@
  * as [1, C, 1, S]. A port may carry several values, each a range of channels (PlanPart); `move` steps copy between
  * buffers and surfaces and convert between fp32 and fp16 (round to nearest even; values beyond fp16's range become
  * +-65504 and are counted by the runtime). Everything else is `op` steps, in fp32 on the CPU, with the names and meaning
- * of src/ir/ops.def. A destination of kind REF_GRAD is added to, all others are overwritten. */
+ * of src/ir/ops.def, and four products with vectors that exist here only (plan_ops.c). A destination that is a gradient or
+ * an accumulator is added to, all others are overwritten. */
 #ifndef ANEL_PLAN_PLAN_H
 #define ANEL_PLAN_PLAN_H
 
@@ -76,14 +77,43 @@ typedef struct {
 } PlanTable;
 
 /* ---- programs ---- */
-typedef enum { RECIPE_PARAM, RECIPE_TABLE, RECIPE_TRANSPOSE } RecipeKind;
+typedef enum {
+    RECIPE_PARAM,
+    RECIPE_TABLE,
+    RECIPE_TRANSPOSE, /* T(x): the last two axes of rank 2 swapped */
+    RECIPE_SHAPE,     /* the same elements in another shape */
+    RECIPE_PERMUTE,   /* axis k of the value is axis perm[k] of the operand */
+    RECIPE_SLICE,     /* begin[k] .. end[k] - 1 of axis k */
+    RECIPE_CONCAT,    /* along `axis` */
+    RECIPE_COLSCALE,  /* [r, c] times a vector [c] in every row: column k times element k */
+    RECIPE_ROWSCALE,  /* [r, c] times a vector [r] in every column */
+    RECIPE_MUL,       /* element by element */
+    RECIPE_ADD,
+    RECIPE_SCALE,     /* times the number c */
+    RECIPE_APPLY,     /* a matrix [r, c] times a vector [c]: [r, 1] */
+    RECIPE_COUNT
+} RecipeKind;
 typedef struct Recipe {
-    RecipeKind     kind;
-    const char    *pattern; /* RECIPE_PARAM: parameter path, maybe with {L} */
-    uint32_t       table;   /* RECIPE_TABLE: index into Plan.table */
-    struct Recipe *x;       /* operand: RECIPE_TRANSPOSE swaps the last two axes of its (rank-2) operand */
-    uint32_t      *param;   /* RECIPE_PARAM: parameter id per instance; set by plan_resolve() */
+    RecipeKind      kind;
+    const char     *pattern; /* RECIPE_PARAM: parameter path, maybe with {L} */
+    uint32_t        table;   /* RECIPE_TABLE: index into Plan.table */
+    struct Recipe **in;      /* operands of all other kinds */
+    uint32_t        ins;
+    int32_t         axis;    /* RECIPE_CONCAT */
+    double          c;       /* RECIPE_SCALE */
+    uint32_t        rank;    /* RECIPE_PERMUTE, RECIPE_SLICE: how many of the following are given */
+    int32_t         perm[PLAN_MAX_RANK], begin[PLAN_MAX_RANK], end[PLAN_MAX_RANK];
+    PlanShape       shape;   /* of the value; given for RECIPE_SHAPE, otherwise set by plan_resolve() */
+    uint32_t       *param;   /* RECIPE_PARAM: parameter id per instance; set by plan_resolve() */
 } Recipe;
+
+/* Call `visit` for a recipe and all its parts, operands after the whole, until one call returns false: then false. */
+typedef bool PlanRecipeVisit(const Recipe *r, void *with);
+bool plan_recipe_visit(const Recipe *r, PlanRecipeVisit *visit, void *with);
+/* Does its value depend on the index of the loop? */
+bool plan_recipe_varies(const Recipe *r);
+/* Is it the same expression? */
+bool plan_recipe_equal(const Recipe *x, const Recipe *y);
 
 /* A weight file of a program: one blob at offset 64, element type fp16. */
 typedef struct {
@@ -117,7 +147,9 @@ typedef struct {
 } PlanProgram;
 
 /* ---- buffers ---- */
-typedef enum { BUF_PLAIN, BUF_SURFACE } PlanBufferKind;
+/* An accumulator is f32, and zero at the start of every window of micro-batches. Backward steps add to it, whatever they
+ * are; the entry's update steps, which run once at the end of the window, read it. */
+typedef enum { BUF_PLAIN, BUF_SURFACE, BUF_ACCUMULATOR } PlanBufferKind;
 typedef struct {
     const char    *name;
     PlanBufferKind kind;
@@ -185,7 +217,8 @@ typedef struct {
     PlanResult *result;
     uint32_t    results;
     Step       *forward, *backward; /* backward is empty for entries that are not trained */
-    uint32_t    forwards, backwards;
+    Step       *update; /* once per window, after its last backward: what is linear in the accumulators; no programs */
+    uint32_t    forwards, backwards, updates;
 } PlanEntry;
 
 typedef struct {

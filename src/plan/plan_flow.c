@@ -3,8 +3,9 @@
  *
  * For every buffer we keep the ranges written so far, as a sorted list of disjoint intervals of elements (of the whole
  * stack). A loop's body is looked at once: its first iteration has the least written, so what is fine there is fine in
- * all; a write to the current element of a stack counts for every element, because a loop covers all of them. */
-#include "plan/plan_ops.h"
+ * all; a write to the current element of a stack counts for every element, because a loop covers all of them. The update of
+ * an entry runs at another time and finds nothing written but accumulators. */
+#include "plan/plan_resolve.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -24,7 +25,7 @@ typedef struct {
     Buf             *err;
     Written         *written; /* [Plan.buffers] */
     const PlanEntry *entry;
-    bool             backward;
+    EntryPart        part;
 } Flow;
 
 /* First range that ends at or after `at`. */
@@ -102,7 +103,7 @@ static void write_all(Flow *f, uint32_t buffer)
 static bool step_fail(Flow *f, const Step *s, const char *fmt, ...) ANEL_PRINTF(3, 4);
 static bool step_fail(Flow *f, const Step *s, const char *fmt, ...)
 {
-    buf_printf(f->err, "entry '%s', %s: `", f->entry->name, f->backward ? "backward" : "forward");
+    buf_printf(f->err, "entry '%s', %s: `", f->entry->name, entry_part_name[f->part]);
     plan_step_print(f->p, s, f->err);
     buf_puts(f->err, "`: ");
     va_list ap;
@@ -170,12 +171,12 @@ static bool check_overlap(Flow *f, const Step *s)
     return true;
 }
 
-static bool check_steps(Flow *f, const Step *step, uint32_t n)
+static bool flow_steps(Flow *f, const Step *step, uint32_t n)
 {
     for (uint32_t k = 0; k < n; k++) {
         const Step *s = &step[k];
         if (s->kind == STEP_LOOP) {
-            if (!check_steps(f, s->body, s->bodies))
+            if (!flow_steps(f, s->body, s->bodies))
                 return false;
             continue;
         }
@@ -196,10 +197,10 @@ bool plan_check_flow(const Plan *p, Arena *a, Buf *err)
 {
     for (uint32_t i = 0; i < p->entries; i++) {
         const PlanEntry *e = &p->entry[i];
-        Flow             f = {p, a, err, NEW_N(a, Written, p->buffers + 1u), e, false};
+        Flow             f = {p, a, err, NEW_N(a, Written, p->buffers + 1u), e, PART_FORWARD};
         for (uint32_t k = 0; k < e->inputs; k++)
             write_all(&f, e->input[k].buffer);
-        if (!check_steps(&f, e->forward, e->forwards))
+        if (!flow_steps(&f, e->forward, e->forwards))
             return false;
         for (uint32_t k = 0; k < e->results; k++) {
             uint32_t b = e->result[k].buffer;
@@ -209,8 +210,17 @@ bool plan_check_flow(const Plan *p, Arena *a, Buf *err)
                 return false;
             }
         }
-        f.backward = true;
-        if (!check_steps(&f, e->backward, e->backwards))
+        f.part = PART_BACKWARD;
+        if (!flow_steps(&f, e->backward, e->backwards))
+            return false;
+        /* What a micro-batch has left in buffers says nothing of the window: the update starts from accumulators. */
+        f.part = PART_UPDATE;
+        f.written = NEW_N(a, Written, p->buffers + 1u);
+        for (uint32_t k = 0; k < p->buffers; k++)
+            if (p->buffer[k].kind == BUF_ACCUMULATOR)
+                add(a, &f.written[k], (Range){0, (uint64_t)plan_numel(p->buffer[k].shape) *
+                                                     (uint64_t)(p->buffer[k].stack ? p->buffer[k].stack : 1)});
+        if (!flow_steps(&f, e->update, e->updates))
             return false;
     }
     return true;

@@ -321,6 +321,54 @@ static bool rule_cast(PlanRule *r)
     return true; /* from any type to any type */
 }
 
+/* A matrix and a vector that multiplies its columns (or rows). */
+static bool scaled(PlanRule *r, uint32_t axis)
+{
+    PlanShape x = r->in[0].shape;
+    r->out->type = PLAN_F32;
+    r->out->shape = x;
+    if (!is_type(r, 0, PLAN_F32) || !is_type(r, 1, PLAN_F32))
+        return false;
+    return x.rank == 2 && plan_numel(r->in[1].shape) == x.dim[axis] ? true : differ(r, "matrix and vector", x, r->in[1].shape);
+}
+
+static bool rule_colscale(PlanRule *r)
+{
+    return scaled(r, 1);
+}
+
+static bool rule_rowscale(PlanRule *r)
+{
+    return scaled(r, 0);
+}
+
+/* Two matrices, multiplied element by element and summed over rows (or columns). */
+static bool dotted(PlanRule *r, uint32_t axis)
+{
+    PlanShape x = r->in[0].shape;
+    r->out->type = PLAN_F32;
+    if (!is_type(r, 0, PLAN_F32) || !is_type(r, 1, PLAN_F32))
+        return false;
+    if (x.rank != 2 || !plan_shape_equal(x, r->in[1].shape))
+        return differ(r, "operands", x, r->in[1].shape);
+    return plan_numel(r->out->shape) == x.dim[axis] ? true : differ(r, "operand and result", x, r->out->shape);
+}
+
+static bool rule_coldot(PlanRule *r)
+{
+    return dotted(r, 1);
+}
+
+static bool rule_rowdot(PlanRule *r)
+{
+    return dotted(r, 0);
+}
+
+bool plan_adds(const Plan *p, const Ref *r)
+{
+    return r->kind == REF_GRAD || (r->kind == REF_BUFFER && p->buffer[r->index].kind == BUF_ACCUMULATOR);
+}
+
 static bool rule_iota(PlanRule *r)
 {
     if (r->out->shape.rank != 1)
@@ -363,6 +411,10 @@ const PlanOp plan_ops[] = {
     {"xent_grad", 3, ATTR_AXIS, 1, rule_xent_grad},
     {"splice", 3, ATTR_AXIS, 1, rule_splice},
     {"cast", 1, ATTR_NONE, 1, rule_cast},
+    {"colscale", 2, ATTR_NONE, 1, rule_colscale},
+    {"rowscale", 2, ATTR_NONE, 1, rule_rowscale},
+    {"coldot", 2, ATTR_NONE, 0, rule_coldot},
+    {"rowdot", 2, ATTR_NONE, 0, rule_rowdot},
 };
 const uint32_t plan_op_count = COUNT(plan_ops);
 

@@ -58,6 +58,11 @@ bool plan_shape_equal(PlanShape a, PlanShape b);
 uint64_t plan_channel_width(const Plan *p, uint32_t buffer);
 /* One step as a line of the manifest, without indentation and newline; of a loop only its head. */
 void plan_step_print(const Plan *p, const Step *s, Buf *out);
+void plan_recipe_print(const Plan *p, const Recipe *r, Buf *out);
+/* "table NAME", or the hash where several tables have the name. */
+void plan_table_ref_print(const Plan *p, uint32_t index, Buf *out);
+/* Is the destination `r` added to? */
+bool plan_adds(const Plan *p, const Ref *r);
 /* A name, quoted where it must be. */
 void plan_name_print(const char *name, Buf *out);
 bool plan_name_is_bare(const char *name);

@@ -11,7 +11,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { MAX_TEXT = 64 << 20, MAX_RECIPE = 8 };
+enum { MAX_TEXT = 64 << 20 };
 
 /* ---- lines and keys ---- */
 
@@ -186,8 +186,8 @@ static bool table(Parser *ps)
 
 static bool buffer(Parser *ps, PlanBufferKind kind)
 {
-    PlanBuffer b = {.kind = kind, .type = PLAN_F16};
-    uint32_t   type = PLAN_F16;
+    uint32_t   type = kind == BUF_ACCUMULATOR ? PLAN_F32 : PLAN_F16;
+    PlanBuffer b = {.kind = kind};
     if (!text_name(&ps->t, &b.name, NULL) ||
         (kind == BUF_PLAIN && !parse_one_of(ps, plan_type_name, 3, "f32, f16 or i32", &type)) ||
         !text_shape(&ps->t, &b.shape) ||
@@ -240,34 +240,6 @@ bool parse_find_table(Parser *ps, uint32_t *out)
 
 /* ---- programs ---- */
 
-static Recipe *recipe(Parser *ps, int depth)
-{
-    Recipe     *r = NEW(ps->arena, Recipe);
-    const char *word;
-    bool        quoted = false;
-    if (depth == MAX_RECIPE) {
-        text_fail(&ps->t, "recipe nested over %d deep", MAX_RECIPE);
-        return NULL;
-    }
-    if (text_take(&ps->t, "table")) {
-        r->kind = RECIPE_TABLE;
-        return parse_find_table(ps, &r->table) ? r : NULL;
-    }
-    if (!text_name(&ps->t, &word, &quoted))
-        return NULL;
-    if (text_peek(&ps->t) != '(' || quoted) {
-        r->kind = RECIPE_PARAM;
-        r->pattern = word;
-        return r;
-    }
-    if (strcmp(word, "T") != 0) {
-        text_fail(&ps->t, "unknown recipe function '%.60s'; there is T, the transpose", word);
-        return NULL;
-    }
-    r->kind = RECIPE_TRANSPOSE;
-    return text_take(&ps->t, "(") && (r->x = recipe(ps, depth + 1)) && text_need(&ps->t, ")") ? r : NULL;
-}
-
 typedef struct {
     uint32_t in_cap, out_cap, weight_cap, part_cap;
     PlanPort *port; /* the one that parts belong to: the last "in" or "out" line */
@@ -306,7 +278,7 @@ static bool weight(Parser *ps, PlanProgram *g, ProgramCaps *c)
 {
     PlanWeight w = {0};
     if (!text_name(&ps->t, &w.path, NULL) || !text_shape(&ps->t, &w.shape) || !text_need(&ps->t, "=") ||
-        !(w.recipe = recipe(ps, 0)))
+        !(w.recipe = parse_recipe(ps, 0)))
         return false;
     GROW(ps->arena, g->weight, g->weights, c->weight_cap);
     g->weight[g->weights++] = w;
@@ -384,7 +356,7 @@ static bool version(Parser *ps)
 static bool section(Parser *ps, uint32_t *seen)
 {
     static const char *const keys[] = {"compiler", "model", "target", "sources", "config", "param", "state", "table",
-                                       "program", "buffer", "surface", "entry", "train", NULL};
+                                       "program", "buffer", "surface", "accumulator", "entry", "train", NULL};
     Plan                    *p = ps->plan;
     const char             **text[] = {&p->compiler, &p->model, &p->target, &p->sources_hash};
     for (uint32_t i = 0; i < COUNT(text); i++)
@@ -411,6 +383,8 @@ static bool section(Parser *ps, uint32_t *seen)
         return buffer(ps, BUF_PLAIN);
     if (text_take(&ps->t, "surface"))
         return buffer(ps, BUF_SURFACE);
+    if (text_take(&ps->t, "accumulator"))
+        return buffer(ps, BUF_ACCUMULATOR);
     if (text_take(&ps->t, "entry"))
         return parse_entry(ps);
     if (text_take(&ps->t, "train"))

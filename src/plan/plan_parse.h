@@ -28,6 +28,9 @@ bool parse_find_buffer(Parser *ps, const char *name, uint32_t *out);
 /* After the word "table": hash or unambiguous name of a table read before. */
 bool parse_find_table(Parser *ps, uint32_t *out);
 
+/* plan_recipe.c: a recipe, nested `depth` deep. NULL after a message. */
+Recipe *parse_recipe(Parser *ps, int depth);
+
 /* "entry NAME {" and what follows, after the word. */
 bool parse_entry(Parser *ps);
 

@@ -187,7 +187,7 @@ static bool result(Parser *ps, PlanResult *r)
 
 bool parse_entry(Parser *ps)
 {
-    static const char *const keys[] = {"input", "result", "forward", "backward", NULL};
+    static const char *const keys[] = {"input", "result", "forward", "backward", "update", NULL};
     PlanEntry                e = {0};
     uint32_t                 open = ps->t.line, seen = 0, in_cap = 0, result_cap = 0;
     bool                     ok = text_name(&ps->t, &e.name, NULL) && text_need(&ps->t, "{") && text_end(&ps->t);
@@ -205,6 +205,9 @@ bool parse_entry(Parser *ps)
         } else if (text_take(&ps->t, keys[3])) {
             ok = parse_once(ps, &seen, 2, "backward") && text_need(&ps->t, "{") && text_end(&ps->t) &&
                  steps(ps, line, false, &e.backward, &e.backwards);
+        } else if (text_take(&ps->t, keys[4])) {
+            ok = parse_once(ps, &seen, 4, "update") && text_need(&ps->t, "{") && text_end(&ps->t) &&
+                 steps(ps, line, false, &e.update, &e.updates);
         } else
             ok = parse_unknown(ps, "an entry", keys);
         ok = ok && text_end(&ps->t);

@@ -152,7 +152,7 @@ static void state_print(const PlanState *s, Buf *out)
 }
 
 /* A table is named by its name where no other table has it, else by its hash. */
-static void table_ref_print(const Plan *p, uint32_t index, Buf *out)
+void plan_table_ref_print(const Plan *p, uint32_t index, Buf *out)
 {
     const char *name = index < p->tables ? p->table[index].name : "?";
     uint32_t    same = 0;
@@ -166,19 +166,6 @@ static void table_ref_print(const Plan *p, uint32_t index, Buf *out)
 }
 
 /* ---- programs ---- */
-
-static void recipe_print(const Plan *p, const Recipe *r, Buf *out)
-{
-    switch (r->kind) {
-    case RECIPE_PARAM: plan_name_print(r->pattern, out); break;
-    case RECIPE_TABLE: table_ref_print(p, r->table, out); break;
-    case RECIPE_TRANSPOSE:
-        buf_puts(out, "T(");
-        recipe_print(p, r->x, out);
-        buf_putc(out, ')');
-        break;
-    }
-}
 
 static void port_print(const char *what, const PlanPort *port, Buf *out)
 {
@@ -215,7 +202,7 @@ static void program_print(const Plan *p, const PlanProgram *g, Buf *out)
         plan_name_print(g->weight[i].path, out);
         space_shape(g->weight[i].shape, out);
         buf_puts(out, " = ");
-        recipe_print(p, g->weight[i].recipe, out);
+        plan_recipe_print(p, g->weight[i].recipe, out);
         buf_putc(out, '\n');
     }
     buf_puts(out, "}\n");
@@ -239,7 +226,7 @@ static void ref_print(const Plan *p, const Ref *r, Buf *out)
         buf_puts(out, r->kind == REF_PARAM ? "param " : r->kind == REF_GRAD ? "grad " : "state ");
         plan_name_print(r->pattern, out);
         break;
-    case REF_TABLE: table_ref_print(p, r->index, out); break;
+    case REF_TABLE: plan_table_ref_print(p, r->index, out); break;
     case REF_SPLAT: buf_double(out, r->splat); break;
     }
     if (r->kind == REF_BUFFER && r->stacked)
@@ -365,6 +352,11 @@ static void entry_print(const Plan *p, const PlanEntry *e, Buf *out)
         steps_print(p, e->backward, e->backwards, 4, out);
         buf_puts(out, "  }\n");
     }
+    if (e->updates) {
+        buf_puts(out, "  update {\n");
+        steps_print(p, e->update, e->updates, 4, out);
+        buf_puts(out, "  }\n");
+    }
     buf_puts(out, "}\n");
 }
 
@@ -427,9 +419,9 @@ void plan_print(const Plan *p, Buf *out)
     blank(p->buffers, out);
     for (uint32_t i = 0; i < p->buffers; i++) {
         const PlanBuffer *b = &p->buffer[i];
-        buf_puts(out, b->kind == BUF_SURFACE ? "surface " : "buffer ");
+        buf_puts(out, b->kind == BUF_SURFACE ? "surface " : b->kind == BUF_PLAIN ? "buffer " : "accumulator ");
         plan_name_print(b->name, out);
-        if (b->kind != BUF_SURFACE)
+        if (b->kind == BUF_PLAIN)
             buf_printf(out, " %s", plan_type_name[b->type]);
         space_shape(b->shape, out);
         if (b->stack)

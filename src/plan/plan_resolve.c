@@ -11,6 +11,8 @@
 #include <math.h>
 #include <string.h>
 
+const char *const entry_part_name[3] = {"forward", "backward", "update"};
+
 enum { MAX_LEAVES = 1 << 20, MAX_LOOKUPS = 1 << 24 };
 
 bool check_fail(Check *c, const char *fmt, ...)
@@ -196,37 +198,6 @@ static bool check_tables(Check *c)
     return true;
 }
 
-static bool check_recipe(Check *c, const char *where, const PlanProgram *g, Recipe *r, int depth, PlanShape *shape)
-{
-    switch (depth < 8 ? r->kind : (RecipeKind)-1) {
-    case RECIPE_PARAM:
-        if (strstr(r->pattern, "{L}") == NULL && g->n > 1) { /* the same parameter in every instance */
-            uint32_t *one = check_leaf_ids(c, where, true, r->pattern, 0, 1, shape);
-            r->param = NEW_N(c->arena, uint32_t, (size_t)g->n);
-            for (int32_t i = 0; one && i < g->n; i++)
-                r->param[i] = one[0];
-            return one != NULL;
-        }
-        r->param = check_leaf_ids(c, where, true, r->pattern, g->first, g->n, shape);
-        return r->param != NULL;
-    case RECIPE_TABLE:
-        if (r->table >= c->p->tables)
-            return check_fail(c, "%s: there is no table number %" PRIu32, where, r->table);
-        *shape = c->p->table[r->table].shape;
-        if (c->p->table[r->table].type == PLAN_I32)
-            return check_fail(c, "%s: table '%s' holds integers, weights are fp16", where, c->p->table[r->table].name);
-        return true;
-    case RECIPE_TRANSPOSE:
-        if (!r->x || !check_recipe(c, where, g, r->x, depth + 1, shape))
-            return r->x ? false : check_fail(c, "%s: T() of nothing", where);
-        if (shape->rank != 2)
-            return check_fail(c, "%s: T() of the shape %s, rank 2 is needed", where, check_shape_text(c, *shape));
-        *shape = (PlanShape){2, {shape->dim[1], shape->dim[0]}};
-        return true;
-    }
-    return check_fail(c, "%s: not a recipe, or nested too deep", where);
-}
-
 static bool check_port(Check *c, const PlanProgram *g, const char *what, const PlanPort *t)
 {
     if (!t->name || !*t->name)
@@ -271,17 +242,16 @@ static bool check_program(Check *c, PlanProgram *g)
     Interner *seen = interner_new(c->arena);
     for (uint32_t i = 0; i < g->weights; i++) {
         PlanWeight *w = &g->weight[i];
-        PlanShape   made = {0};
         if (!unique(c, seen, i, "weight", w->path) || !shape_ok(c, "weight", w->path, w->shape))
             return false;
         const char *where = arena_printf(c->arena, "program '%s', weight '%s'", g->name, w->path);
         if (!path_ok(w->path))
             return check_fail(c, "%s: the path must be relative and stay below the plan", where);
-        if (!w->recipe || !check_recipe(c, where, g, w->recipe, 0, &made))
+        if (!w->recipe || !check_recipe(c, where, g, w->recipe, 0))
             return w->recipe ? false : check_fail(c, "%s has no recipe", where);
-        if (plan_numel(made) != plan_numel(w->shape))
+        if (plan_numel(w->recipe->shape) != plan_numel(w->shape))
             return check_fail(c, "%s: the shape is %s, its recipe makes %s", where, check_shape_text(c, w->shape),
-                              check_shape_text(c, made));
+                              check_shape_text(c, w->recipe->shape));
     }
     return true;
 }
@@ -291,14 +261,16 @@ static bool check_buffers(Check *c)
     Interner *seen = interner_new(c->arena);
     for (uint32_t i = 0; i < c->p->buffers; i++) {
         const PlanBuffer *b = &c->p->buffer[i];
-        const char       *what = b->kind == BUF_SURFACE ? "surface" : "buffer";
+        const char       *what = b->kind == BUF_SURFACE ? "surface" : b->kind == BUF_PLAIN ? "buffer" : "accumulator";
         if (!unique(c, seen, i, what, b->name) || !shape_ok(c, what, b->name, b->shape))
             return false;
-        if ((unsigned)b->kind > BUF_SURFACE || (unsigned)b->type > PLAN_I32)
+        if ((unsigned)b->kind > BUF_ACCUMULATOR || (unsigned)b->type > PLAN_I32)
             return check_fail(c, "buffer '%s' has an unknown kind or type", b->name);
         if (b->stack < 0 || b->stack > CHECK_MAX_ITERATIONS)
             return check_fail(c, "%s '%s': stack %" PRId32 " is not between 0 and %d", what, b->name, b->stack,
                               CHECK_MAX_ITERATIONS);
+        if (b->kind == BUF_ACCUMULATOR && b->type != PLAN_F32)
+            return check_fail(c, "accumulator '%s' is not f32", b->name);
         PlanShape s = b->shape;
         if (b->kind == BUF_SURFACE && (b->type != PLAN_F16 || s.rank != 4 || s.dim[0] != 1 || s.dim[2] != 1))
             return check_fail(c, "surface '%s' has the shape %s; surfaces are f16 1xCx1xS", b->name,
@@ -345,11 +317,18 @@ static bool check_entry(Check *c, PlanEntry *e)
         if (!check_port_buffer(c, "result", e->result[i].name, e->result[i].buffer))
             return false;
     }
-    c->backward = false;
-    if (!check_steps(c, e->forward, e->forwards))
-        return false;
-    c->backward = true;
-    return check_steps(c, e->backward, e->backwards);
+    if (e->updates && !e->backwards)
+        return check_fail(c, "entry '%s' has an update but no backward", e->name);
+    const struct {
+        Step    *step;
+        uint32_t n;
+    } list[] = {{e->forward, e->forwards}, {e->backward, e->backwards}, {e->update, e->updates}};
+    for (uint32_t i = 0; i < COUNT(list); i++) {
+        c->part = (EntryPart)i;
+        if (!check_steps(c, list[i].step, list[i].n))
+            return false;
+    }
+    return true;
 }
 
 static bool check_settings(Check *c, const char *what, const PlanSetting *s, uint32_t n)

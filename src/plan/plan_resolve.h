@@ -12,6 +12,9 @@ typedef struct {
     uint32_t  cap;
 } Leaves;
 
+typedef enum { PART_FORWARD, PART_BACKWARD, PART_UPDATE } EntryPart;
+extern const char *const entry_part_name[3];
+
 typedef struct {
     Plan            *p;
     Arena           *arena;
@@ -20,7 +23,7 @@ typedef struct {
     Leaves           param, state;
     const Step      *loop; /* the loop we are in, or NULL */
     const PlanEntry *entry;
-    bool             backward;
+    EntryPart        part; /* of the entry, whose steps are looked at */
     uint64_t         lookups; /* of leaves, bounded so that a small file cannot cost hours */
 } Check;
 
@@ -31,6 +34,8 @@ const char *check_shape_text(Check *c, PlanShape s);
  * common shape. NULL, with a message that begins with `where`, if there is no such leaf. */
 uint32_t *check_leaf_ids(Check *c, const char *where, bool param, const char *pattern, int32_t first, int32_t n,
                          PlanShape *shape);
+/* plan_recipe.c: fill in and check shapes and parameters of recipe `r` of program `g`, nested `depth` deep. */
+bool check_recipe(Check *c, const char *where, const PlanProgram *g, Recipe *r, int depth);
 /* The steps of a list; of c->loop, if it is set. */
 bool check_steps(Check *c, Step *step, uint32_t n);
 

@@ -10,7 +10,7 @@ static bool step_fail(Check *c, const Step *s, const char *why)
 {
     Buf line = {0};
     plan_step_print(c->p, s, &line);
-    check_fail(c, "entry '%s', %s: `%s`: %s", c->entry->name, c->backward ? "backward" : "forward", line.data, why);
+    check_fail(c, "entry '%s', %s: `%s`: %s", c->entry->name, entry_part_name[c->part], line.data, why);
     buf_free(&line);
     return false;
 }
@@ -60,6 +60,16 @@ static bool check_buffer_ref(Check *c, const Step *s, const Ref *r)
     return true;
 }
 
+/* Backward steps add to accumulators, update steps read them: then the order of micro-batches does not matter. */
+static bool check_accumulator(Check *c, const Step *s, const Ref *r, bool written)
+{
+    const PlanBuffer *b = &c->p->buffer[r->index];
+    if (b->kind != BUF_ACCUMULATOR || c->part == (written ? PART_BACKWARD : PART_UPDATE))
+        return true;
+    return step_failf(c, s, written ? "the accumulator '%s' is added to in backward only" : "the accumulator '%s' is read in update only",
+                      b->name);
+}
+
 static bool check_leaf_ref(Check *c, const Step *s, Ref *r)
 {
     bool        param = r->kind != REF_STATE;
@@ -93,8 +103,11 @@ static bool check_ref(Check *c, const Step *s, Ref *r, bool written)
     if (r->shape.rank > PLAN_MAX_RANK || plan_numel(r->shape) < 0)
         return step_fail(c, s, "a shape has rank over 6, an extent below 1 or 2^40 elements");
     switch (r->kind) {
-    case REF_BUFFER: return check_buffer_ref(c, s, r);
-    case REF_STATE: return check_leaf_ref(c, s, r);
+    case REF_BUFFER: return check_buffer_ref(c, s, r) && check_accumulator(c, s, r, written);
+    case REF_STATE:
+        if (c->part == PART_UPDATE)
+            return step_fail(c, s, "update steps do not touch states");
+        return check_leaf_ref(c, s, r);
     case REF_PARAM:
         if (written)
             return step_fail(c, s, "a step cannot write a parameter");
@@ -175,13 +188,14 @@ static bool check_run(Check *c, const Step *s)
     if (s->program >= c->p->programs)
         return check_fail(c, "entry '%s': there is no program number %" PRIu32, c->entry->name, s->program);
     const PlanProgram *g = &c->p->program[s->program];
+    if (c->part == PART_UPDATE)
+        return step_fail(c, s, "programs do not run in update");
     if (s->ins != g->ins || s->outs != g->outs)
         return step_failf(c, s, "'%s' has %" PRIu32 " inputs and %" PRIu32 " outputs", g->name, g->ins, g->outs);
     int32_t first = c->loop ? c->loop->first : 0, n = c->loop ? c->loop->n : 1;
     bool    varies = g->n > 1;
     for (uint32_t i = 0; i < g->weights; i++)
-        for (const Recipe *r = g->weight[i].recipe; r; r = r->kind == RECIPE_TRANSPOSE ? r->x : NULL)
-            varies = varies || (r->kind == RECIPE_PARAM && strstr(r->pattern, "{L}"));
+        varies = varies || plan_recipe_varies(g->weight[i].recipe);
     if (varies && (!c->loop || first < g->first || first - g->first > g->n - n))
         return step_failf(c, s, "'%s' has instances for L = %" PRId32 " to %" PRId32 ", which do not cover this place",
                           g->name, g->first, g->first + (g->n - 1));

@@ -98,6 +98,7 @@ static void train_case(Rig *r, const Case *c)
         cr_assert(exec_forward(run.exec, run.entry, &err), "%s", err.data);
         double got = *(const float *)exec_result(run.exec, run.entry, 0);
         cr_assert(exec_backward(run.exec, run.entry, &err), "%s", err.data);
+        cr_assert(exec_update(run.exec, run.entry, &err), "%s", err.data);
         cr_assert_not(exec_overflowed(run.exec));
         Distance worst = {0, 0, 1};
         double   peak = modes[k].peak + c->constants, norm = modes[k].norm + c->constants;

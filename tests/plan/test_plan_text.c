@@ -47,7 +47,7 @@ Test(plan_text, fields_arrive_where_they_belong)
     cr_assert_eq(p->state[1].type, PLAN_I32);
     cr_assert_eq(p->program[0].out[0].part[1].channel, 9);
     cr_assert_eq(p->program[0].weight[1].recipe->kind, RECIPE_TRANSPOSE);
-    cr_assert_eq(p->program[0].weight[1].recipe->x->param[2], 3);
+    cr_assert_eq(p->program[0].weight[1].recipe->in[0]->param[2], 3);
     cr_assert_eq(p->program[0].weight[2].recipe->table, 0);
     const PlanEntry *e = &p->entry[0];
     cr_assert_eq(e->input[0].vocab, 50);
@@ -100,7 +100,7 @@ static const struct {
     {"    part r channels 9 1 shape 1x6", "    part r channel 9 1 shape 1x6",
      "expected 'channels', found 'channel 9 1"},
     {"  weight weights/wt.bin 6x8x1x1 = T(layers.{L}.w)", "  weight weights/wt.bin 6x8x1x1 = U(layers.{L}.w)",
-     "unknown recipe function 'U'; there is T, the transpose"},
+     "unknown recipe function 'U'; there are T, shape, permute"},
     {"  weight weights/wt.bin 6x8x1x1 = T(layers.{L}.w)", "  weight weights/wt.bin 6x8x1x1 = T(layers.{L}.w",
      "expected ')', found the end of the line"},
     {"  weight weights/mask.bin 1x1x8x6 = table 0123456789abcdef0123456789abcdef",
