@@ -30,6 +30,7 @@ static bool fold_graph(Module *m, Graph *g, Arena *scratch)
 {
     bool changed = fold_gains(m, g, scratch);
     changed = fold_rope(m, g, scratch) || changed;
+    changed = fold_stack(m, g, scratch) || changed;
     for (ValueId v = 1; v < g->count; v++)
         if (g->node[v].op == OP_repeat)
             changed = fold_graph(m, m->graph[g->node[v].a.repeat.graph], scratch) || changed;

@@ -82,13 +82,20 @@ static void draw_params(Rig *r)
     }
 }
 
-static Rig open_with(const char *model, const char *defines, const Target *target, int64_t memory, WeightMode weights)
+Rig rig_model(const char *model, const char *defines)
 {
-    Rig    r = {.a = arena_new(), .dir = "/tmp/anel-e2e-XXXXXX"};
+    Rig    r = {.a = arena_new()};
     Diags *ds;
-    cr_assert(mkdtemp(r.dir) != NULL);
     r.m = rig_elaborate(r.a, model, defines, &ds);
     draw_params(&r);
+    return r;
+}
+
+static Rig open_with(const char *model, const char *defines, const Target *target, int64_t memory, WeightMode weights)
+{
+    Rig r = rig_model(model, defines);
+    strcpy(r.dir, "/tmp/anel-e2e-XXXXXX");
+    cr_assert(mkdtemp(r.dir) != NULL);
     write_plan(&r, model, defines, target, memory, weights);
     return r;
 }
@@ -111,7 +118,7 @@ Rig rig_open(const char *model, const char *defines)
 void rig_close(Rig *r)
 {
     char err[FILE_ERR_MAX];
-    cr_assert(dir_remove(r->dir, err), "%s", err);
+    cr_assert(!*r->dir || dir_remove(r->dir, err), "%s", err);
     arena_free(r->a);
 }
 

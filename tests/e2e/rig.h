@@ -26,10 +26,9 @@ Rig  rig_open(const char *model, const char *defines);
 Rig  rig_open_for(const char *model, const char *defines, const Target *target, int64_t memory);
 /* The same for a way of handling weights. */
 Rig  rig_open_weights(const char *model, const char *defines, const Target *target, WeightMode weights);
+/* The elaborated module and its parameters, without a plan. */
+Rig  rig_model(const char *model, const char *defines);
 void rig_close(Rig *r); /* removes the plan */
-
-/* The model as the front end leaves it, in `a`. */
-Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **ds);
 
 /* Index of the elaborated module's parameter called `path`. */
 uint32_t rig_param(const Rig *r, const char *path);

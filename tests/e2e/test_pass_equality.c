@@ -152,7 +152,7 @@ static void same_after(Rig *r, const Outcome *want, const char *model, const cha
 Test(pass_equality, of_every_pass_on_every_model)
 {
     for (size_t i = 0; i < COUNT(cases); i++) {
-        Rig     r = rig_open(cases[i].model, cases[i].defines);
+        Rig     r = rig_model(cases[i].model, cases[i].defines);
         Outcome want = reference(&r, cases[i].vocab);
         for (size_t k = 0; k < COUNT(passes); k++)
             same_after(&r, &want, cases[i].model, cases[i].defines, cases[i].vocab, passes[k], 0, passes[k]);
@@ -163,7 +163,7 @@ Test(pass_equality, of_every_pass_on_every_model)
 Test(pass_equality, with_each_rewrite_off)
 {
     for (size_t i = 0; i < COUNT(cases); i++) {
-        Rig     r = rig_open(cases[i].model, cases[i].defines);
+        Rig     r = rig_model(cases[i].model, cases[i].defines);
         Outcome want = reference(&r, cases[i].vocab);
         for (Switch k = 0; k < SWITCH_COUNT; k++)
             same_after(&r, &want, cases[i].model, cases[i].defines, cases[i].vocab, "place", UINT64_C(1) << k, switches[k]);

@@ -70,6 +70,7 @@ static ValueId subject(Case *c, Switch k, const char **elsewhere)
     case SWITCH_signs: return bin(c, OP_sub, x, un(c, OP_neg, y));
     case SWITCH_repeated_terms: return bin(c, OP_add, bin(c, OP_add, x, y), y);
     case SWITCH_mean_sums: *elsewhere = "tests/backend_ane/test_backend.c"; return 0;
+    case SWITCH_stack_products:
     case SWITCH_fold_gain:
     case SWITCH_repair_rope: *elsewhere = "tests/passes/test_fold.c"; return 0;
     case SWITCH_softmax_delta: *elsewhere = "tests/passes/test_delta.c"; return 0;
