@@ -56,6 +56,7 @@ program: "'program'" "'('" "a number"[v] "')'" attributes "'{'" funcs "'}'"
     {
         p->program->version = $v->kind == AST_FLOAT ? $v->u.f : (double)$v->u.i.value;
         p->program->version_at = @v;
+        p->program->attributes = $attributes;
     }
 ;
 funcs: func         { AST_APPEND(*p->program, $func); p->program->functions++; }

@@ -3,6 +3,8 @@
 
 #include "driver.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const Driver *const drivers[] = {&host_driver};
@@ -25,8 +27,12 @@ const char *port_type_name(PortType type)
 Device *device_open(const char *name, const DeviceOptions *options, Buf *err)
 {
     for (size_t i = 0; i < COUNT(drivers); i++)
-        if (strcmp(drivers[i]->name, name) == 0)
-            return drivers[i]->open(options, err);
+        if (strcmp(drivers[i]->name, name) == 0) {
+            Device *d = drivers[i]->open(options, err);
+            if (d && options)
+                d->max_evals = options->max_evals;
+            return d;
+        }
     buf_printf(err, "there is no device '%s'; known devices:", name);
     for (size_t i = 0; i < COUNT(drivers); i++)
         buf_printf(err, " %s", drivers[i]->name);
@@ -35,14 +41,39 @@ Device *device_open(const char *name, const DeviceOptions *options, Buf *err)
 
 void device_close(Device *d)
 {
-    if (d)
-        d->driver->close(d);
+    if (!d)
+        return;
+    if (d->programs || d->surfaces)
+        bug("a device is closed while %u programs and %u surfaces of it are alive", d->programs, d->surfaces);
+    d->driver->close(d);
+}
+
+DeviceCounts device_counts(const Device *d)
+{
+    return d->made;
 }
 
 Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
                          Buf *err)
 {
-    return d->driver->compile(d, name, mil, len, file, files, err);
+    if (files && !file) {
+        buf_printf(err, "%s: error: %zu weight files were announced, none given\n", name, files);
+        return NULL;
+    }
+    if (memchr(mil, 0, len)) {
+        buf_printf(err, "%s: error: the text holds a NUL byte: MIL is UTF-8 text\n", name);
+        return NULL;
+    }
+    size_t   said = err->len;
+    Program *p = d->driver->compile(d, name, mil, len, file, files, err);
+    if (!p && d->driver->stale && d->driver->stale(d)) {
+        if (err->data)
+            err->data[err->len = said] = 0;
+        p = d->driver->compile(d, name, mil, len, file, files, err);
+    }
+    d->programs += p != NULL;
+    d->made.programs += p != NULL;
+    return p;
 }
 
 bool device_reloads(const Device *d)
@@ -52,13 +83,25 @@ bool device_reloads(const Device *d)
 
 Program *program_reload(const Program *donor, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
-    return donor->driver->reload(donor, name, file, files, err);
+    Program *p = donor->driver->reload(donor, name, file, files, err);
+    donor->device->programs += p != NULL;
+    donor->device->made.programs += p != NULL;
+    return p;
 }
 
 void program_free(Program *p)
 {
-    if (p)
-        p->driver->program_free(p);
+    if (!p)
+        return;
+    if (p->requests)
+        bug("a program is freed while %u requests of it are alive", p->requests);
+    p->device->programs--;
+    p->driver->program_free(p);
+}
+
+uint64_t program_evals(const Program *p)
+{
+    return p->evals;
 }
 
 uint32_t program_functions(const Program *p)
@@ -78,13 +121,23 @@ Surface *surface_new(Device *d, size_t bytes, Buf *err)
         return NULL;
     }
     size_t rounded = (bytes + SURFACE_ALIGN - 1) / SURFACE_ALIGN * SURFACE_ALIGN;
-    return d->driver->surface_new(d, rounded ? rounded : SURFACE_ALIGN, err);
+    Surface *s = d->driver->surface_new(d, rounded ? rounded : SURFACE_ALIGN, err);
+    if (s) {
+        s->device = d;
+        d->surfaces++;
+        d->made.surfaces++;
+    }
+    return s;
 }
 
 void surface_free(Surface *s)
 {
-    if (s)
-        s->driver->surface_free(s);
+    if (!s)
+        return;
+    if (s->uses)
+        bug("a surface is freed while %u requests are bound to it", s->uses);
+    s->device->surfaces--;
+    s->driver->surface_free(s);
 }
 
 size_t surface_bytes(const Surface *s)
@@ -125,16 +178,46 @@ Request *request_new(Program *p, uint32_t function, Surface *const *input, Surfa
     if (!ports_fit(f, "input", f->input, f->inputs, input, err) ||
         !ports_fit(f, "output", f->output, f->outputs, output, err))
         return NULL;
-    return p->driver->request_new(p, function, input, output, err);
+    Request *r = p->driver->request_new(p, function, input, output, err);
+    if (!r)
+        return NULL;
+    r->program = p;
+    r->surfaces = f->inputs + f->outputs;
+    r->surface = xcalloc(r->surfaces + 1u, sizeof *r->surface);
+    for (uint32_t i = 0; i < r->surfaces; i++) {
+        r->surface[i] = i < f->inputs ? input[i] : output[i - f->inputs];
+        r->surface[i]->uses++;
+    }
+    p->requests++;
+    p->device->made.requests++;
+    return r;
 }
 
 void request_free(Request *r)
 {
-    if (r)
-        r->driver->request_free(r);
+    if (!r)
+        return;
+    for (uint32_t i = 0; i < r->surfaces; i++)
+        r->surface[i]->uses--;
+    r->program->requests--;
+    free(r->surface);
+    r->driver->request_free(r);
 }
 
 bool request_eval(Request *r, Buf *err)
 {
-    return r->driver->eval(r, err);
+    Program *p = r->program;
+    if (p->device->max_evals && p->evals >= p->device->max_evals) {
+        buf_printf(err, "the program was evaluated %" PRIu64 " times: compile it again\n", p->evals);
+        return false;
+    }
+    if (atomic_exchange(&p->busy, true)) {
+        buf_puts(err, "the program is being evaluated: one evaluation at a time\n");
+        return false;
+    }
+    p->evals++;
+    p->device->made.evals++;
+    bool ok = r->driver->eval(r, err);
+    atomic_store(&p->busy, false);
+    return ok;
 }

@@ -7,6 +7,10 @@
  *   - ports are bound by name order: port i of a program is the i-th input (output) in the MIL text, and the names are
  *     in alphabetical order.
  *
+ * Objects end in order: requests first, then the programs and surfaces they use, then the device. Breaking it is a mistake of
+ * the caller's that would be a crash in a driver much later, so it ends the process at once with a message. `anec lint --list`
+ * names the rules that this interface enforces for all devices (column "checked").
+ *
  * Functions that can fail return NULL or false and append the reason to `err`, a text for people that names the
  * program, the line of the MIL text where there is one, and what to do. Everything here is used from one thread at a
  * time. */
@@ -31,6 +35,8 @@ typedef struct {
     /* With NUMERICS_EXACT on a device that has it: fp16 and fp32 ports become PORT_F64, so that nothing is rounded at
      * the boundary either. */
     bool wide_ports;
+    /* A program that was evaluated so often has to be compiled again: request_eval() refuses. 0: any number. */
+    uint64_t max_evals;
     bool plain; /* portable code even where faster code for this machine exists; the results are the same */
 } DeviceOptions;
 
@@ -68,7 +74,14 @@ enum { SURFACE_ALIGN = 65536 }; /* allocations are rounded up to this (facts 4.3
 Device *device_open(const char *name, const DeviceOptions *options, Buf *err);
 void    device_close(Device *d); /* NULL is fine; programs, requests and surfaces must be gone */
 
-/* Compile `mil`; `name` is used in messages (a file name). The texts and files are not needed afterwards. */
+/* What a device was asked for since it was opened. */
+typedef struct {
+    uint64_t programs, surfaces, requests, evals;
+} DeviceCounts;
+DeviceCounts device_counts(const Device *d);
+
+/* Compile the `len` bytes of UTF-8 text at `mil`; `name` is used in messages (a file name). Programs without weights have 0
+ * files. The texts and files are not needed afterwards. */
 Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
                          size_t files, Buf *err);
 /* Can the device replace the weights of a compiled program? */
@@ -80,6 +93,7 @@ Program *program_reload(const Program *donor, const char *name, const DeviceFile
 void     program_free(Program *p);
 uint32_t program_functions(const Program *p);
 const ProgramFunction *program_function(const Program *p, uint32_t index);
+uint64_t program_evals(const Program *p); /* evaluations of its requests so far */
 
 /* A zero-filled surface of at least `bytes`. */
 Surface *surface_new(Device *d, size_t bytes, Buf *err);
@@ -93,6 +107,7 @@ void  surface_unlock(Surface *s, bool write);
  * its port is refused. Requests are built once and evaluated many times; they do not own the surfaces. */
 Request *request_new(Program *p, uint32_t function, Surface *const *input, Surface *const *output, Buf *err);
 void     request_free(Request *r);
-bool     request_eval(Request *r, Buf *err); /* blocks until the outputs are written */
+/* Blocks until the outputs are written. A program that is being evaluated is not evaluated a second time. */
+bool     request_eval(Request *r, Buf *err);
 
 #endif

@@ -7,6 +7,8 @@
 
 #include "device.h"
 
+#include <stdatomic.h>
+
 typedef struct {
     const char *name; /* for device_open() */
     Device *(*open)(const DeviceOptions *options, Buf *err);
@@ -23,10 +25,18 @@ typedef struct {
     Request *(*request_new)(Program *p, uint32_t function, Surface *const *input, Surface *const *output, Buf *err);
     void (*request_free)(Request *r);
     bool (*eval)(Request *r, Buf *err);
+    /* Did the last compile() fail only because something kept from an earlier process would not load? Then it has been
+     * dropped and compile() is called once more. NULL: the driver keeps nothing. */
+    bool (*stale)(Device *d);
 } Driver;
 
+/* A driver fills in what comes before the comment "device.c"; what comes after is zero when it returns. */
 struct Device {
     const Driver *driver;
+    /* device.c */
+    uint64_t     max_evals;
+    DeviceCounts made;
+    uint32_t     programs, surfaces; /* alive */
 };
 
 struct Program {
@@ -34,15 +44,26 @@ struct Program {
     Device          *device;
     ProgramFunction *function;
     uint32_t         functions;
+    /* device.c */
+    uint32_t    requests; /* alive */
+    uint64_t    evals;
+    atomic_bool busy;
 };
 
 struct Surface {
     const Driver *driver;
     size_t        bytes;
+    /* device.c */
+    Device  *device;
+    uint32_t uses; /* by requests */
 };
 
 struct Request {
     const Driver *driver;
+    /* device.c */
+    Program  *program;
+    Surface **surface; /* that it is bound to */
+    uint32_t  surfaces;
 };
 
 extern const Driver host_driver;

@@ -11,6 +11,7 @@ static const Command commands[] = {
     {"diff", "OLD NEW", "compare two plans by what they mean", cmd_diff},
     {"explain", "PLAN", "what a plan does and what it is predicted to cost", cmd_explain},
     {"gradcheck", "FILE", "compare its gradients with independent ones", cmd_gradcheck},
+    {"lint", "FILE.mil|PLAN...", "check MIL text against the engine's rules", cmd_lint},
     {"target", "[NAME|FILE]", "print a target profile, or list those known", cmd_target},
     {"fmt", "FILE...", "print model files in their one spelling", cmd_fmt},
 };

@@ -17,7 +17,7 @@ typedef struct {
     CommandFn  *run;
 } Command;
 
-CommandFn cmd_check, cmd_compile, cmd_diff, cmd_explain, cmd_fmt, cmd_gradcheck, cmd_target;
+CommandFn cmd_check, cmd_compile, cmd_diff, cmd_explain, cmd_fmt, cmd_gradcheck, cmd_lint, cmd_target;
 void      compile_help(FILE *to); /* the options of cmd_compile, which has no name of its own to ask for help */
 
 typedef struct {

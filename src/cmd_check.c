@@ -4,11 +4,15 @@
 #include "cmd.h"
 #include "ir/text.h"
 #include "passes/passes.h"
+#include "passes/range.h"
 
 #include <string.h>
 
+enum { OPT_RANGES = 256 };
+
 static const Option options[] = {
     {'d', "dump", NULL, "print the graphs"},
+    {OPT_RANGES, "ranges", NULL, "print how large the engine's numbers are, and whether fp16 holds them"},
     {'q', "quiet", NULL, "no summary"},
     MODEL_OPTIONS,
 };
@@ -82,7 +86,7 @@ int cmd_check(int argc, char **argv)
     ModelInput in;
     const char *path = NULL;
     Buf out = {0};
-    bool json = false, quiet = false, dump = false;
+    bool json = false, quiet = false, dump = false, ranges = false;
     int status = EXIT_USAGE;
     model_input_init(&in, "anec");
     for (int o; (o = option_next(&r)) != OPTION_END;)
@@ -98,6 +102,9 @@ int cmd_check(int argc, char **argv)
             break;
         case 'd':
             dump = true;
+            break;
+        case OPT_RANGES:
+            ranges = true;
             break;
         case 'q':
             quiet = true;
@@ -123,9 +130,15 @@ int cmd_check(int argc, char **argv)
     bool    ok = m && module_verify(m, "elaboration", in.diags);
     if (ok && dump)
         module_print(m, &out);
-    else if (ok && !quiet && !json)
+    else if (ok && !quiet && !json && !ranges)
         summary(&out, m);
     ok = ok && passes_run(m, &(PassOptions){.diags = in.diags});
+    if (ok) {
+        Ranges *found = ranges_of(in.arena, m);
+        ranges_warn(found, in.diags);
+        if (ranges && !json)
+            ranges_print(found, &out);
+    }
     status = finish(in.diags, json);
     if (ok && out.len)
         fwrite(out.data, 1, out.len, stdout);

@@ -1,18 +1,20 @@
 /* cmd_compile.c: `anec MODEL -o PLAN`: the whole compiler, in the order it runs. */
 #include "backend_ane/backend.h"
 #include "backend_ane/dot.h"
+#include "backend_ane/lock.h"
 #include "backend_ane/modes.h"
 #include "base/file.h"
 #include "cmd.h"
 #include "ir/text.h"
 #include "passes/passes.h"
+#include "passes/range.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_EMIT, OPT_MEMORY, OPT_WEIGHTS };
+enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_EMIT, OPT_MEMORY, OPT_LOCK, OPT_WEIGHTS };
 
 static const Option options[] = {
     {'o', "output", "DIR", "the plan to write"},
@@ -22,6 +24,7 @@ static const Option options[] = {
                                      "can be replaced (reload); auto: by cost"},
     {OPT_DUMP, "dump", "WHEN", "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
+    {OPT_LOCK, "lock", "FILE", "keep the partition of this plan.lock while it is legal"},
     {OPT_PASSES, "passes", NULL, "list the passes"},
     {'v', "verbose", NULL, "say what was written"},
     MODEL_OPTIONS,
@@ -117,11 +120,22 @@ static int write_dot(Arena *a, const Module *m, bool programs, const char *outpu
     return ok ? EXIT_OK : EXIT_INPUT;
 }
 
+static const Lock *read_lock(ModelInput *in, const char *path)
+{
+    char  *text, why[FILE_ERR_MAX];
+    size_t len;
+    if (!file_read(in->arena, path, &text, &len, why)) {
+        diag_error(in->diags, "E0806", (Span){0}, "%s", why);
+        return NULL;
+    }
+    return lock_parse(in->arena, in->sources, path, text, len, in->diags);
+}
+
 /* What the command line asks for. */
 typedef struct {
     ModelInput  in;
     PassOptions pass;
-    const char *model, *output, *weights; /* weights: NULL if not given */
+    const char *model, *output, *lock, *weights; /* weights: NULL if not given */
     int64_t     memory;
     bool        json, verbose, dot;
 } Compile;
@@ -150,8 +164,11 @@ static int compile(Compile *c)
     if (m && c->weights)
         m->weights = weight_mode(c->weights);
     bool ok = m && module_verify(m, "elaborate", c->in.diags) && passes_run(m, pass);
-    if (!pass->stop_after && ok && !c->dot)
-        ok = backend_ane(c->in.arena, m, &r, c->in.diags);
+    if (!pass->stop_after && ok && !c->dot) {
+        ranges_warn(ranges_of(c->in.arena, m), c->in.diags);
+        const Lock *l = c->lock ? read_lock(&c->in, c->lock) : NULL;
+        ok = (l || !c->lock) && backend_ane_locked(c->in.arena, m, l, &r, c->in.diags);
+    }
     int status = finish(c->in.diags, c->json);
     if (!ok || status != EXIT_OK)
         return EXIT_INPUT;
@@ -161,6 +178,8 @@ static int compile(Compile *c)
         return EXIT_OK;
     if (!write_plan(c->in.arena, &r, c->output))
         return EXIT_INPUT;
+    for (uint32_t i = 0; c->verbose && i < r.notes; i++)
+        fprintf(stderr, "anec: %s\n", r.note[i]);
     if (c->verbose)
         tell(c, m, &r);
     return EXIT_OK;
@@ -179,6 +198,7 @@ static bool take_option(Compile *c, int o, const OptionReader *r, int *status)
         return false;
     case OPT_MEMORY: return set_memory(&c->memory, r->value);
     case OPT_WEIGHTS: return set_weights(&c->weights, r->value);
+    case OPT_LOCK: c->lock = r->value; return true;
     case OPT_DUMP: return set_dump(&c->pass, r->value);
     case OPT_STOP:
         c->pass.stop_after = r->value;

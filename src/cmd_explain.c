@@ -25,8 +25,14 @@ static int help(void)
     return EXIT_OK;
 }
 
-/* The targets to predict for: the one of the options, or all. A plan's own target that is a file of the user's is not
- * among the latter. */
+/* Profiles that say where work is placed stand for a convention, not for an engine. */
+static bool is_convention(const Target *t)
+{
+    return t->residual == WHERE_CPU || t->norm_backward == WHERE_CPU || t->cut_branches || t->cut_attention_backward;
+}
+
+/* The targets to predict for: the one of the options, or all engines. A plan's own target that is a file of the user's is
+ * not among the latter. */
 static const Target **targets(ModelInput *in, uint32_t *count)
 {
     const char   *only[] = {in->target, NULL};
@@ -38,8 +44,9 @@ static const Target **targets(ModelInput *in, uint32_t *count)
     *count = 0;
     for (uint32_t i = 0; i < n; i++) {
         t[*count] = target_load(in->arena, in->sources, name[i], model_targets(in), in->diags);
-        if (!t[(*count)++])
+        if (!t[*count])
             return NULL;
+        *count += in->target != NULL || !is_convention(t[*count]);
     }
     return t;
 }

@@ -86,7 +86,7 @@ static void host_close(Device *base)
 static Surface *host_surface_new(Device *d, size_t bytes, Buf *err)
 {
     HostSurface *s = xcalloc(1, sizeof *s);
-    s->base = (Surface){d->driver, bytes};
+    s->base = (Surface){.driver = d->driver, .bytes = bytes};
     s->bytes = calloc(bytes, 1);
     if (s->bytes)
         return &s->base;

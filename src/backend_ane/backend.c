@@ -4,9 +4,11 @@
 #include "backend_ane/modes.h"
 #include "backend_ane/weights.h"
 
+#include <string.h>
+
 static const PlanWeightMode plan_mode[] = {[WEIGHTS_BAKED] = PLAN_BAKED, [WEIGHTS_DYNAMIC] = PLAN_DYNAMIC, [WEIGHTS_RELOAD] = PLAN_RELOAD};
 
-static bool build(Arena *a, const Module *m, WeightMode weights, BackendResult *out, Diags *ds)
+static bool build(Arena *a, const Module *m, const struct Lock *lock, WeightMode weights, BackendResult *out, Diags *ds)
 {
     Builder b = {.a = a, .m = m, .out = out, .ds = ds};
     *out = (BackendResult){0};
@@ -14,6 +16,17 @@ static bool build(Arena *a, const Module *m, WeightMode weights, BackendResult *
     b.plan->compiler = "anec " ANEL_VERSION;
     describe_settings(&b);
     describe_leaves(&b);
+    if (!partition_module(a, m, lock, &b.parts, ds))
+        return false;
+    uint32_t errors = ds->errors;
+    for (uint32_t i = 1; i < m->graphs; i++)
+        if (b.parts.of[i].program)
+            check_groups(&b, m->graph[i], &b.parts.of[i]);
+    if (ds->errors > errors)
+        return false;
+    out->note = b.parts.note;
+    out->notes = b.parts.notes;
+    plan_add_file(&b, "plan.lock", b.parts.lock, strlen(b.parts.lock));
     b.plan->weights = plan_mode[weights];
     if (weights == WEIGHTS_DYNAMIC && !weights_place(&b))
         return false;
@@ -28,13 +41,18 @@ static bool build(Arena *a, const Module *m, WeightMode weights, BackendResult *
         }
     }
     modes_predict(m, out);
-    return ok;
+    return ok && verify_programs(&b);
 }
 
 bool backend_ane(Arena *a, const Module *m, BackendResult *out, Diags *ds)
 {
+    return backend_ane_locked(a, m, NULL, out, ds);
+}
+
+bool backend_ane_locked(Arena *a, const Module *m, const struct Lock *lock, BackendResult *out, Diags *ds)
+{
     WeightMode first = m->weights == WEIGHTS_AUTO ? WEIGHTS_BAKED : m->weights, best;
-    if (!build(a, m, first, out, ds))
+    if (!build(a, m, lock, first, out, ds))
         return false;
     if (m->weights != WEIGHTS_AUTO || (best = modes_choose(m, out)) == first)
         return true;
@@ -43,7 +61,7 @@ bool backend_ane(Arena *a, const Module *m, BackendResult *out, Diags *ds)
         return true;
     }
     BackendResult other; /* warnings were told; what cannot be built that way stays as it is */
-    if (build(a, m, best, &other, diags_new(a, m->sources, ds->program)))
+    if (build(a, m, lock, best, &other, diags_new(a, m->sources, ds->program)))
         *out = other;
     return true;
 }

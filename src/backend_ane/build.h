@@ -14,8 +14,8 @@ typedef struct {
     BackendResult *out;
     Diags         *ds;
     Weights       *weights; /* NULL: parameters are constants of the programs */
-    Partition    **part;    /* [m->graphs] made so far */
     uint32_t       params_cap, states_cap, tables_cap, programs_cap, buffers_cap, entries_cap, stages_cap, costs_cap;
+    Partitions     parts;
     uint32_t      *table_of; /* [m->tables * 3] 1 + the plan's table of a module's table and a PlanType; 0: not made yet */
 } Builder;
 
@@ -35,13 +35,15 @@ typedef struct {
     uint32_t   weight_ports;
 } BuiltProgram;
 
-/* lower.c: the partition of a graph, made once. */
-const Partition *partition_of(Builder *b, const Graph *g);
 
 /* program.c: write program `number` of `part` as MIL text, with `output` the values that leave it. `label` is
  * what people call each value of the graph; `name` is unique in the plan; instances run over first .. first + n - 1. False after diagnostics. */
 bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t number, const ValueId *output,
                    uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n, BuiltProgram *built);
+
+/* verify.c: check every MIL text that was written against the engine's rules. False after diagnostics at the places of the
+ * user's text that the statements come from. */
+bool verify_programs(Builder *b);
 
 /* groups.c: tell the user where a #[group] cannot be one program. */
 void check_groups(Builder *b, const Graph *g, const Partition *part);

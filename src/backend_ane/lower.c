@@ -182,23 +182,11 @@ ValueId storage(const Graph *g, ValueId v)
     return v;
 }
 
-const Partition *partition_of(Builder *b, const Graph *g)
-{
-    if (!b->part)
-        b->part = NEW_N(b->a, Partition *, b->m->graphs);
-    if (!b->part[g->id]) {
-        b->part[g->id] = NEW(b->a, Partition);
-        *b->part[g->id] = partition(b->a, b->m, g);
-    }
-    return b->part[g->id];
-}
-
 void scope_start(Scope *s)
 {
     Arena *a = s->b->a;
     scope_labels(s);
-    s->part = *partition_of(s->b, s->g);
-    check_groups(s->b, s->g, &s->part);
+    s->part = s->b->parts.of[s->g->id];
     s->loc = NEW_N(a, Loc, s->g->count);
     s->done = NEW_N(a, bool, s->part.programs + 1);
     s->stacked = NEW_N(a, bool, s->g->count);

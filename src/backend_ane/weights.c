@@ -95,7 +95,7 @@ static void note(Builder *b, const Node *leaf, bool matrix, void *with)
 
 static void scan(Builder *b, const Graph *g, int32_t first, int32_t n)
 {
-    const Partition *part = partition_of(b, g);
+    const Partition *part = &b->parts.of[g->id];
     for (uint32_t p = 1; p <= part->programs; p++)
         weights_visit(b, g, part, p, note, &(Visit){first, n, 0});
     for (ValueId v = 1; v < g->count; v++) {

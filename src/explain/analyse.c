@@ -187,36 +187,46 @@ static bool is_param(const void *ctx, const char *path)
     return false;
 }
 
-/* "LINE FILE:LINE:COLUMN ...": a statement of FILE:LINE. Lines of another form are passed over: the map is for people. */
+/* Is s[0, n) FILE:LINE:COLUMN? */
+static bool place(Ctx *c, const char *s, size_t n, const char **file, uint32_t *line)
+{
+    const char *colon[2] = {NULL, NULL};
+    for (const char *p = s + n; p-- > s && !colon[0];)
+        if (*p == ':')
+            colon[colon[1] == NULL] = p;
+    if (!colon[0] || colon[0] == s)
+        return false;
+    char         *after;
+    unsigned long x = strtoul(colon[0] + 1, &after, 10);
+    if (after != colon[1] || x == 0 || x > INT_MAX)
+        return false;
+    *file = arena_strndup(c->a, s, (size_t)(colon[0] - s));
+    *line = (uint32_t)x;
+    return true;
+}
+
+/* "LINE PLACE DIRECTION OPERATION STATEMENT": the statement is that of the model's own file, where it is known; else the
+ * place counts. Lines of another form are passed over: the map is for people. */
 static void map_line(Ctx *c, AnalysedProgram *g, const char *s, size_t n)
 {
-    const char *end = s + n, *place = memchr(s, ' ', n);
-    if (!place)
+    const char *word[5] = {NULL}, *file;
+    size_t      len[5] = {0};
+    uint32_t    words = 0, line, i = 0;
+    for (size_t k = 0; k < n && words < COUNT(word);) {
+        size_t end = k;
+        while (end < n && s[end] != ' ')
+            end++;
+        word[words] = s + k;
+        len[words++] = end - k;
+        k = end + 1;
+    }
+    if (!(words == 5 && place(c, word[4], len[4], &file, &line)) && !(words >= 2 && place(c, word[1], len[1], &file, &line)))
         return;
-    place++;
-    const char *stop = memchr(place, ' ', (size_t)(end - place));
-    stop = stop ? stop : end;
-    const char *colon[2] = {NULL, NULL};
-    for (const char *p = stop; p-- > place && !colon[0];)
-        if (*p == ':') {
-            if (colon[1])
-                colon[0] = p;
-            else
-                colon[1] = p;
-        }
-    if (!colon[0] || colon[0] == place)
-        return;
-    char         *after;
-    unsigned long line = strtoul(colon[0] + 1, &after, 10);
-    if (after != colon[1] || line == 0 || line > INT_MAX)
-        return;
-    const char *file = arena_strndup(c->a, place, (size_t)(colon[0] - place));
-    uint32_t    i = 0;
     while (i < g->sources && (g->source[i].line != line || strcmp(g->source[i].file, file) != 0))
         i++;
     if (i == g->sources) {
         GROW(c->a, g->source, g->sources, g->sources_cap);
-        g->source[g->sources++] = (SourceCount){file, (uint32_t)line, 0};
+        g->source[g->sources++] = (SourceCount){file, line, 0};
     }
     g->source[i].count++;
 }
@@ -268,13 +278,19 @@ static bool analyse_program(Ctx *c, uint32_t k)
 
 /* ---- the published partition of the same layer ---- */
 
+/* Does the program belong to a layer? A model without loops is a layer, as a benchmark of one may be. */
+static bool in_layer(const Analysis *x, const AnalysedProgram *g)
+{
+    return g->entry && g->entry == x->entry && (g->loop || x->layers == 0);
+}
+
 /* Has the layer seven matrices, four beside attention and two up, one down, all with one width in common? */
-static bool llama_widths(const Plan *p, uint64_t layers, LayerDims *d)
+static bool llama_widths(const Plan *p, uint64_t layers, LayerDims *d, bool *square)
 {
     PlanShape m[8];
     uint32_t  n = 0;
     for (uint32_t i = 0; i < p->params; i++)
-        if (p->param[i].shape.rank == 2 && p->param[i].n > 1 && (uint64_t)p->param[i].n == layers && n < COUNT(m))
+        if (p->param[i].shape.rank == 2 && (uint64_t)p->param[i].n == layers && n < COUNT(m))
             m[n++] = p->param[i].shape;
     if (n != 7)
         return false;
@@ -291,6 +307,10 @@ static bool llama_widths(const Plan *p, uint64_t layers, LayerDims *d)
                 down += m[k].dim[0] == width && m[k].dim[1] == h;
             }
             if (h != width && up == 2 && down == 1) {
+                uint32_t full = 0;
+                for (uint32_t k = 0; k < n; k++)
+                    full += m[k].dim[0] == width && m[k].dim[1] == width;
+                *square = full == 4;
                 d->d = (uint64_t)width;
                 d->h = (uint64_t)h;
                 return true;
@@ -304,10 +324,10 @@ static void compare_published(Ctx *c)
 {
     Analysis *x = c->x;
     for (uint32_t i = 0; i < x->programs; i++)
-        if (x->program[i].loop && x->program[i].entry == x->entry && x->program[i].program->ins)
+        if (in_layer(x, &x->program[i]) && x->program[i].program->ins)
             x->dims.seq = (uint64_t)x->program[i].program->in[0].shape.dim[3];
     x->dims.heads = (uint64_t)c->heads;
-    x->llama = c->plan->train_entry && x->dims.seq && x->dims.heads && llama_widths(c->plan, x->layers, &x->dims);
+    x->llama = c->plan->train_entry && x->dims.seq && x->dims.heads && llama_widths(c->plan, x->layers ? x->layers : 1, &x->dims, &x->square);
     if (!x->llama)
         return;
     published_layer(x->dims, x->published);
@@ -328,7 +348,23 @@ static void count_all(Analysis *x)
         x->compiles += (uint64_t)g->program->n;
         x->compiles_update += g->has_params ? (uint64_t)g->program->n : 0;
         for (uint32_t k = 0; k < g->values; k++)
-            x->saved_channels += g->loop && g->value[k].saved ? g->value[k].part->channels : 0;
+            x->saved_channels += in_layer(x, g) && g->value[k].saved ? g->value[k].part->channels : 0;
+    }
+}
+
+/* Stacks that are no surfaces: what the CPU copies aside for the backward direction. */
+static void find_kept(Ctx *c)
+{
+    Analysis *x = c->x;
+    x->kept = NEW_N(c->a, const PlanBuffer *, c->plan->buffers + 1);
+    for (uint32_t i = 0; x->entry && i < c->plan->buffers; i++) {
+        const PlanBuffer *b = &c->plan->buffer[i];
+        Range             q = {.buffer = i, .end = numel(b->shape)};
+        if (b->kind == BUF_SURFACE || !b->stack)
+            continue;
+        find_readers(x->entry->backward, x->entry->backwards, true, &q);
+        if (q.backward)
+            x->kept[x->kepts++] = b;
     }
 }
 
@@ -367,6 +403,7 @@ Analysis *plan_analyse(Arena *a, const Plan *plan, const char *dir, const char *
         if (!analyse_program(&c, i))
             return NULL;
     count_all(x);
+    find_kept(&c);
     compare_published(&c);
     return x;
 }
@@ -391,7 +428,7 @@ Totals analysis_layer(Arena *a, const Analysis *x)
 {
     Totals t = totals(a, x);
     for (uint32_t i = 0; i < x->programs; i++)
-        if (x->program[i].loop && x->program[i].entry == x->entry)
+        if (in_layer(x, &x->program[i]))
             total_add(x, &t, &x->program[i].work, x->program[i].ns, 1);
     return t;
 }

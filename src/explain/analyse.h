@@ -66,7 +66,10 @@ typedef struct {
     uint64_t         compiles;    /* before the first step */
     uint64_t         compiles_update; /* after every update */
     uint64_t         saved_channels; /* of a layer, in surfaces */
+    const PlanBuffer **kept;         /* other stacks that the backward direction reads */
+    uint32_t         kepts;
     bool             llama;       /* the layer has the form of the published kernels: `dims` says its widths */
+    bool             square; /* and all its projections beside attention are as wide as the model */
     LayerDims        dims;
     PublishedKernel  published[PUBLISHED_KERNELS];
     int64_t         *published_ns[PUBLISHED_KERNELS]; /* on each target */

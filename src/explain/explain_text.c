@@ -159,7 +159,7 @@ static void times(const Text *t)
         time_row(t, x->published[k].name, x->published_ns[k], 1);
     if (x->llama) {
         time_row(t, "seed6 layer", published.ns, 1);
-        time_row(t, "seed6 m.-b.", published.ns, x->layers);
+        time_row(t, "seed6 micro-batch", published.ns, x->layers ? x->layers : 1);
     }
 }
 
@@ -205,7 +205,7 @@ static void compare_row(const Text *t, const char *what, uint64_t ours, uint64_t
 static void published(const Text *t)
 {
     const Analysis *x = t->x;
-    if (!x->plan->train_entry || !x->layers)
+    if (!x->plan->train_entry || !x->dispatches)
         return;
     if (!x->llama) {
         buf_puts(t->out, "\nseed6: the published programs are for layers of llama's form; this layer has another\n");
@@ -213,13 +213,15 @@ static void published(const Text *t)
     }
     const LayerDims *d = &x->dims;
     Totals           ours = analysis_layer(t->a, x), theirs = analysis_published(t->a, x);
-    uint64_t         compiled = 0, layer_compiles = x->layers ? x->compiles_update / x->layers : 0;
+    uint64_t         compiled = 0, layers = x->layers ? x->layers : 1;
     buf_printf(t->out, "\nseed6: the published programs of such a layer (maderix/ANE), width %" PRIu64 ", feed-forward %" PRIu64
-                       ", %" PRIu64 " heads with keys of their own, %" PRIu64 " positions\n", d->d, d->h, d->heads, d->seq);
+                       ", %" PRIu64 " heads, %" PRIu64 " positions\n", d->d, d->h, d->heads, d->seq);
+    if (!x->square)
+        buf_puts(t->out, "  (they have a key and a value for every head and heads of d/heads channels; this layer has not)\n");
     program_head(t, "program");
     for (uint32_t k = 0; k < PUBLISHED_KERNELS; k++) {
         const PublishedKernel *p = &x->published[k];
-        program_row(t, p->name, x->layers, p->in, p->out, &p->work);
+        program_row(t, p->name, layers, p->in, p->out, &p->work);
         compiled += p->weights;
     }
     buf_printf(t->out, "\n  %-28s  %14s  %14s\n", "a layer, forward and backward", "this plan", "seed6");
@@ -227,8 +229,8 @@ static void published(const Text *t)
     compare_row(t, "surface bytes", surfaces(&ours.work), surfaces(&theirs.work));
     compare_row(t, "weight bytes", ours.work.weight_bytes, theirs.work.weight_bytes);
     buf_printf(t->out, "  %-28s  %14.3f  %14.3f\n", "GFLOP", giga(&ours.work), giga(&theirs.work));
-    compare_row(t, "dispatches per micro-batch", x->dispatches, PUBLISHED_KERNELS * x->layers);
-    compare_row(t, "compilations per update", layer_compiles * x->layers, compiled * x->layers);
+    compare_row(t, "dispatches per micro-batch", x->dispatches, PUBLISHED_KERNELS * layers);
+    compare_row(t, "compilations per update", x->compiles_update, compiled * layers);
 }
 
 static void dispatches(const Text *t)
@@ -241,13 +243,20 @@ static void dispatches(const Text *t)
     buf_printf(t->out, "\n%s dispatches per micro-batch, %s per step of %" PRIu64 "; %s compilations per update, %s at the start\n",
                grouped(t->a, x->dispatches), grouped(t->a, x->dispatches * x->accum), x->accum,
                grouped(t->a, x->compiles_update), grouped(t->a, x->compiles));
-    if (x->layers)
-        buf_printf(t->out, "%s channels of a layer are saved for the backward direction\n", grouped(t->a, x->saved_channels));
+    if (!x->dispatches)
+        return;
+    buf_printf(t->out, "%s channels of a layer are saved for the backward direction", grouped(t->a, x->saved_channels));
+    for (uint32_t i = 0; i < x->kepts; i++) {
+        buf_printf(t->out, "%s%s ", i ? ", " : "; copied aside: ", x->kept[i]->name);
+        for (uint32_t k = 0; k < x->kept[i]->shape.rank; k++)
+            buf_printf(t->out, "%s%d", k ? "x" : "", x->kept[i]->shape.dim[k]);
+    }
+    buf_putc(t->out, '\n');
 }
 
 void explain_text(Arena *a, const Analysis *x, Buf *out)
 {
-    Text t = {a, x, out, 13};
+    Text t = {a, x, out, 17};
     for (uint32_t i = 0; i < x->programs; i++)
         widen(&t, x->program[i].program->name);
     buf_printf(out, "model %s for target %s", x->plan->model, x->plan->target);

@@ -15,6 +15,7 @@ typedef struct {
     MilType     type;
     bool        constant, input;
     bool        yes;    /* a constant that is true */
+    uint64_t    file;   /* bytes of its weight file; 0: none */
 } Known;
 
 typedef struct {
@@ -113,15 +114,13 @@ static void constant(Count *c, const AstStmt *s)
     k->yes = v && v->kind == AST_BOOL && v->u.b;
     if (!v || v->kind != AST_BLOBFILE)
         return;
-    const MilType *t = &k->type;
-    uint64_t       n = bytes(t);
-    const AstArg  *path = arg(c, &v->u.args, "path");
+    uint64_t        n = bytes(&k->type);
+    const AstArg   *path = arg(c, &v->u.args, "path");
     const AstValue *p = path ? path->value : NULL;
     if (p && p->kind == AST_TYPED)
         p = p->u.typed.value;
     c->work->weight_bytes += n;
-    if (t->rank == 4 && work_notched((uint64_t)t->dim[0], n / 2 / (uint64_t)(t->dim[0] > 0 ? t->dim[0] : 1)))
-        c->work->notch_bytes += n;
+    k->file = n;
     if (p && p->kind == AST_STRING && c->is_param && c->is_param(c->ctx, interned(c->names, p->u.name)))
         *c->params += n;
 }
@@ -186,9 +185,14 @@ static void product(Count *c, const AstStmt *s, const char *op)
         c->work->matmul_flops += 2 * elements(y) * (uint64_t)k;
         return;
     }
-    const Known *w = operand(c, s, "weight");
-    uint64_t     flops = w && w->type.rank ? 2 * elements(y) * (elements(&w->type) / (uint64_t)(w->type.dim[0] > 0 ? w->type.dim[0] : 1)) : 0;
-    *(w && w->constant ? &c->work->conv_flops : &c->work->matmul_flops) += flops;
+    Known *w = operand(c, s, "weight");
+    if (!w || !w->type.rank || !elements(&w->type))
+        return;
+    uint64_t out = (uint64_t)w->type.dim[0], in = elements(&w->type) / out;
+    *(w->constant ? &c->work->conv_flops : &c->work->matmul_flops) += 2 * elements(y) * in;
+    if (work_notched(out, in))
+        c->work->notch_bytes += w->file;
+    w->file = 0; /* it streams once, however often it is used */
 }
 
 static void statement(Count *c, const AstFunc *f, const AstStmt *s)

@@ -70,6 +70,8 @@ static bool run_graph(Run *run, const Graph *g, const Tensor *in, uint32_t itera
             return false;
         if (!run->env->tangents)
             f.val[v].dv = NULL;
+        if (run->env->watch && f.val[v].v)
+            run->env->watch(run->env->watcher, g, v, &f.val[v]);
     }
     for (uint32_t i = 0; i < g->outs; i++)
         out[i] = f.val[g->out[i]];

@@ -32,6 +32,9 @@ typedef struct {
     double      **state;   /* [m->states] read by `state`, written by `state_set` when the graph has finished */
     bool          tangents;
     FixedTape    *fixed;   /* may be NULL */
+    /* Called with every value as it is computed, of regions once per iteration; may be NULL. */
+    void        (*watch)(void *watcher, const Graph *g, ValueId v, const Tensor *x);
+    void         *watcher;
 } EvalEnv;
 
 /* Run graph `g` on its inputs (g->inputs of them, in order); results into out[g->outs]. False with a sentence in `err`

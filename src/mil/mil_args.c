@@ -142,7 +142,7 @@ static Value *resolve(Check *c, const AstValue *v, char kind, const MilType *lik
 {
     MilType t;
     if (v->kind == AST_NAME)
-        return use(c, v->at, v->u.name);
+        return mil_use(c, v->at, v->u.name);
     if (v->kind == AST_TYPED) {
         if (!type_resolve(c, v->u.typed.type, &t))
             return NULL;
@@ -153,7 +153,7 @@ static Value *resolve(Check *c, const AstValue *v, char kind, const MilType *lik
         return NULL;
     }
     const Const *k = const_eval(c, v, &t);
-    return k ? value_new(c, "", v->at, t, k) : NULL;
+    return k ? mil_value_new(c, "", v->at, t, k) : NULL;
 }
 
 static bool resolve_tuple(Check *c, Call *call, const AstValue *v)

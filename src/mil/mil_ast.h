@@ -111,6 +111,7 @@ typedef struct AstFunc {
 typedef struct AstProgram {
     double   version;
     Span     version_at;
+    AstArgs  attributes; /* buildInfo */
     AstFunc *first, *last;
     uint32_t functions;
 } AstProgram;

@@ -15,7 +15,7 @@
 
 /* ---- names ---------------------------------------------------------------------------------------------------- */
 
-Value *value_new(Check *c, const char *name, Span at, MilType type, const Const *k)
+Value *mil_value_new(Check *c, const char *name, Span at, MilType type, const Const *k)
 {
     Func  *f = c->fn;
     Value *v = NEW(c->keep, Value);
@@ -32,7 +32,7 @@ static Value *lookup(const Check *c, StrId name)
 /* A named value; a name taken before is reported and keeps its first meaning. */
 static Value *define(Check *c, StrId name, Span at, MilType type, const Const *k)
 {
-    Value *v = value_new(c, arena_strdup(c->keep, name_of(c, name)), at, type, k), *old = lookup(c, name);
+    Value *v = mil_value_new(c, arena_strdup(c->keep, name_of(c, name)), at, type, k), *old = lookup(c, name);
     if (old) {
         Diag *d = diag_error(c->ds, "M0201", at, "'%s' is already defined", v->name);
         diag_note(d, old->at, "first defined");
@@ -50,7 +50,7 @@ static Value *define(Check *c, StrId name, Span at, MilType type, const Const *k
     return c->by_name[name] = v;
 }
 
-Value *use(Check *c, Span at, StrId name)
+Value *mil_use(Check *c, Span at, StrId name)
 {
     Value *v = lookup(c, name);
     if (v)
@@ -180,7 +180,7 @@ static bool uses_defined(Check *c, const AstValue *v)
 {
     bool ok = true;
     if (v->kind == AST_NAME)
-        return use(c, v->at, v->u.name) != NULL;
+        return mil_use(c, v->at, v->u.name) != NULL;
     if (v->kind == AST_LIST || v->kind == AST_TUPLE)
         for (const AstValue *e = v->u.list.first; e; e = e->next)
             ok &= uses_defined(c, e);
@@ -270,7 +270,7 @@ static void check_returns(Check *c, const AstFunc *f)
     if (f->returns.count == 0)
         diag_error(c->ds, "M0204", f->at, "'%s' returns nothing", fn->name);
     for (const AstValue *r = f->returns.first; r; r = r->next) {
-        Value *v = use(c, r->at, r->u.name);
+        Value *v = mil_use(c, r->at, r->u.name);
         if (!v)
             continue;
         const char *why = v->konst ? "a constant" : NULL;

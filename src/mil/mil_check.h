@@ -8,6 +8,7 @@
 #define ANEL_MIL_MIL_CHECK_H
 
 #include "base/diag.h"
+#include "mil/mil_file.h"
 #include "mil/mil_type.h"
 
 enum { CALL_ARGS = 10, CALL_TUPLE_MAX = 1024, MIL_FUNCTIONS_MAX = 256 };
@@ -130,12 +131,6 @@ typedef struct {
     uint32_t    calls, calls_cap;
 } Func;
 
-typedef struct {
-    const char *path; /* "@model_path/weights/w.bin" */
-    const void *data;
-    size_t      len;
-} MilFile;
-
 /* What a text may contain besides what can be executed here; flags. */
 typedef enum {
     MIL_EXECUTE = 0,
@@ -143,7 +138,7 @@ typedef enum {
     MIL_UNREAD = 2   /* weight files that were not given: of their constants only the type is known */
 } MilMode;
 
-typedef struct {
+typedef struct MilUnit {
     const struct AstProgram *ast; /* NULL after a syntax error; in ds->arena, as the names are */
     const struct Interner   *names;
     Func                    *fn;

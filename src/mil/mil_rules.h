@@ -26,8 +26,8 @@ static inline const char *name_of(const Check *c, StrId id)
 }
 
 /* A value of the function, and the value an identifier stands for (NULL after reporting); mil_check.c. */
-Value *value_new(Check *c, const char *name, Span at, MilType type, const Const *k);
-Value *use(Check *c, Span at, StrId name);
+Value *mil_value_new(Check *c, const char *name, Span at, MilType type, const Const *k);
+Value *mil_use(Check *c, Span at, StrId name);
 /* Bind the arguments of a statement to the parameters of call->op; mil_args.c. False after reporting. */
 bool bind_arguments(Check *c, Call *call, const AstStmt *s);
 

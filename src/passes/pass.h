@@ -16,7 +16,7 @@ typedef struct {
 typedef enum { PASS_SAME, PASS_CHANGED, PASS_FAILED } PassResult;
 typedef PassResult PassFn(PassCtx *cx);
 
-PassFn pass_vjp_check, pass_simplify, pass_autodiff, pass_inline, pass_algebra, pass_taps, pass_place;
+PassFn pass_vjp_check, pass_simplify, pass_unroll, pass_autodiff, pass_inline, pass_algebra, pass_taps, pass_place;
 
 /* ---- graphs ---- */
 

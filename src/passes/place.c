@@ -13,6 +13,7 @@
  * The others have a price on either device (node_cost.h) and go where everything together costs least (place_cut.c).
  * Regions are placed on their own. Forward and backward nodes never share a program. */
 #include "passes/place.h"
+#include "passes/place_rules.h"
 #include "passes/taps.h"
 
 /* ---- rules ---- */
@@ -166,7 +167,7 @@ static bool fix(Placing *p)
         else if (n->role == ROLE_BWD && p->weight[v] && (n->op != OP_matmul || p->prices.target->weight_gradients == WHERE_CPU))
             p->fixed[v] = DEV_CPU;
     }
-    /* Here the target's own rules join in: fixed[v] of what is free so far. */
+    rules_fix(p->cx->m, p->cx->scratch, p->g, p->fixed);
     return ok;
 }
 
@@ -224,6 +225,7 @@ static bool place_graph(PassCtx *cx, Graph *g, bool is_region)
         set_prices(&p);
         place_cut(&p, at);
         place_copies(cx, g, at);
+        rules_cut(cx->m, cx->scratch, g);
     }
     for (ValueId v = 1; v < g->count; v++)
         if (node_region(&g->node[v]))

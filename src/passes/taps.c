@@ -14,6 +14,7 @@
 #include "passes/taps.h"
 #include "passes/maxflow.h"
 #include "passes/node_cost.h"
+#include "passes/place_rules.h"
 
 enum { NARROW = 16 }; /* rows shorter than this are padded on the engine: no good as its inputs and outputs */
 
@@ -121,6 +122,7 @@ TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, u
             cost[v].kept = false; /* not even for the CPU */
         }
     }
+    rules_save(m, a, f, cost);
     return cost;
 }
 

@@ -61,13 +61,14 @@ int64_t cost_run_ns(const Target *t, const Work *w)
                             at(w->in_bytes + w->out_bytes + w->spill_bytes, t->bandwidth));
 }
 
-/* Linear for small programs: maderix/ANE compiles its 60 of some 18 operations in 3.2 to 3.5 s on M4. The cubic term makes
- * 8 layers in one program, some 500 operations, cost minutes: ANEForge reports 162 s for a monolithic 8-layer training
- * step, half a second layer by layer. */
+/* Linear up to the size of a layer's direction: maderix/ANE compiles its 60 programs of some 18 operations in 3.2 to 3.5 s on
+ * M4, Orion the kernel of a GPT-2 block, some 40, in 55 ms. The square term makes 8 layers, both directions, in one program
+ * of some 1000 operations cost minutes (ANEForge: 162 s; half a second layer by layer). If it began at once, six small
+ * programs a layer would always seem better than two. */
 int64_t cost_compile_ns(const Target *t, const Work *w)
 {
-    double ops = w->ops, crowd = ops / 92.0;
-    return (int64_t)llround((t->compile_fixed + t->compile_op * ops * (1 + crowd * crowd * crowd)) * 1e6);
+    double ops = w->ops, more = ops > (double)t->compile_knee ? ops - (double)t->compile_knee : 0;
+    return (int64_t)llround((t->compile_fixed + t->compile_op * ops + t->compile_op * more * more / 6.0) * 1e6);
 }
 
 int64_t cost_cpu_ns(const Target *t, const Work *w)

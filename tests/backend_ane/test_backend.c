@@ -19,6 +19,7 @@ static BackendResult compile_without(Arena *a, int32_t layers, uint64_t off)
     Buf           b = {0};
     diags_render(ds, &b);
     cr_assert(ok, "%s", b.data ? b.data : "");
+    buf_free(&b);
     return r;
 }
 

@@ -12,6 +12,11 @@ Every fence whose info string begins with `anel` or `target` is an example:
     ```anel member          members of a model: wrapped into a model
     ```anel compile option=--memory=1     with an option of the compiler
 
+Fences that begin with `mil` and have more words are run through `anec lint`:
+
+    ```mil clean            a program or the functions of one: no error
+    ```mil error=ANE006     ANE006 must be among the codes told; other words are options of `anec lint`
+    ```anel compile warning error=ANE040   must compile, with that code among what is told
     ```target               a target profile: `anec target` must accept it (or fail, with error=E1004)
 
 Words can be combined (`anel fragment error=E0109`). By default an example must be accepted by the parser (`anec fmt`);
@@ -54,7 +59,7 @@ def examples(path):
             info = mark[3:].split()
             words, begin, text = info, number, []
         elif words is not None and mark == "```":
-            if words and words[0] in ("anel", "target"):
+            if words and (words[0] in ("anel", "target") or (words[0] == "mil" and words[1:])):
                 yield begin, words[1:] + words[:1], "\n".join(text) + "\n"
             words = None
         elif words is not None:
@@ -79,6 +84,25 @@ def codes_told(output):
         return []
 
 
+MIL_HEADER = ('program(1.3)\n[buildInfo = dict<string, string>({{"coremlc-component-MIL", "3510.2.1"}, '
+              '{"coremlc-version", "3505.4.1"}})]\n{\n')
+
+
+def run_mil(anec, words, text):
+    """None, or what is wrong with the example."""
+    expected = next((w.split("=", 1)[1] for w in words if w.startswith("error=")), None)
+    with tempfile.TemporaryDirectory(prefix="docs-") as folder:
+        file = Path(folder) / "example.mil"
+        file.write_text(text if text.startswith("program") else MIL_HEADER + text + "}\n", encoding="utf-8")
+        options = [w for w in words if not w.startswith("error=") and w != "clean"]
+        done = subprocess.run([anec, "lint", "--json", *options, str(file)], capture_output=True, text=True, timeout=60,
+                              check=False)
+    codes = codes_told(done.stdout)
+    if expected in codes if expected else done.returncode == 0:
+        return None
+    return f"expected {expected or 'no error'}, got {', '.join(codes) or 'no error'}\n{done.stderr}"
+
+
 def run(anec, words, text, check):
     """None, or what is wrong with the example."""
     expected = next((w.split("=", 1)[1] for w in words if w.startswith("error=")), None)
@@ -96,6 +120,8 @@ def run(anec, words, text, check):
         coded = subprocess.run([anec, *command, "--json", str(file)], capture_output=True, text=True, timeout=60,
                                check=False)
         codes = codes_told(coded.stdout)
+        if "warning" in words: # an ANE code can be either
+            return None if plain.returncode == 0 and expected in codes else f"expected the warning {expected}, got {codes}\n"
         if plain.returncode == (0 if expected.startswith("W") else 1) and expected in codes:
             return None
         return f"expected {expected}, got {', '.join(codes) or 'no error'}\n{plain.stderr}"
@@ -115,7 +141,8 @@ def main():
                 failed += 1
                 print(f"FAIL {path}:{line}\nthere is no {written}")
         for line, words, text in examples(path):
-            problem = run(options.anec, words, text, options.check)
+            problem = (run_mil(options.anec, words[:-1], text) if words[-1] == "mil"
+                       else run(options.anec, words, text, options.check))
             if problem is None:
                 passed += 1
             else:

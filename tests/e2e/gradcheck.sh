@@ -11,7 +11,7 @@ check() {
         failed=1
         printf '%s\n' "FAIL $model" "$table"
     fi
-    printf '%-12s %s\n' "$model" "$(printf '%s\n' "$table" | grep '^worst')"
+    printf '%-14s %s\n' "$model" "$(printf '%s\n' "$table" | grep '^worst')"
 }
 
 check tiny -D dim=16 -D hidden=24 -D layers=2 -D heads=4 -D kv_heads=2 -D vocab=20 -D seq=6
@@ -19,6 +19,11 @@ check layer768 -D dim=16 -D hidden=24 -D heads=4 -D seq=6 --entries 0
 check stories110m -D dim=16 -D hidden=24 -D layers=2 -D heads=4 -D kv_heads=2 -D vocab=20 -D seq=6
 check gpt2 -D dim=16 -D layers=2 -D heads=4 -D vocab=20 -D ctx=8 -D seq=6
 check qwen3_0_6b -D dim=16 -D hidden=24 -D layers=2 -D heads=4 -D kv_heads=2 -D hd=8 -D vocab=20 -D seq=6
+check parallel -D dim=16 -D layers=2 -D seq=6
+check partial_rope -D dim=16 -D layers=2 -D rotary=2 -D seq=6
+check value_residual -D dim=16 -D layers=3 -D seq=6
+check looped -D dim=16 -D loops=3 -D seq=6
+check unet -D dim=16 -D half=2 -D seq=6
 check ../tests/e2e/models/stop --entries 0
 check ../tests/e2e/models/kinks --entries 0
 

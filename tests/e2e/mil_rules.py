@@ -22,7 +22,9 @@ HEADER = """program(1.3)
 """
 # What several projects have shown running, on the first to the latest family.
 ELEMENTWISE = {"add", "sub", "mul", "real_div", "maximum", "minimum", "pow"}
-ARGUMENTS = {name: {"x", "y"} for name in ELEMENTWISE} | {
+COMPARISONS = {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}  # booleans stay inside a program
+ARGUMENTS = {name: {"x", "y"} for name in ELEMENTWISE | COMPARISONS} | {
+    "select": {"cond", "a", "b"},
     "sigmoid": {"x"}, "tanh": {"x"}, "exp": {"x"},
     "conv": {"x", "weight", "strides", "pad_type", "pad", "dilations", "groups"},
     "matmul": {"x", "y", "transpose_x", "transpose_y"},
@@ -154,7 +156,10 @@ class Program:
         need(set(arg) == ARGUMENTS[op], f"{name}: {op} takes {sorted(ARGUMENTS[op])}, not {sorted(arg)}")
         for value in re.findall(r"\w+", " ".join(arg.values())):
             need(value in self.shape, f"{name}: {value} is not the name of a value or constant")
-        need(self.define(kind, name) == "fp16", f"{name} is {kind}")
+        for key, value in pairs:
+            is_bool = self.kind.get(value) == "bool" and value not in self.const
+            need(is_bool == (key == "cond"), f"{name}: {key} is {'a' if is_bool else 'no'} comparison")
+        need(self.define(kind, name) == ("bool" if op in COMPARISONS else "fp16"), f"{name} is {kind}")
         check_shape(self.shape[name], name)
         getattr(self, "op_" + op, self.op_default)(name, arg)
 
@@ -168,7 +173,7 @@ class Program:
     def op_default(self, name, arg):
         """Element-wise: shapes broadcast; scalars are fp16."""
         shapes = [self.shape[v] or [1, 1, 1, 1] for v in arg.values()]
-        need(all(self.kind[v] == "fp16" for v in arg.values()), f"{name}: operands that are not fp16")
+        need(all(self.kind[v] == "fp16" for k, v in arg.items() if k != "cond"), f"{name}: operands that are not fp16")
         for extents in zip(self.shape[name], *shapes):
             need(all(d in (1, extents[0]) for d in extents) and extents[0] == max(extents), f"{name}: shapes {shapes}")
 
@@ -239,7 +244,7 @@ class Program:
 
 def manifest_programs(text):
     """{program: {"mil", "in": {port: (shape, parts)}, "out": ..., "weights": {path: shape}}}"""
-    programs, stages, current, port, stage = {}, {}, None, None, None
+    programs, stages, current, port, stage, first = {}, {}, None, None, None, None
     for line in text.splitlines():
         words = line.split()
         if line.startswith("program "):
@@ -253,10 +258,9 @@ def manifest_programs(text):
         elif current is not None and words[0] == "part":
             port[1].append((int(words[3]), int(words[4])))
         elif line.startswith("stage "):
-            stages[words[1]] = []
-            stage = stages[words[1]]
+            stage, first = stages.setdefault(words[1], []), words[2]  # loops over other indices have weights of their own
         elif line.startswith("  weight ") and current is None:
-            stage.append((int(words[1]), [int(d) for d in words[2].split("x")], line.split(" = ")[1]))
+            stage.append((int(words[1]), [int(d) for d in words[2].split("x")], f"{line.split(' = ')[1]} {first}"))
         elif current is not None and words[0] == "weight":
             current["weights"][words[1]] = [int(d) for d in words[2].split("x")]
     return programs, stages
@@ -361,6 +365,8 @@ BREAK = [  # replace, by, what the complaint contains
     ("[1, 64, 1, 32]", "[2, 64, 1, 32]", "the first axis"),
     ("tensor<fp16, [1, 64, 1, 32]> a ", "tensor<fp16, [1, 64, 1, 32]> i00_in ", "labelled"),
     ("tensor<fp16, [1, 64, 1, 32]> a ", "tensor<bool, [1, 64, 1, 32]> a ", "is tensor<bool"),
+    ("tensor<fp16, [1, 64, 1, 32]> a = add(", "tensor<bool, [1, 64, 1, 32]> a = less(", "x is a comparison"),
+    ("o00_out = softmax(axis = c_i, x = a)", "o00_out = select(a = a, b = a, cond = a)", "cond is no comparison"),
 ]
 
 

@@ -64,7 +64,7 @@ static void write_plan(Rig *r, const char *model, const char *defines, const Tar
     cr_assert(r->plan != NULL, "%s", err.data);
 }
 
-/* Matrices such that activations keep their size; gains around 1, biases and the like around 0. */
+/* Matrices such that activations keep their size; gains around their first value, biases and the like around 0. */
 static void draw_params(Rig *r)
 {
     r->param = NEW_N(r->a, double *, r->m->params + 1u);
@@ -72,9 +72,10 @@ static void draw_params(Rig *r)
         const Param *p = &r->m->param[i];
         int64_t      n = shape_numel(p->type.shape);
         uint64_t     key = rng_key(7, interned(r->m->strings, p->path));
+        double       mean = p->init.kind == INIT_ONES ? 1 : p->init.kind == INIT_VALUE ? p->init.a : 0;
         r->param[i] = NEW_N(r->a, double, (size_t)n);
         for (int64_t k = 0; k < n; k++)
-            r->param[i][k] = f16_round_f64((p->init.kind == INIT_ONES) + 0.1 * rng_normal(key, (uint64_t)k));
+            r->param[i][k] = f16_round_f64(mean + 0.1 * rng_normal(key, (uint64_t)k));
     }
 }
 

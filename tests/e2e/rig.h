@@ -5,6 +5,7 @@
 #ifndef ANEL_TESTS_E2E_RIG_H
 #define ANEL_TESTS_E2E_RIG_H
 
+#include "base/diag.h"
 #include "ir/eval.h"
 #include "exec.h"
 
@@ -15,6 +16,9 @@ typedef struct {
     char        dir[64]; /* the plan is in dir/plan */
     double    **param; /* [m->params] random values that fp16 holds exactly */
 } Rig;
+
+/* The front end on a model of models/ or tests/e2e/models/ with `defines`. Mistakes fail the test. */
+Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **ds);
 
 /* Compile <model>.anel of models/ or of tests/e2e/models/ with `defines` ("dim=64 heads=4"), write the plan, read it back, draw parameters. */
 Rig  rig_open(const char *model, const char *defines);

@@ -16,7 +16,7 @@ typedef struct {
     const char *model, *defines;
     int32_t     vocab;
     bool        decodes;
-    double      constants; /* error of constants that are rounded after folding (1/48) and not before, as the reference's */
+    double      constants; /* error of constants that are rounded after folding (1/48, those of GELU), not before as the reference's */
 } Case;
 
 static const Case cases[] = {
@@ -25,6 +25,11 @@ static const Case cases[] = {
     {"stories110m", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
     {"gpt2", "dim=64 layers=2 heads=4 vocab=80 ctx=48 seq=32", 80, false, 1e-4},
     {"qwen3_0_6b", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 hd=32 vocab=80 seq=32", 80, false, 0},
+    {"parallel", "dim=64 layers=2 seq=32", 80, false, 1e-4},
+    {"partial_rope", "dim=64 layers=2 rotary=8 seq=32", 80, false, 1e-4},
+    {"value_residual", "dim=64 layers=3 seq=32", 80, false, 0},
+    {"looped", "dim=64 loops=3 seq=32", 80, false, 1e-4},
+    {"unet", "dim=64 seq=32", 80, false, 1e-4},
     {"weave", "", 80, false, 0},
     {"rows", "", 80, false, 0},
     {"ops", "", 0, false, 0},
@@ -32,6 +37,7 @@ static const Case cases[] = {
     {"hints", "", 0, false, 0},
     {"uneven", "", 80, false, 0},
     {"weights", "", 80, false, 0},
+    {"grouped", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
 };
 
 /* The same models in other shapes: one layer, one key head, odd head counts and vocabularies, nothing for the engine. */
@@ -113,7 +119,7 @@ static void train_case(Rig *r, const Case *c)
         }
         cr_expect(fabs(got - loss) <= (modes[k].loss + c->constants) * fabs(loss), "%s, %s: loss %.9g instead of %.9g", c->model,
                   modes[k].name, got, loss);
-        fprintf(stderr, "%-12s %-8s loss %.1e  gradients: maximum %.1e, norm %.1e, 1 - cosine %.1e\n", c->model,
+        fprintf(stderr, "%-14s %-8s loss %.1e  gradients: maximum %.1e, norm %.1e, 1 - cosine %.1e\n", c->model,
                 modes[k].name, fabs(got / loss - 1), worst.peak, worst.norm, 1 - worst.cosine);
         run_close(&run);
     }
@@ -160,6 +166,31 @@ Test(plan_numerics, gradients_of_qwen3)
     train_model("qwen3_0_6b");
 }
 
+Test(plan_numerics, gradients_of_parallel_residuals)
+{
+    train_model("parallel");
+}
+
+Test(plan_numerics, gradients_of_partial_rope)
+{
+    train_model("partial_rope");
+}
+
+Test(plan_numerics, gradients_of_value_residuals)
+{
+    train_model("value_residual");
+}
+
+Test(plan_numerics, gradients_of_looped_layers)
+{
+    train_model("looped");
+}
+
+Test(plan_numerics, gradients_of_a_unet)
+{
+    train_model("unet");
+}
+
 Test(plan_numerics, gradients_of_unusual_attention)
 {
     train_model("weave");
@@ -168,6 +199,11 @@ Test(plan_numerics, gradients_of_unusual_attention)
 Test(plan_numerics, gradients_of_activations_as_rows)
 {
     train_model("rows");
+}
+
+Test(plan_numerics, gradients_of_layers_in_one_program)
+{
+    train_model("grouped");
 }
 
 Test(plan_numerics, gradients_with_wishes)

@@ -24,6 +24,13 @@ Test(elab_models, have_exactly_their_parameters)
     count(MODEL("stories110m"), 109529856);
     count(MODEL("gpt2"), 124439808);
     count(MODEL("qwen3_0_6b"), 596049920);
+    /* embedding, last norm, then layers of 4 d^2 (attention), 8 d^2 (feed-forward) and their gains; d = 128 */
+    enum { D = 128, EMBED = 256 * D + D, LAYER = 12 * D * D };
+    count(MODEL("parallel"), EMBED + 4 * (LAYER + D));
+    count(MODEL("partial_rope"), EMBED + 4 * (LAYER + 2 * D + D / 4 + 4));
+    count(MODEL("value_residual"), EMBED + 4 * (LAYER + 2 * D) + 3 * D);
+    count(MODEL("looped"), EMBED + LAYER + 2 * D + 4 * D); /* one set of weights, four signals */
+    count(MODEL("unet"), EMBED + 4 * (LAYER + 2 * D) + 2 * D);
 }
 
 Test(elab_models, uniform_layers_become_one_region)

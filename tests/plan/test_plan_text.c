@@ -26,6 +26,30 @@ Test(plan_text, the_sample_prints_as_it_was_read)
     arena_free(a);
 }
 
+/* The target of the defaults is a name; others have the hash of what their profile says. */
+Test(plan_text, a_target_has_a_name_and_maybe_a_hash)
+{
+    static const char line[] = "target m4-macos15";
+    Arena *a = arena_new();
+    Buf    err = {0}, out = {0};
+    const char *at = strstr(sample_plan, line);
+    cr_assert(at != NULL);
+    const char *text = arena_printf(a, "%.*s%s 00112233445566778899aabbccddeeff%s", (int)(at - sample_plan), sample_plan, line,
+                                    at + strlen(line));
+    Plan *p = parse(a, text, &err);
+    cr_assert(p != NULL, "%s", err.data);
+    cr_expect_str_eq(p->target, "m4-macos15");
+    cr_expect_str_eq(p->target_hash, "00112233445566778899aabbccddeeff");
+    plan_print(p, &out);
+    cr_expect_str_eq(out.data, text);
+    cr_expect_str_eq(parse(a, sample_plan, &err)->target_hash, "");
+    text = arena_printf(a, "%.*s%s 00112233445566778899aabbccddeeff more%s", (int)(at - sample_plan), sample_plan, line, at + strlen(line));
+    cr_expect(parse(a, text, &err) == NULL);
+    buf_free(&out);
+    buf_free(&err);
+    arena_free(a);
+}
+
 Test(plan_text, fields_arrive_where_they_belong)
 {
     Arena *a = arena_new();

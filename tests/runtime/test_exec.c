@@ -340,6 +340,19 @@ Test(exec, weights_are_replaced_without_compiling_where_the_plan_says_so)
     end(&other);
 }
 
+Test(exec, evaluating_makes_no_requests_and_no_surfaces)
+{
+    Model m = model(false);
+    bake(&m);
+    DeviceCounts before = device_counts(m.device);
+    for (int i = 0; i < 3; i++)
+        cr_assert(exec_forward(m.exec, m.loss, &m.err) && exec_backward(m.exec, m.loss, &m.err));
+    DeviceCounts after = device_counts(m.device);
+    cr_assert_gt(after.evals, before.evals);
+    cr_assert(after.requests == before.requests && after.surfaces == before.surfaces && after.programs == before.programs);
+    end(&m);
+}
+
 Test(exec, weights_beyond_fp16_are_clamped_and_counted)
 {
     Model m = model(false);

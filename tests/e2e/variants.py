@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""The variants of models/: architectures that need no help of the compiler's.
+
+    variants.py ANEC ANERUN MODELS TEXT...
+
+Each is at most 40 lines long, written as anec fmt would write it, and compiles at its full size. Shrunk, it trains for 200
+steps on the bytes of the TEXT files, and the loss falls. What a model has learnt in so few steps is mostly which letters are
+common: from log 256 = 5.55 nats a byte to about 3.3, English letter by letter having about 3 without context. A fall of one
+nat says that the gradients point where they should; that they are right to the last digit is what gradcheck.sh says.
+"""
+import json
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ANEC, ANERUN, MODELS = (str(Path(p).resolve()) for p in sys.argv[1:4])
+TEXTS = [Path(p) for p in sys.argv[4:]]
+SMALL = ["dim=64", "heads=2", "seq=64"]
+VARIANTS = {  # how each is shrunk; the depth stays
+    "parallel": SMALL,
+    "partial_rope": SMALL,
+    "value_residual": SMALL,
+    "looped": SMALL,
+    "unet": SMALL,
+}
+TARGETS = [[]]  # options of anec under which every variant must compile at its full size
+STEPS, ENDS, LINES, FALL = 200, 20, 40, 1.0
+
+
+def run(*args):
+    done = subprocess.run([str(a) for a in args], capture_output=True, check=False, timeout=600)
+    said = done.stderr.decode(errors="replace")
+    if done.returncode or "Sanitizer" in said or "runtime error" in said:
+        raise AssertionError(f"{' '.join(map(str, args))}: status {done.returncode}\n{said}")
+    return said
+
+
+class Variants(unittest.TestCase):
+    def short_and_well_written(self, model):
+        self.assertLessEqual(len(Path(model).read_text().splitlines()), LINES)
+        run(ANEC, "fmt", "--check", model)
+
+    def compiles_without_a_warning_in_few_programs(self, model, folder):
+        for i, target in enumerate(TARGETS):
+            self.assertEqual(run(ANEC, model, *target, "-o", folder / str(i)), "")
+            programs = [p.stem for p in (folder / str(i) / "mil").glob("*.mil")]
+            self.assertTrue(any("_bwd" in p for p in programs), programs)
+            # a forward and a backward one for each kind of layer, of which there are at most two, and for the head
+            self.assertLessEqual(len(programs), 6)
+
+    def learns(self, name, model, folder):
+        text, log = folder / "text.txt", folder / "log"
+        text.write_bytes(b"".join(t.read_bytes() for t in TEXTS))
+        run(ANEC, model, *(word for d in VARIANTS[name] for word in ("-D", d)), "-o", folder / "plan")
+        run(ANERUN, folder / "plan", "--train", "--data", text, "--steps", STEPS, "--no-save", "--log", log, "--threads", 1)
+        steps = [e for e in map(json.loads, log.read_text().splitlines()) if e["event"] == "step"]
+        first, last = (sum(s["loss"] for s in part) / ENDS for part in (steps[:ENDS], steps[-ENDS:]))
+        skipped = sum(s["skipped"] for s in steps)
+        print(f"{name}: mean loss of the first {ENDS} steps {first:.3f}, of the last {ENDS} {last:.3f}, {skipped} skipped")
+        self.assertEqual(len(steps), STEPS)
+        self.assertLess(last, first - FALL)
+        self.assertLessEqual(skipped, STEPS // 20)  # the loss scale starts high and halves; it must not stay busy with that
+
+
+def case(name):
+    def test(self):
+        model = f"{MODELS}/{name}.anel"
+        with tempfile.TemporaryDirectory(prefix="anel-variants-") as folder:
+            self.short_and_well_written(model)
+            self.compiles_without_a_warning_in_few_programs(model, Path(folder))
+            self.learns(name, model, Path(folder))
+    return test
+
+
+for variant in VARIANTS:
+    setattr(Variants, f"test_{variant}", case(variant))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

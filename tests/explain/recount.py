@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Count a plan's figures again, from its text with regular expressions, and compare with `anec explain --json`.
+
+    recount.py --anec build/anec --models models
+"""
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from math import prod
+from pathlib import Path
+
+CASES = [("stories110m.anel", ["layers=2"]), ("layer768.anel", []), ("gpt2.anel", ["layers=2", "seq=128", "vocab=512"]),
+         ("qwen3_0_6b.anel", ["layers=2", "seq=64"])]
+CONST = re.compile(r"tensor<fp16, \[([\d, ]+)\]> (\w+) = const\(\).*BLOBFILE")
+STATEMENT = re.compile(r"tensor<fp16, \[([\d, ]+)\]> (\w+) = (\w+)\((.*)\)\[name")
+PARAM = re.compile(r"tensor<fp16, \[([\d, ]+)\]> (\w+)")
+
+
+def numbers(text):
+    return [int(x) for x in text.split(",")]
+
+
+def count(text):
+    shape, weights, statements, conv, matmul = {}, {}, 0, 0, 0
+    head = text.split("func main<ios18>(")[1]
+    for dims, name in PARAM.findall(head.split(") {")[0]):
+        shape[name] = numbers(dims)
+    for line in head.splitlines()[1:]:
+        if m := CONST.search(line):
+            shape[m[2]] = weights[m[2]] = numbers(m[1])
+        elif " = const()" not in line and " = " in line:
+            statements += 1
+            if m := STATEMENT.search(line):
+                shape[m[2]] = out = numbers(m[1])
+                args = dict(re.findall(r"(\w+) = (\w+)", m[4]))
+                if m[3] == "conv":
+                    conv += 2 * prod(out) * prod(shape[args["weight"]][1:])
+                elif m[3] == "matmul":
+                    matmul += 2 * prod(out) * shape[args["x"]][-2 if args["transpose_x"] == "c_true" else -1]
+    return {"operations": statements, "conv_flops": conv, "matmul_flops": matmul,
+            "weight_bytes": sum(2 * prod(w) for w in weights.values())}
+
+
+def channels(manifest, program, port):
+    block = manifest.split(f"\nprogram {program} {{\n")[1].split("\n}")[0]
+    return sum(int(c) for c in re.findall(rf"^  {port} \w+ 1x(\d+)x1x\d+$", block, re.M)), \
+        sum(2 * int(c) * int(w) for c, w in re.findall(rf"^  {port} \w+ 1x(\d+)x1x(\d+)$", block, re.M))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--anec", required=True)
+    parser.add_argument("--models", required=True, type=Path)
+    options = parser.parse_args()
+    failed = programs = 0
+    for model, config in CASES:
+        with tempfile.TemporaryDirectory(prefix="recount-") as folder:
+            plan = Path(folder) / "plan"
+            defines = [x for c in config for x in ("-D", c)]
+            subprocess.run([options.anec, *defines, str(options.models / model), "-o", str(plan)], check=True)
+            told = json.loads(subprocess.run([options.anec, "explain", "--json", str(plan)], check=True, capture_output=True).stdout)
+            manifest = (plan / "plan.anep").read_text(encoding="utf-8")
+            for p in told["programs"]:
+                programs += 1
+                mil = re.search(rf"\nprogram {p['name']} {{\n  mil (\w+) ", manifest)[1]
+                want = count((plan / "mil" / (mil + ".mil")).read_text(encoding="utf-8"))
+                got = {k: p["work"][k] for k in want}
+                for port in ("in", "out"):
+                    want[port], want[port + "_bytes"] = channels(manifest, p["name"], port)
+                    got[port], got[port + "_bytes"] = p[port + "_channels"], p["work"][port + "_bytes"]
+                if want != got:
+                    failed += 1
+                    print(f"FAIL {model} {p['name']}: counted {want}, told {got}")
+    print(f"{programs - failed} passed, {failed} failed")
+    return 1 if failed or not programs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
