@@ -50,6 +50,21 @@ def channels(manifest, program, port):
         sum(2 * int(c) * int(w) for c, w in re.findall(rf"^  {port} \w+ 1x(\d+)x1x(\d+)$", block, re.M))
 
 
+def published(anec, models):
+    """The plan for profile seed6 has the channels of the published programs, kernel for kernel, and their flops within 1 %."""
+    with tempfile.TemporaryDirectory(prefix="recount-") as folder:
+        plan = Path(folder) / "plan"
+        subprocess.run([anec, "--target", "seed6", str(models / "layer768.anel"), "-o", str(plan)], check=True)
+        told = json.loads(subprocess.run([anec, "explain", "--json", str(plan)], check=True, capture_output=True).stdout)
+    ours, theirs = told["programs"], told["seed6"]["programs"]
+    flops = [sum(p["work"]["conv_flops"] + p["work"]["matmul_flops"] for p in x) for x in (ours, theirs)]
+    ports = [[(p["in_channels"], p["out_channels"]) for p in x] for x in (ours, theirs)]
+    if ports[0] == ports[1] and abs(flops[0] / flops[1] - 1) < 0.01:
+        return True
+    print(f"FAIL seed6: {ports[0]} and {flops[0]} flops, published {ports[1]} and {flops[1]}")
+    return False
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--anec", required=True)
@@ -74,6 +89,8 @@ def main():
                 if want != got:
                     failed += 1
                     print(f"FAIL {model} {p['name']}: counted {want}, told {got}")
+    programs += 1
+    failed += not published(options.anec, options.models)
     print(f"{programs - failed} passed, {failed} failed")
     return 1 if failed or not programs else 0
 
