@@ -24,7 +24,7 @@ cases = [
 
 def compile_once(model, options, out):
     start = time.perf_counter()
-    pid = os.posix_spawn(anec, [anec, f"{models}/{model}.anel", *options, "-o", out], os.environ)
+    pid = os.posix_spawn(anec, [anec, f"{models}/{model}.anel", *options, "-o", out], os.environ, file_actions=quiet)
     _, status, usage = os.wait4(pid, 0)
     if status != 0:
         sys.exit(f"{model}: anec failed")
@@ -32,6 +32,7 @@ def compile_once(model, options, out):
     return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, kib
 
 
+quiet = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]  # warnings
 best = {}
 with tempfile.TemporaryDirectory() as work:
     for _ in range(runs):

@@ -62,9 +62,9 @@ Test(weights, a_layer_has_one_surface_that_both_directions_read)
     cr_expect(bwd->in[1].index == s->buffer && bwd->in[1].stacked);
     cr_expect_str_eq(p->program[fwd->program].in[1].name, "i01_w");
     cr_expect_eq(p->buffer[s->buffer].stack, 3);
-    cr_expect_eq(s->weights, 7);
+    cr_expect_eq(s->weights, 4);
     uint32_t channel = 0, turned = 0;
-    for (uint32_t i = 0; i < s->weights; i++) { /* 4 x [64, 64], 2 x [96, 64], [64, 96] transposed; gains are in them */
+    for (uint32_t i = 0; i < s->weights; i++) { /* 3 x [64, 64] and 2 x [96, 64] stacked, [64, 64], [64, 96] transposed; gains are in them */
         cr_expect_eq(s->weight[i].channel, channel);
         cr_expect_eq(s->weight[i].shape.dim[1], 64);
         channel += (uint32_t)s->weight[i].shape.dim[0];

@@ -20,6 +20,7 @@ typedef struct {
 static Fold start(Shape x)
 {
     Fold f = {.r = rig_new()};
+    f.r.m->off = UINT64_C(1) << SWITCH_stack_products; /* which has tests of its own */
     f.g = new_graph(&f.r, "loss");
     f.x = input(&f.r, f.g, "x", (Type){DT_REAL, x});
     return f;
@@ -103,7 +104,7 @@ Test(fold, a_shift_becomes_a_bias)
 Test(fold, the_switch_turns_it_off)
 {
     Fold f = scaled();
-    f.r.m->off = UINT64_C(1) << SWITCH_fold_gain;
+    f.r.m->off |= UINT64_C(1) << SWITCH_fold_gain;
     cr_expect_not(finish(&f, times(&f, f.w, f.xn)));
 }
 
@@ -256,7 +257,7 @@ Test(fold, rotary_pairs_of_projections_with_a_bias)
 Test(fold, rotary_pairs_that_the_switch_or_another_reader_keeps)
 {
     Fold f = start(SHAPE(C, S));
-    f.r.m->off = UINT64_C(1) << SWITCH_repair_rope;
+    f.r.m->off |= UINT64_C(1) << SWITCH_repair_rope;
     ValueId q = turned(&f, "wq", swap), k = turned(&f, "wk", swap);
     cr_expect_not(finish(&f, score(&f, q, k)));
 
@@ -275,6 +276,31 @@ Test(fold, rotary_pairs_that_the_switch_or_another_reader_keeps)
     q = turned(&f, "wq", no_swap);
     k = turned(&f, "wk", no_swap);
     cr_expect_not(finish(&f, score(&f, q, k)));
+}
+
+/* ---- products that are stacked ---- */
+
+/* The sum of squares of W_i x, with so many rows each. */
+static bool stacked(int32_t rows_each, int32_t columns, uint32_t weights, uint64_t off)
+{
+    Fold    f = start(SHAPE(columns, S));
+    ValueId sum = 0;
+    f.r.m->off = off;
+    for (uint32_t i = 0; i < weights; i++) {
+        ValueId y = times(&f, one_param(&f.r, f.g, arena_printf(f.r.a, "w%u", i), REAL(rows_each + (int32_t)i, columns)), f.x);
+        ValueId m = mean_of_squares(&f.r, f.g, y);
+        sum = sum ? g_binary(f.r.m, f.g, NULL, OP_add, sum, m) : m;
+    }
+    return finish(&f, g_broadcast(f.r.m, f.g, NULL, g_reshape(f.r.m, f.g, NULL, sum, SHAPE(1, 1)), SHAPE(2, S)));
+}
+
+Test(fold, small_products_of_one_value_are_one)
+{
+    cr_expect(stacked(8, 16, 2, 0));
+    cr_expect(stacked(8, 16, 3, 0));
+    cr_expect_not(stacked(8, 16, 1, 0));
+    cr_expect_not(stacked(8, 16, 3, UINT64_C(1) << SWITCH_stack_products));
+    cr_expect_not(stacked(1024, 512, 2, 0)); /* each fills a task of the engine by itself */
 }
 
 /* ---- what waits for the update ---- */
