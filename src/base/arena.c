@@ -136,12 +136,15 @@ char *arena_vprintf(Arena *a, const char *fmt, va_list ap)
         bug("no format");
     if (!fmt) /* gcc with sanitizers wants to see that it is not */
         bug("no format");
+    char    small[256]; /* nearly all texts are short: formatted once */
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, again);
+    int n = vsnprintf(small, sizeof small, fmt, again);
     va_end(again);
     if (n < 0)
         bug("bad format '%s'", fmt);
+    if ((size_t)n < sizeof small)
+        return arena_strndup(a, small, (size_t)n);
     char *p = arena_alloc(a, (size_t)n + 1);
     vsnprintf(p, (size_t)n + 1, fmt, ap);
     return p;

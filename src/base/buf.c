@@ -40,14 +40,18 @@ void buf_vprintf(Buf *b, const char *fmt, va_list ap)
 {
     if (!fmt) /* tells the compiler, which cannot know under -fsanitize */
         bug("no format");
+    enum { SMALL = 128 }; /* nearly all pieces are short: formatted once */
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, again);
+    reserve(b, SMALL);
+    int n = vsnprintf(b->data + b->len, SMALL + 1, fmt, again);
     va_end(again);
     if (n < 0)
         bug("bad format '%s'", fmt);
-    reserve(b, (size_t)n);
-    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+    if (n > SMALL) {
+        reserve(b, (size_t)n);
+        vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+    }
     b->len += (size_t)n;
 }
 

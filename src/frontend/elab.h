@@ -176,6 +176,7 @@ typedef struct {
     bool is_index;  /* the number of an iteration */
     bool is_region; /* ... of the repeat whose region is being built: "{L}" in patterns */
     bool is_repeat; /* label of a repeat */
+    StrId scope;    /* the path up to here without numbers; path_push() sets it */
 } Segment;
 
 /* A parameter's history, beside Module.param. */

@@ -19,7 +19,15 @@
 
 StrId stmt_join(Elab *e, StrId base, StrId name)
 {
-    return !base ? name : !name ? base : intern(e->strings, arena_printf(e->a, "%s.%s", str(e, base), str(e, name)));
+    if (!base || !name)
+        return base ? base : name;
+    Buf b = {0};
+    buf_puts(&b, str(e, base));
+    buf_putc(&b, '.');
+    buf_puts(&b, str(e, name));
+    StrId id = intern_n(e->strings, b.data, b.len);
+    buf_free(&b);
+    return id;
 }
 
 /* The first label in the expression, outermost calls first. */

@@ -8,35 +8,29 @@
 
 /* ---- paths ---- */
 
-static void update_scope(Elab *e)
-{
-    Buf b = {0};
-    for (uint32_t i = 0; i < e->segs; i++)
-        if (!e->seg[i].is_index)
-            buf_printf(&b, "%s%s", b.len ? "." : "", str(e, e->seg[i].text));
-    e->like.scope = b.len ? intern_n(e->strings, b.data, b.len) : 0;
-    buf_free(&b);
-}
-
 void path_push(Elab *e, Segment s)
 {
+    StrId outer = e->segs ? e->seg[e->segs - 1].scope : 0;
+    s.scope = s.is_index ? outer : stmt_join(e, outer, s.text);
     GROW(e->a, e->seg, e->segs, e->segs_cap);
     e->seg[e->segs++] = s;
-    update_scope(e);
+    e->like.scope = s.scope;
 }
 
 void path_set(Elab *e, uint32_t n)
 {
     e->segs = n;
-    update_scope(e);
+    e->like.scope = n ? e->seg[n - 1].scope : 0;
 }
 
 /* The path of a parameter born here. */
 static StrId path_of(Elab *e, StrId last, bool pattern)
 {
     Buf b = {0};
-    for (uint32_t i = 0; i < e->segs; i++)
-        buf_printf(&b, "%s.", pattern && e->seg[i].is_region ? "{L}" : str(e, e->seg[i].text));
+    for (uint32_t i = 0; i < e->segs; i++) {
+        buf_puts(&b, pattern && e->seg[i].is_region ? "{L}" : str(e, e->seg[i].text));
+        buf_putc(&b, '.');
+    }
     buf_puts(&b, str(e, last));
     StrId id = intern_n(e->strings, b.data, b.len);
     buf_free(&b);

@@ -106,36 +106,45 @@ static bool run_compare(TOp op, double a, double b, int64_t i, int64_t j, bool i
     }
 }
 
+static Num run_node(TRun *r, const TNode *n);
+
+/* Half of all nodes are leaves: no call for them. */
+static inline Num run(TRun *r, const TNode *n)
+{
+    return n->op == T_CONST ? n->value : n->op == T_SLOT ? (Num){.i = r->slot[n->slot]} : run_node(r, n);
+}
+
 Num table_run(TRun *r, const TNode *n)
+{
+    return run(r, n);
+}
+
+static Num run_node(TRun *r, const TNode *n)
 {
     Num a, b;
     const char *why;
     switch (n->op) {
-    case T_CONST:
-        return n->value;
-    case T_SLOT:
-        return (Num){.i = r->slot[n->slot]};
     case T_FLOAT:
-        return (Num){.f = (double)table_run(r, n->a).i};
+        return (Num){.f = (double)run(r, n->a).i};
     case T_NEG:
-        a = table_run(r, n->a);
+        a = run(r, n->a);
         return n->kind == V_INT ? (Num){.i = (int64_t)(0 - (uint64_t)a.i)} : (Num){.f = -a.f};
     case T_ABS:
-        a = table_run(r, n->a);
+        a = run(r, n->a);
         return n->kind == V_INT ? (Num){.i = a.i < 0 ? (int64_t)(0 - (uint64_t)a.i) : a.i} : (Num){.f = fabs(a.f)};
     case T_NOT:
-        return (Num){.b = !table_run(r, n->a).b};
+        return (Num){.b = !run(r, n->a).b};
     case T_AND:
-        return (Num){.b = table_run(r, n->a).b && table_run(r, n->b).b};
+        return (Num){.b = run(r, n->a).b && run(r, n->b).b};
     case T_OR:
-        return (Num){.b = table_run(r, n->a).b || table_run(r, n->b).b};
+        return (Num){.b = run(r, n->a).b || run(r, n->b).b};
     case T_IF:
-        return table_run(r, table_run(r, n->c).b ? n->a : n->b);
+        return run(r, run(r, n->c).b ? n->a : n->b);
     case T_FN:
-        a = table_run(r, n->a);
+        a = run(r, n->a);
         return static_apply(n->fn, a.f, &b.f, &why) ? b : bad(r, n, why);
     case T_PICK:
-        a = table_run(r, n->a);
+        a = run(r, n->a);
         if (a.i < 0 || a.i >= n->list.seq.n)
             return bad(r, n, "is outside the list");
         return n->kind == V_INT ? (Num){.i = n->list.seq.item[a.i].i}
@@ -146,13 +155,13 @@ Num table_run(TRun *r, const TNode *n)
     case T_GT:
     case T_LE:
     case T_GE:
-        a = table_run(r, n->a);
-        b = table_run(r, n->b);
+        a = run(r, n->a);
+        b = run(r, n->b);
         return n->a->kind == V_INT ? (Num){.b = run_compare(n->op, 0, 0, a.i, b.i, true)}
                                    : (Num){.b = run_compare(n->op, a.f, b.f, 0, 0, false)};
     default:
-        a = table_run(r, n->a);
-        b = table_run(r, n->b);
+        a = run(r, n->a);
+        b = run(r, n->b);
         return n->kind == V_INT ? run_int(r, n, a.i, b.i) : run_float(r, n, a.f, b.f);
     }
 }

@@ -43,10 +43,14 @@ static Kind pair(const Graph *g, ValueId v, int depth)
     const Node *n = &g->node[v];
     if (n->hint)
         return NEITHER;
+    Kind kind[2] = {operand(g, v, 0, depth), NEITHER};
+    if (kind[0] == NEITHER && g->node[node_arg(g, v, 0)].op != OP_broadcast)
+        return NEITHER; /* nearly always: an activation */
+    kind[1] = operand(g, v, 1, depth);
     for (uint32_t k = 0; k < 2; k++) {
         ValueId  y = node_arg(g, v, !k), source;
         uint32_t axis;
-        Kind     kx = operand(g, v, k, depth), ky = operand(g, v, !k, depth);
+        Kind     kx = kind[k], ky = kind[!k];
         bool     made = kx == MADE || ky == MADE;
         if ((kx == MADE || (kx == CONSTANT && !is_splat_node(&g->node[node_arg(g, v, k)]))) &&
             (ky == MADE || ky == CONSTANT) && made && (n->op == OP_mul || !is_splat_node(&g->node[y])) &&

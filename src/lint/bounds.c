@@ -15,16 +15,22 @@ enum { F16_INFINITY = 0x7c00 };
 enum { SQUARES_WORTH = 64 }; /* sums of fewer squares than this need large values to overflow */
 static const double f16_max = 65504;
 
+/* Element i of a file of fp16: masks have millions of them. */
+static uint16_t raw_half(const Value *v, int64_t i)
+{
+    return (uint16_t)(v->konst->raw[2 * i] | v->konst->raw[2 * i + 1] << 8);
+}
+
 /* Also checks that the numbers are finite. */
 static double constant_bound(Lint *l, const Value *v)
 {
     double most = 0;
     if (!is_read(v) || !dtype_is_float(v->type.dtype))
         return INFINITY;
-    if (v->konst->raw && v->type.dtype == DT_F16) { /* masks have millions of elements */
+    if (v->konst->raw && v->type.dtype == DT_F16) {
         uint16_t most_bits = 0;
         for (int64_t i = 0; i < v->konst->count; i++) {
-            uint16_t h = (uint16_t)(v->konst->raw[2 * i] | (v->konst->raw[2 * i + 1] & 0x7f) << 8);
+            uint16_t h = raw_half(v, i) & 0x7fff;
             most_bits = h > most_bits ? h : most_bits;
         }
         if (most_bits < F16_INFINITY)
@@ -102,19 +108,38 @@ static bool masks(double x)
     return x <= -1e4;
 }
 
+/* Is every element 0 or the same number below it, *low (0 if there is none)? */
+static bool two_values(const Value *v, double *low)
+{
+    int64_t n = v->konst->count;
+    *low = 0;
+    if (v->konst->raw && v->type.dtype == DT_F16) {
+        uint16_t bits = 0;
+        for (int64_t i = 0; i < n; i++) {
+            uint16_t h = raw_half(v, i);
+            bits = bits ? bits : h >> 15 && h != 0x8000 ? h : 0;
+            if ((h & 0x7fff) && h != bits)
+                return false;
+        }
+        *low = bits ? (double)f16_to_f32(bits) : 0;
+        return true;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        double x = const_number(v, i);
+        *low = x < 0 && *low == 0 ? x : *low;
+        if (x != 0 && x != *low)
+            return false;
+    }
+    return true;
+}
+
 /* A constant added to the operand of softmax. A mask has two values, 0 and one below; anything else is a bias, of which
  * only whole rows are checked. */
 static void check_mask(Lint *l, const Value *v, Span at)
 {
     int64_t row = last_axis(&v->type), n = v->konst->count;
-    double  low = 0;
-    bool    two = true;
-    for (int64_t i = 0; i < n && two; i++) {
-        double x = const_number(v, i);
-        low = x < 0 && low == 0 ? x : low;
-        two = x == 0 || x == low;
-    }
-    if (two && low < 0 && (!masks(low) || low < -f16_max))
+    double  low;
+    if (two_values(v, &low) && low < 0 && (!masks(low) || low < -f16_max))
         violation(l, 63, at, "'%s' masks with %g", v->name, low);
     for (int64_t r = 0; row > 1 && r < n / row; r++) {
         int64_t i = 0;

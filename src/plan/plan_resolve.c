@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 const char *const entry_part_name[3] = {"forward", "backward", "update"};
@@ -40,7 +41,14 @@ const char *plan_path(Arena *a, const char *pattern, int32_t index)
     const char *hole = strstr(pattern, "{L}");
     if (!hole)
         return pattern;
-    return arena_printf(a, "%.*s%" PRId32 "%s", (int)(hole - pattern), pattern, index, hole + 3);
+    char   number[16];
+    size_t before = (size_t)(hole - pattern), after = strlen(hole + 3);
+    size_t n = (size_t)snprintf(number, sizeof number, "%" PRId32, index);
+    char  *path = arena_alloc(a, before + n + after + 1); /* zeroed */
+    memcpy(path, pattern, before);
+    memcpy(path + before, number, n);
+    memcpy(path + before + n, hole + 3, after);
+    return path;
 }
 
 /* A pattern holds at most one "{L}" and no other brace. */
