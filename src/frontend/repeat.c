@@ -168,12 +168,26 @@ static void drop_since(Elab *e, Mark k)
     e->cuts = k.cuts;
 }
 
-static Builder *build_iteration(Repeat *r, int64_t L)
+/* The arrays of a dropped region serve the next one. */
+static void take_arrays(Graph *to, Graph *from)
+{
+    if (!from)
+        return;
+    Graph g = *from;
+    *from = (Graph){.name = g.name};
+    g.count = to->count;
+    g.operands = g.inputs = g.outs = 0;
+    *to = g;
+}
+
+/* `spare`: a region that nobody needs, or NULL. */
+static Builder *build_iteration(Repeat *r, int64_t L, Graph *spare)
 {
     Elab *e = r->e;
     Builder *outer = e->b;
     Frame *f = e->frame;
     e->b = builder_new(e, BUILD_REGION, intern(e->strings, str(e, r->s->repeat.path->id)), outer);
+    take_arrays(e->b->g, spare);
     for (uint32_t i = 0; i < r->n_carried; i++) {
         const Carried *c = &r->carried[i];
         if (c->type.dtype != DT_NONE)
@@ -314,16 +328,20 @@ static void build_runs(Repeat *r)
             c->outer = use_value(e, f->var[c->var].value);
     }
     uint32_t *length = NEW_N(e->a, uint32_t, n); /* of the run that starts here */
+    Graph *spare = NULL;
     for (uint32_t i = 0; i < n; i++) {
         Mark k = mark_module(e);
-        if (!(b[i] = build_iteration(r, r->lo + i))) {
+        if (!(b[i] = build_iteration(r, r->lo + i, spare))) {
             poison_carried(r);
             return;
         }
-        if (i > start && same_region(e, b[start], b[i]))
+        spare = NULL;
+        if (i > start && same_region(e, b[start], b[i])) {
             drop_since(e, k);
-        else
+            spare = b[i]->g;
+        } else {
             start = i;
+        }
         length[start]++;
     }
     for (uint32_t i = 0; i < n; i += length[i])

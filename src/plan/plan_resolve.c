@@ -154,6 +154,17 @@ static bool check_leaves(Check *c)
     return true;
 }
 
+/* The number (from 1) of the leaf behind leaf `id` of its group, if the path asked for is the group's at that index; else 0.
+ * Most references are to whole groups, and looking up every path of every layer would take longer than all other checks. */
+static uint32_t next_of_group(const Check *c, bool param, const char *pattern, uint32_t id, int32_t index)
+{
+    uint32_t    group = param ? c->param.group[id] : c->state.group[id];
+    const char *own = param ? c->p->param[group].pattern : c->p->state[group].pattern;
+    int32_t     first = param ? c->p->param[group].first : c->p->state[group].first;
+    int32_t     n = param ? c->p->param[group].n : c->p->state[group].n;
+    return index > first && index - first < n && strcmp(own, pattern) == 0 ? id + 2 : 0;
+}
+
 uint32_t *check_leaf_ids(Check *c, const char *where, bool param, const char *pattern, int32_t first, int32_t n,
                           PlanShape *shape)
 {
@@ -170,8 +181,14 @@ uint32_t *check_leaf_ids(Check *c, const char *where, bool param, const char *pa
     }
     ids = NEW_N(c->arena, uint32_t, (size_t)n);
     for (int32_t i = 0; i < n; i++) {
-        const char *path = plan_path(c->arena, pattern, first + i);
-        uint32_t    id = intern(param ? c->params : c->states, path);
+        const char *path = pattern;
+        uint32_t    id = 0;
+        if (i)
+            id = next_of_group(c, param, pattern, ids[i - 1], first + i);
+        if (!id) {
+            path = plan_path(c->arena, pattern, first + i);
+            id = intern(param ? c->params : c->states, path);
+        }
         if (id == 0 || id > (param ? c->p->param_count : c->p->state_count)) {
             check_fail(c, "%s: there is no %s '%s'", where, what, path);
             return NULL;
