@@ -82,6 +82,12 @@ static const char *argument_text(Elab *e, const FnDef *f, const FnParam *p)
     return arena_printf(e->a, "argument '%s' of '%s'", str(e, p->name.id), str(e, f->name.id));
 }
 
+/* Arguments mostly have their type; only others need their description. */
+static Value convert_argument(Elab *e, const FnParam *p, const ArgValue *a, Declared want)
+{
+    return has_type(e, a->v, want) ? a->v : convert_value(e, a->v, want, a->at, argument_text(e, e->frame->fn, p));
+}
+
 /* A tensor parameter: element type now, shape by matching. */
 static bool bind_tensor(Elab *e, const FnParam *p, ArgValue *a)
 {
@@ -102,7 +108,7 @@ static bool bind_tensor(Elab *e, const FnParam *p, ArgValue *a)
             diag_help(d, "broadcast(x, [..]) makes a tensor of one number");
             return false;
         }
-        a->v = convert_value(e, a->v, want, a->at, argument_text(e, f, p));
+        a->v = convert_argument(e, p, a, want);
         return !is_poison(a->v);
     }
     if (!is_tensor(a->v)) {
@@ -111,7 +117,7 @@ static bool bind_tensor(Elab *e, const FnParam *p, ArgValue *a)
         return false;
     }
     want.type.shape = tensor_type(e, a->v).shape;
-    a->v = convert_value(e, a->v, want, a->at, argument_text(e, f, p)); /* the element type; the shape is its own */
+    a->v = convert_argument(e, p, a, want); /* the element type; the shape is its own */
     return !is_poison(a->v) && bind_generics(e, p, p->type, tensor_type(e, a->v), a->at, a->x);
 }
 
@@ -145,7 +151,7 @@ static bool bind_args(Elab *e, ArgValue *arg)
             Declared want;
             if (!eval_type(e, p->type, &want))
                 return false;
-            a->v = convert_value(e, a->v, want, a->at, argument_text(e, f, p));
+            a->v = convert_argument(e, p, a, want);
             if (is_poison(a->v)) {
                 ok = false;
                 continue;
@@ -172,11 +178,15 @@ static bool bind_args(Elab *e, ArgValue *arg)
 static Value check_result(Elab *e, Frame *f, const TypeExpr *t, Value v)
 {
     Declared want;
-    const char *what = arena_printf(e->a, "the result of '%s'", str(e, f->fn->name.id));
     if (is_poison(v))
         return v;
+    if (t->name.id && !eval_type(e, t, &want))
+        return v_poison;
+    if (t->name.id && has_type(e, v, want))
+        return v;
+    const char *what = arena_printf(e->a, "the result of '%s'", str(e, f->fn->name.id));
     if (t->name.id)
-        return eval_type(e, t, &want) ? convert_value(e, v, want, f->result_at, what) : v_poison;
+        return convert_value(e, v, want, f->result_at, what);
     uint32_t n = 0;
     for (const TypeExpr *p = t->parts; p; p = p->next)
         n++;

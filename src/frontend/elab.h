@@ -322,6 +322,8 @@ typedef struct {
 } Declared;
 bool eval_type(Elab *e, const TypeExpr *t, Declared *out);
 bool dtype_by_name(const char *name, DType *out, bool *token);
+/* Is `v` exactly what was declared? Then convert_value() returns it as it is. */
+bool has_type(const Elab *e, Value v, Declared want);
 /* Convert `v` to what was declared: int to float, number to rank 0, real from f16 and f32. Poison after a message,
  * which begins with `what` ("the result of 'f'"). */
 Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what);

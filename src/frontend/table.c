@@ -387,6 +387,7 @@ Value eval_table(Elab *e, const Expr *x)
         return v_poison;
     TableData *t = known_table(e, x, &c, s);
     if (!t) {
+        body = table_once(e->a, body, s);
         t = NEW(e->a, TableData);
         t->shape = s;
         t->dtype = body->kind == V_INT ? DT_I32 : body->kind == V_BOOL ? DT_BOOL : DT_REAL;

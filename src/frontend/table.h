@@ -38,6 +38,7 @@ typedef enum {
     T_IF,
     T_FN,
     T_PICK,
+    T_ONCE, /* one child that depends on a single binder: computed once per value of that binder */
 } TOp;
 
 typedef struct TNode {
@@ -49,6 +50,8 @@ typedef struct TNode {
     StaticFn fn;
     Value list;
     const Expr *x;
+    Num *once; /* T_ONCE: values by binder `slot`, and which are there */
+    bool *known;
 } TNode;
 
 enum { MAX_BINDERS = MAX_VALUE_RANK };
@@ -59,6 +62,8 @@ typedef struct {
     const char *why;
 } TRun;
 
+/* Put T_ONCE over what is dear (powers, functions) and depends on one binder, as the frequencies of a rotary table do. */
+TNode *table_once(Arena *a, TNode *n, Shape s);
 Num table_run(TRun *r, const TNode *n);
 
 #endif

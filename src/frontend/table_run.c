@@ -143,6 +143,14 @@ static Num run_node(TRun *r, const TNode *n)
     case T_FN:
         a = run(r, n->a);
         return static_apply(n->fn, a.f, &b.f, &why) ? b : bad(r, n, why);
+    case T_ONCE: {
+        int64_t i = r->slot[n->slot];
+        if (n->known[i])
+            return n->once[i];
+        n->once[i] = run(r, n->a);
+        n->known[i] = !r->bad;
+        return n->once[i];
+    }
     case T_PICK:
         a = run(r, n->a);
         if (a.i < 0 || a.i >= n->list.seq.n)
@@ -164,4 +172,37 @@ static Num run_node(TRun *r, const TNode *n)
         b = run(r, n->b);
         return n->kind == V_INT ? run_int(r, n, a.i, b.i) : run_float(r, n, a.f, b.f);
     }
+}
+
+/* ---- once per value of a binder ---- */
+
+/* Bit k: binder k is read. */
+static uint32_t reads(const TNode *n)
+{
+    return !n ? 0 : n->op == T_SLOT ? 1u << n->slot : reads(n->a) | reads(n->b) | reads(n->c);
+}
+
+static bool is_dear(const TNode *n)
+{
+    return n && (n->op == T_POW || n->op == T_FN || is_dear(n->a) || is_dear(n->b) || is_dear(n->c));
+}
+
+TNode *table_once(Arena *a, TNode *n, Shape s)
+{
+    if (!n || s.rank < 2 || n->op == T_ONCE || !is_dear(n))
+        return n;
+    uint32_t slots = reads(n), k = 0;
+    if (!slots || slots & (slots - 1)) {
+        n->a = table_once(a, n->a, s);
+        n->b = table_once(a, n->b, s);
+        n->c = table_once(a, n->c, s);
+        return n;
+    }
+    while (!(slots >> k & 1))
+        k++;
+    TNode *once = NEW(a, TNode);
+    *once = (TNode){.op = T_ONCE, .kind = n->kind, .a = n, .slot = k, .x = n->x};
+    once->once = NEW_N(a, Num, (size_t)s.dim[k]);
+    once->known = NEW_N(a, bool, (size_t)s.dim[k]);
+    return once;
 }

@@ -318,13 +318,18 @@ static void declared_at(Diag *d, Declared want, Span at)
         diag_note(d, want.at, "that is declared");
 }
 
+bool has_type(const Elab *e, Value v, Declared want)
+{
+    if (want.kind != V_TENSOR)
+        return v.kind == want.kind;
+    return v.kind == V_TENSOR && e->b && type_equal(tensor_type(e, v), want.type);
+}
+
 Value convert_value(Elab *e, Value v, Declared want, Span at, const char *what)
 {
-    if (is_poison(v))
+    if (is_poison(v) || has_type(e, v, want))
         return v;
     if (want.kind != V_TENSOR) {
-        if (v.kind == want.kind)
-            return v;
         if (want.kind == V_FLOAT && v.kind == V_INT)
             return v_float((double)v.i);
         Diag *d = elab_error(e, "E0402", at, "%s is declared %s, and this is %s", what, declared_text(e, want),
