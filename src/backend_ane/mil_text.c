@@ -1,13 +1,18 @@
 /* mil_text.c: see mil_text.h. */
 #include "backend_ane/mil_text.h"
 
-#include "backend_ane/limits.h"
 #include "base/f16.h"
 #include "base/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Opens every program; the version numbers are parsed but not checked strictly (all projects). */
+static const char mil_header[] = "program(1.3)\n"
+                                 "[buildInfo = dict<string, string>({{\"coremlc-component-MIL\", \"3510.2.1\"}, "
+                                 "{\"coremlc-version\", \"3505.4.1\"}, {\"coremltools-component-milinternal\", \"\"}, "
+                                 "{\"coremltools-version\", \"9.0\"}})]\n";
 
 typedef struct {
     const char *name, *text; /* the whole statement without indentation */
@@ -241,7 +246,8 @@ static const Const **sorted_constants(const MilText *t)
 
 void mil_print(const MilText *t, Buf *out)
 {
-    buf_puts(out, ANE_MIL_HEADER "{\n    func main<ios18>(");
+    buf_puts(out, mil_header);
+    buf_puts(out, "{\n    func main<ios18>(");
     for (uint32_t i = 0; i < t->ins; i++)
         buf_printf(out, "%s%s", i ? ", " : "", t->in[i]);
     buf_puts(out, ") {\n");
