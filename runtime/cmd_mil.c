@@ -143,19 +143,6 @@ static bool take_arguments(Job *j, int argc, char **argv)
 
 /* ---- files ---------------------------------------------------------------------------------------------------- */
 
-/* No empty, "." or ".." component: the path stays below the root. */
-static bool path_is_tame(const char *path)
-{
-    for (const char *p = path;; p++) {
-        size_t n = strcspn(p, "/");
-        if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
-            return false;
-        p += n;
-        if (!*p)
-            return true;
-    }
-}
-
 static bool add_weights(Job *j, const char *path)
 {
     const char *below = path + strlen("@model_path/");

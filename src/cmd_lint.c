@@ -51,19 +51,6 @@ static bool set_level(Job *j, const char *id, RuleLevel level)
 
 /* ---- weight files --------------------------------------------------------------------------------------------- */
 
-/* No empty, "." or ".." component: the path stays below the root. */
-static bool path_is_tame(const char *path)
-{
-    for (const char *p = path;; p++) {
-        size_t n = strcspn(p, "/");
-        if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
-            return false;
-        p += n;
-        if (!*p)
-            return true;
-    }
-}
-
 /* The files below --weights that the text names. What is missing is told by the rule about it. */
 static MilFile *read_weights(Job *j, const char *text, size_t len, uint32_t *count)
 {

@@ -34,12 +34,10 @@ static bool is_number(const Node *n)
     return n->op == OP_const && n->a.constant.table == 0;
 }
 
-/* A number that reaches its reader through nothing but broadcasts and reshapes; *c is its value. */
+/* A number that reaches its reader through nothing but views and transposes; *c is its value. */
 static bool number_behind(const Graph *g, ValueId v, double *c)
 {
-    const Node *n = &g->node[v];
-    while (n->op == OP_broadcast || n->op == OP_reshape)
-        n = &g->node[node_in(g, n)[0]];
+    const Node *n = &g->node[behind_views(g, v)];
     if (is_number(n))
         *c = n->a.constant.splat;
     return is_number(n);

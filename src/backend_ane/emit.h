@@ -47,7 +47,7 @@ typedef struct {
     const char     **as_matrix; /* [g->count] a value of rank 2 as [1, 1, C, S], or NULL */
     WeightView      *view;        /* weights read so far */
     uint32_t         views, views_cap;
-    ProgramCost      cost;
+    ProgramCost      cost; /* see backend_ane/work.h: counted while it is written */
     ValueId          at;      /* the value whose statements are being written, and what they are for */
     const char      *what;
     bool             failed;

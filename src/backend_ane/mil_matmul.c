@@ -95,10 +95,9 @@ void mil_matmul(Emit *e, const Node *n, ValueId v)
     } else
         y = matrix(e, v, b, "_b", &tb);
     MilArg   m[] = {{"x", x}, {"y", y}, {"transpose_x", mil_bool(e->t, ta)}, {"transpose_y", mil_bool(e->t, tb)}};
-    Shape    as = e->g->node[a].type.shape;
     MilShape s = emit_shape(out), r = out.rank == 2 ? mil_shape4(1, out.dim[0], out.dim[1]) : s;
     bool     same = mil_shape_equal(r, s);
-    mil_count_product(e, r, as.dim[as.rank - (n->a.matmul.ta ? 2 : 1)],
+    mil_count_product(e, r, (int32_t)matmul_contracted(e->g, n),
                   e->g->node[a].op == OP_param || e->g->node[b].op == OP_param, false);
     const char *y_name = emit_op(e, v, same ? "" : "_m", r, "matmul", m, COUNT(m));
     if (!same)

@@ -16,11 +16,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool is_constant(const Graph *g, ValueId v)
+ValueId constant_behind(const Graph *g, ValueId v)
 {
     const Node *n = &g->node[v];
     while (n->op == OP_reshape || n->op == OP_broadcast || (n->op == OP_transpose && n->type.shape.rank == 2))
-        n = &g->node[node_in(g, n)[0]];
+        n = &g->node[v = node_in(g, n)[0]];
+    return v;
+}
+
+bool is_constant(const Graph *g, ValueId v)
+{
+    const Node *n = &g->node[constant_behind(g, v)];
     return n->op == OP_param || n->op == OP_const || is_param_expr(g, v);
 }
 

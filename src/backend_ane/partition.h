@@ -34,5 +34,7 @@ Partition partition(Arena *a, const Module *m, const Graph *g);
 /* A value that a program makes for itself instead of receiving it: parameters, tables, splats, views of them (reshape,
  * broadcast, transpose of a matrix), and parameter expressions. Whoever reads one gets his own, on either device. */
 bool is_constant(const Graph *g, ValueId v);
+/* `v` without those views. */
+ValueId constant_behind(const Graph *g, ValueId v);
 
 #endif

@@ -106,12 +106,7 @@ Recipe *recipe_of(Builder *b, const Graph *g, ValueId v)
 
 bool is_made_weight(const Graph *g, ValueId v)
 {
-    const Node *n = &g->node[v];
-    if (!is_param_expr(g, v))
-        return false;
-    while (n->op == OP_reshape || n->op == OP_broadcast || (n->op == OP_transpose && n->type.shape.rank == 2))
-        n = &g->node[node_in(g, n)[0]];
-    return n->op != OP_param;
+    return is_param_expr(g, v) && g->node[constant_behind(g, v)].op != OP_param;
 }
 
 ValueId first_param(const Graph *g, ValueId v)

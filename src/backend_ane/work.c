@@ -38,31 +38,21 @@ uint64_t work_spilled(const Target *t, uint64_t bytes)
     return bytes > (uint64_t)t->onchip / 4 ? 2 * bytes : 0; /* a few values are alive at a time */
 }
 
-static bool is_view(Op op)
-{
-    return op == OP_reshape || op == OP_broadcast;
-}
-
 Work work_of_node(const Graph *g, ValueId v)
 {
     const Node *n = &g->node[v];
     Work        w = {0};
-    if (is_view(n->op) || is_constant(g, v) || n->type.dtype == DT_NONE || n->op == OP_input || n->op == OP_proj)
+    if (op_is_view(n->op) || is_constant(g, v) || n->type.dtype == DT_NONE || n->op == OP_input || n->op == OP_proj)
         return w;
     w.ops = 1;
     if (n->op == OP_matmul) {
         const ValueId *in = node_in(g, n);
-        Shape          a = g->node[in[0]].type.shape;
-        uint64_t       k = (uint64_t)a.dim[a.rank - (n->a.matmul.ta ? 2 : 1)];
-        uint64_t       flops = 2 * k * (uint64_t)shape_numel(n->type.shape);
-        *(is_constant(g, in[0]) || is_constant(g, in[1]) ? &w.conv_flops : &w.matmul_flops) = flops;
+        *(is_constant(g, in[0]) || is_constant(g, in[1]) ? &w.conv_flops : &w.matmul_flops) = matmul_flops(g, n);
         return w;
     }
     w.inner_bytes = bytes_of(g, v);
     for (uint32_t i = 0; i < n->in_count; i++) {
-        ValueId u = node_in(g, n)[i];
-        while (g->node[u].op == OP_broadcast) /* read where it was small */
-            u = node_arg(g, u, 0);
+        ValueId u = behind_broadcasts(g, node_in(g, n)[i]); /* read where it was small */
         if (!is_constant(g, u))
             w.inner_bytes += bytes_of(g, u);
     }

@@ -1,4 +1,14 @@
-/* work.h: from the nodes of a graph to the Work that the cost model (target/cost.h) prices. */
+/* work.h: from the nodes of a graph to the Work that the cost model (target/cost.h) prices.
+ *
+ * For the partitioner, which compares divisions before there is any text. Work is counted in three more places, each knowing
+ * what the others cannot:
+ *
+ *   passes/node_cost.h      one operation on either device, before places are given: prices to compare, no dispatches
+ *   Emit.cost               while a program is written: what was in fact written, with the weights apart, so that one text
+ *                           gives the cost of every way to bring weights to it (modes.h)
+ *   explain/mil_work.c      from the text alone, of any program, anel's or not: what a plan is judged by
+ *
+ * The flops of a product (matmul_flops()), weights that stream slowly (work_notched()) and all times (cost.h) are common. */
 #ifndef ANEL_BACKEND_ANE_WORK_H
 #define ANEL_BACKEND_ANE_WORK_H
 

@@ -25,6 +25,8 @@ bool dir_make(const char *path, char *err);
 bool dir_remove(const char *path, char *err);
 bool path_exists(const char *path);
 bool path_is_dir(const char *path);
+/* Has it no empty, "." or ".." component? Then, joined to a directory, it stays below it. */
+bool path_is_tame(const char *path);
 /* "dir/name"; `name` alone when dir is NULL or empty. */
 char *path_join(Arena *a, const char *dir, const char *name);
 

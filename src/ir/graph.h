@@ -290,6 +290,38 @@ static inline ValueId node_arg(const Graph *g, ValueId v, uint32_t k)
     return g->operand[g->node[v].in_first + k];
 }
 
+/* ---- looking at graphs ---- */
+
+/* The same numbers in another shape: no work inside a program, no rounding. (A transpose moves them.) */
+static inline bool op_is_view(Op op)
+{
+    return op == OP_reshape || op == OP_broadcast || op == OP_stop_grad;
+}
+/* What `v` is broadcast from, or `v`. */
+static inline ValueId behind_broadcasts(const Graph *g, ValueId v)
+{
+    while (g->node[v].op == OP_broadcast)
+        v = node_arg(g, v, 0);
+    return v;
+}
+/* ... through reshapes and transposes as well. */
+static inline ValueId behind_views(const Graph *g, ValueId v)
+{
+    while (g->node[v].op == OP_reshape || g->node[v].op == OP_broadcast || g->node[v].op == OP_transpose)
+        v = node_arg(g, v, 0);
+    return v;
+}
+/* Extent of the axis that product `n` sums over, and its multiplications and additions. */
+static inline int64_t matmul_contracted(const Graph *g, const Node *n)
+{
+    Shape a = g->node[node_in(g, n)[0]].type.shape;
+    return a.dim[a.rank - (n->a.matmul.ta ? 2 : 1)];
+}
+static inline uint64_t matmul_flops(const Graph *g, const Node *n)
+{
+    return 2 * (uint64_t)matmul_contracted(g, n) * (uint64_t)shape_numel(n->type.shape);
+}
+
 /* Shorthands that copy name, scope, statement, place, role, tag and hint from `like` (a node of any graph, may be NULL). */
 ValueId g_unary(Module *m, Graph *g, const Node *like, Op op, ValueId x);
 ValueId g_binary(Module *m, Graph *g, const Node *like, Op op, ValueId x, ValueId y);

@@ -10,11 +10,6 @@
 
 enum { HALF = 2, FLOAT = 4, FUNCTION_NUMBERS = 16 };
 
-static bool is_view(Op op)
-{
-    return op == OP_reshape || op == OP_broadcast || op == OP_stop_grad;
-}
-
 static int64_t numel(const Prices *p, ValueId v)
 {
     return shape_numel(p->g->node[v].type.shape);
@@ -25,32 +20,24 @@ static int64_t elements_read(const Prices *p, ValueId v)
 {
     int64_t sum = 0;
     for (uint32_t i = 0; i < p->g->node[v].in_count; i++) {
-        ValueId u = node_arg(p->g, v, i);
-        while (p->g->node[u].op == OP_broadcast)
-            u = node_arg(p->g, u, 0);
+        ValueId     u = behind_broadcasts(p->g, node_arg(p->g, v, i));
         const Node *n = &p->g->node[u];
         sum += n->op == OP_const && n->a.constant.table == 0 ? 0 : numel(p, u);
     }
     return sum;
 }
 
-static int64_t contracted(const Prices *p, ValueId v)
-{
-    const Node *n = &p->g->node[v];
-    Shape       a = p->g->node[node_arg(p->g, v, 0)].type.shape;
-    return a.dim[a.rank - (n->a.matmul.ta ? 2 : 1)];
-}
-
 bool price_is_conv(const Prices *p, ValueId v)
 {
     const Node *n = &p->g->node[v];
     return n->op == OP_matmul && n->type.shape.rank == 2 && p->constant[node_arg(p->g, v, 0)] &&
-           !p->constant[node_arg(p->g, v, 1)] && contracted(p, v) <= p->target->max_conv_in;
+           !p->constant[node_arg(p->g, v, 1)] && matmul_contracted(p->g, n) <= p->target->max_conv_in;
 }
 
 double price_flops(const Prices *p, ValueId v)
 {
-    return p->g->node[v].op == OP_matmul ? 2.0 * (double)contracted(p, v) * (double)numel(p, v) : 0;
+    const Node *n = &p->g->node[v];
+    return n->op == OP_matmul ? (double)matmul_flops(p->g, n) : 0;
 }
 
 static int64_t weights_read(const Prices *p, ValueId v)
@@ -74,7 +61,7 @@ int64_t price_engine(const Prices *p, ValueId v)
     const Target *t = p->target;
     const Node   *n = &p->g->node[v];
     double        bytes = HALF * (double)(elements_read(p, v) + numel(p, v));
-    if (is_view(n->op))
+    if (op_is_view(n->op))
         return 0;
     if (n->op == OP_matmul)
         return price_arithmetic(price_flops(p, v), price_is_conv(p, v) ? t->peak : t->peak_matmul) +

@@ -1,6 +1,8 @@
 /* node_cost.h: what one operation costs on the engine and on the CPU, and what it costs a value to change sides: the
  * prices with which taps and place choose. All come from the target's profile.
  *
+ * What whole programs cost, with dispatches, surfaces and padding, is counted by backend_ane/work.h from the same rates.
+ *
  * Picoseconds, so that small values have a price too; they are added, as if nothing overlapped. */
 #ifndef ANEL_PASSES_NODE_COST_H
 #define ANEL_PASSES_NODE_COST_H

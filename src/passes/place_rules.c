@@ -15,18 +15,6 @@
 
 #include <string.h>
 
-static bool is_view(Op op)
-{
-    return op == OP_reshape || op == OP_broadcast || op == OP_transpose;
-}
-
-static ValueId behind_views(const Graph *g, ValueId v)
-{
-    while (is_view(g->node[v].op))
-        v = node_arg(g, v, 0);
-    return v;
-}
-
 static bool has_weight(const Graph *g, ValueId v)
 {
     const Node *n = &g->node[v];

@@ -452,7 +452,7 @@ RangeFact range_of_node(RangeWalk *w, const Graph *g, ValueId v, const RangeFact
     case OP_sum: return of_sum(x, (double)ratio(g, in[0], v));
     case OP_amax: return of_amax(x, (double)ratio(g, in[0], v));
     case OP_softmax: return of_softmax(x, s.dim[n->a.axis.axis]);
-    case OP_matmul: return of_matmul(x, z, s.dim[s.rank - (n->a.matmul.ta ? 2 : 1)]);
+    case OP_matmul: return of_matmul(x, z, (int32_t)matmul_contracted(g, n));
     case OP_reshape:
     case OP_broadcast:
     case OP_slice:

@@ -7,6 +7,8 @@
  * Messages name the place ("entry 'loss', backward: `matmul ...`") and say what would be right. */
 #include "plan/plan_resolve.h"
 
+#include "base/file.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -66,13 +68,8 @@ static bool is_hash(const char *s)
 /* A relative path of plain components: nothing can climb out of the plan's directory. */
 static bool path_ok(const char *s)
 {
-    if (!s || !*s || *s == '/' || s[strlen(s) - 1] == '/')
+    if (!s || !path_is_tame(s))
         return false;
-    for (const char *part = s; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL) {
-        size_t n = strcspn(part, "/");
-        if (n == 0 || (part[0] == '.' && (n == 1 || (n == 2 && part[1] == '.'))))
-            return false;
-    }
     for (; *s; s++)
         if ((unsigned char)*s < 0x20 || *s == '\\')
             return false;
