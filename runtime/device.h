@@ -2,7 +2,7 @@
  *
  * A device compiles MIL text together with the weight files it names into a Program, binds surfaces to its inputs and
  * outputs in a Request, and evaluates requests. Three things hold for every device, because they hold on the engine:
- *   - a program's weights are fixed when it is compiled: changing a file later changes nothing (facts: baked weights);
+ *   - a program's weights are fixed when it is compiled: changing a file later changes nothing (maderix/ANE measured it);
  *   - a surface is a flat, dense run of bytes; a program reads or writes its first bytes and ignores the rest;
  *   - ports are bound by name order: port i of a program is the i-th input (output) in the MIL text, and the names are
  *     in alphabetical order.
@@ -87,8 +87,8 @@ Program *program_compile(Device *d, const char *name, const char *mil, size_t le
 /* Can the device replace the weights of a compiled program? */
 bool     device_reloads(const Device *d);
 /* A program of the text that `donor` was compiled from, with these weight files in place of its own, made without compiling.
- * The donor stays as it is. Only for devices that can (facts: a new model object with the donor's compiled parts and new
- * weights takes them; rewriting the files of a live one does not). */
+ * The donor stays as it is. Only for devices that can (Orion and Espresso: a new model object with the donor's compiled parts and
+ * new weights takes them; maderix/ANE: rewriting the files of a live one does not change it). */
 Program *program_reload(const Program *donor, const char *name, const DeviceFile *file, size_t files, Buf *err);
 void     program_free(Program *p);
 uint32_t program_functions(const Program *p);

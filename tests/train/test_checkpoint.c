@@ -211,7 +211,7 @@ Test(checkpoint, leftovers_of_a_killed_save_are_ignored_then_removed)
 }
 
 /* Kill a process that saves in a loop, at many moments: what LATEST names always loads. */
-Test(checkpoint, being_killed_at_any_moment_leaves_a_good_one, .timeout = 60)
+Test(checkpoint, being_killed_at_any_moment_leaves_a_good_one)
 {
     Model x;
     save(1, 2);

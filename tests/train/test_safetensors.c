@@ -68,7 +68,7 @@ static bool accepted(const void *data, size_t n)
     return ok;
 }
 
-Test(safetensors, no_single_bit_can_change_unnoticed, .timeout = 60)
+Test(safetensors, no_single_bit_can_change_unnoticed)
 {
     Arena *a = arena_new();
     char  *data, why[FILE_ERR_MAX];
