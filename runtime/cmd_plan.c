@@ -42,9 +42,9 @@ static void set_threads(uint64_t n)
 #endif
 }
 
-/* Threads of matrix products where nobody has said: as many as the model's products can feed. Threads that wait for small
- * products spin, which is fine on an idle machine (one thread is a tenth slower on tiny.anel) and costs nearly everything
- * on a busy one. */
+/* Threads of matrix products where nobody has said: as many as the model's products can feed. Threads that wait for
+ * small products spin, which is fine on an idle machine (one thread is a tenth slower on tiny.anel) and costs nearly
+ * everything on a busy one. */
 static uint64_t default_threads(const Plan *p)
 {
     enum { PARAMETERS_PER_THREAD = 2000000 };

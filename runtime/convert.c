@@ -60,7 +60,9 @@ void convert_fill(double v, void *y, Store to, size_t n, ConvertCount *count)
     switch (to) {
     case STORE_F32: one.f = f; break;
     case STORE_F64: one.d = v; break;
-    case STORE_I32: one.i = v >= 2147483647.0 ? INT32_MAX : v <= -2147483648.0 ? INT32_MIN : v == v ? (int32_t)v : 0; break;
+    case STORE_I32:
+        one.i = v >= 2147483647.0 ? INT32_MAX : v <= -2147483648.0 ? INT32_MIN : v == v ? (int32_t)v : 0;
+        break;
     default: rows()->to_f16(&f, &one.h, 1, &c); break;
     }
     count->clamped += c.clamped * n;

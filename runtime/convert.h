@@ -1,8 +1,8 @@
 /* convert.h: arrays from one element type to another, as they travel between the CPU and the device.
  *
- * To fp16 values are rounded to nearest even; finite or not, what lies beyond +-65504 after rounding becomes +-65504 and
- * is counted, because the engine may turn infinities into anything. Infinities and NaN that come back from fp16 (or fp64)
- * are counted too: either means that the numbers on the way were too large. */
+ * To fp16 values are rounded to nearest even; finite or not, what lies beyond +-65504 after rounding becomes +-65504
+ * and is counted, because the engine may turn infinities into anything. Infinities and NaN that come back from fp16 (or
+ * fp64) are counted too: either means that the numbers on the way were too large. */
 #ifndef ANEL_RUNTIME_CONVERT_H
 #define ANEL_RUNTIME_CONVERT_H
 

@@ -1,5 +1,6 @@
-/* cpu.c: see cpu.h. The compiler's check includes that the system saves wide registers; not every compiler's knows F16C,
- * which is therefore asked of the processor itself. That is slow inside a virtual machine, so the answer is kept. */
+/* cpu.c: see cpu.h. The compiler's check includes that the system saves wide registers; not every compiler's knows
+ * F16C, which is therefore asked of the processor itself. That is slow inside a virtual machine, so the answer is
+ * kept. */
 #include "cpu.h"
 
 #ifdef HOST_HAS_AVX2

@@ -2,14 +2,14 @@
  *
  * A device compiles MIL text together with the weight files it names into a Program, binds surfaces to its inputs and
  * outputs in a Request, and evaluates requests. Three things hold for every device, because they hold on the engine:
- *   - a program's weights are fixed when it is compiled: changing a file later changes nothing (maderix/ANE measured it);
+ *   - a program's weights are fixed when it is compiled: changing a file later changes nothing (seen by maderix/ANE);
  *   - a surface is a flat, dense run of bytes; a program reads or writes its first bytes and ignores the rest;
  *   - ports are bound by name order: port i of a program is the i-th input (output) in the MIL text, and the names are
  *     in alphabetical order.
  *
- * Objects end in order: requests first, then the programs and surfaces they use, then the device. Breaking it is a mistake of
- * the caller's that would be a crash in a driver much later, so it ends the process at once with a message. `anec lint --list`
- * names the rules that this interface enforces for all devices (column "checked").
+ * Objects end in order: requests first, then the programs and surfaces they use, then the device. Breaking it is a
+ * mistake of the caller's that would be a crash in a driver much later, so it ends the process at once with a message.
+ * `anec lint --list` names the rules that this interface enforces for all devices (column "checked").
  *
  * Functions that can fail return NULL or false and append the reason to `err`, a text for people that names the
  * program, the line of the MIL text where there is one, and what to do. Everything here is used from one thread at a
@@ -80,15 +80,16 @@ typedef struct {
 } DeviceCounts;
 DeviceCounts device_counts(const Device *d);
 
-/* Compile the `len` bytes of UTF-8 text at `mil`; `name` is used in messages (a file name). Programs without weights have 0
- * files. The texts and files are not needed afterwards. */
+/* Compile the `len` bytes of UTF-8 text at `mil`; `name` is used in messages (a file name). Programs without weights
+ * have 0 files. The texts and files are not needed afterwards. */
 Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
                          size_t files, Buf *err);
 /* Can the device replace the weights of a compiled program? */
 bool     device_reloads(const Device *d);
-/* A program of the text that `donor` was compiled from, with these weight files in place of its own, made without compiling.
- * The donor stays as it is. Only for devices that can (Orion and Espresso: a new model object with the donor's compiled parts and
- * new weights takes them; maderix/ANE: rewriting the files of a live one does not change it). */
+/* A program of the text that `donor` was compiled from, with these weight files in place of its own, made without
+ * compiling. The donor stays as it is. Only for devices that can (Orion and Espresso: a new model object with the
+ * donor's compiled parts and new weights takes them; maderix/ANE: rewriting the files of a live one does not change
+ * it). */
 Program *program_reload(const Program *donor, const char *name, const DeviceFile *file, size_t files, Buf *err);
 void     program_free(Program *p);
 uint32_t program_functions(const Program *p);

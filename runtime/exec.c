@@ -1,8 +1,8 @@
 /* exec.c: the executor's memory, and what its callers can see of it; see exec.h.
  *
- * The plan knows every size, so all memory is taken at once: a slab of parameters, a slab of gradients, one of everything
- * else on the CPU, and the surfaces. Afterwards nothing is allocated but what baking needs, and a training run cannot run
- * out of memory in its ninth hour. */
+ * The plan knows every size, so all memory is taken at once: a slab of parameters, a slab of gradients, one of
+ * everything else on the CPU, and the surfaces. Afterwards nothing is allocated but what baking needs, and a training
+ * run cannot run out of memory in its ninth hour. */
 #include "exec_internal.h"
 
 #include "base/file.h"
@@ -208,8 +208,9 @@ static bool read_program(Exec *e, const char *dir, uint32_t index, Buf *err)
     x->mil = text;
     hash_hex(text, x->mil_len, hash);
     if (strcmp(hash, g->mil_hash) != 0) {
-        buf_printf(err, "%s was changed after the plan was made (its hash is %s, the plan says %s); make the plan again", path,
-                   hash, g->mil_hash);
+        buf_printf(err,
+                   "%s was changed after the plan was made (its hash is %s, the plan says %s); make the plan again",
+                   path, hash, g->mil_hash);
         return false;
     }
     return true;

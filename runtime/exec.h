@@ -1,9 +1,10 @@
 /* exec.h: runs the entries of a plan.
  *
- * exec_open() allocates everything a plan needs once: parameters and gradients (fp32), states, buffers, surfaces, tables,
- * scratch memory. exec_init_params() or the caller fills the parameters; exec_bake() makes weight files of them and
- * compiles the programs; then forward and backward may run any number of times. Programs have copies of the weights, as
- * constants or in surfaces, so after a change of parameters they compute with the old ones until the next exec_bake().
+ * exec_open() allocates everything a plan needs once: parameters and gradients (fp32), states, buffers, surfaces,
+ * tables, scratch memory. exec_init_params() or the caller fills the parameters; exec_bake() makes weight files of them
+ * and compiles the programs; then forward and backward may run any number of times. Programs have copies of the
+ * weights, as constants or in surfaces, so after a change of parameters they compute with the old ones until the next
+ * exec_bake().
  *
  *     Exec *e = exec_open(plan, dir, device, NULL, &err);
  *     exec_init_params(e, seed);
@@ -34,15 +35,16 @@
 typedef struct Exec Exec;
 
 typedef struct {
-    /* Memory for parameters and gradients: exec_floats() floats each, 64-byte aligned, zeroed or holding what an earlier
-     * run left there (a mapped file). NULL: the executor allocates it. Never freed by the executor. */
+    /* Memory for parameters and gradients: exec_floats() floats each, 64-byte aligned, zeroed or holding what an
+     * earlier run left there (a mapped file). NULL: the executor allocates it. Never freed by the executor. */
     float *param, *grad;
     /* The device was opened with wide_ports: surfaces hold fp64, nothing is rounded or clamped on the way. */
     bool wide_ports;
 } ExecOptions;
 
 /* Length of the parameter slab, and of the gradient slab, which has the same layout: parameters by id, each starting on
- * a multiple of 16 floats, gaps between them zero. Gradients of frozen parameters have a place but are never touched. */
+ * a multiple of 16 floats, gaps between them zero. Gradients of frozen parameters have a place but are never
+ * touched. */
 size_t exec_floats(const Plan *p);
 
 /* `p` is resolved (plan_open does that) and outlives the executor, as does `d`. `options` may be NULL. */
@@ -80,10 +82,10 @@ void exec_zero_grads(Exec *e);
 
 /* ---- programs ---- */
 enum { EXEC_FORWARD = 1, EXEC_BACKWARD = 2 };
-/* Make what the entry's `parts` run up to date: for every instance whose parameters changed since its last compilation, make
- * weight files in memory and compile (plan.h, PLAN_RELOAD: compile once, then only replace the weights); fill the surfaces
- * of weights whose parameters changed (PLAN_DYNAMIC: programs are compiled once). Weights beyond fp16's range become
- * +-65504 and are counted. */
+/* Make what the entry's `parts` run up to date: for every instance whose parameters changed since its last compilation,
+ * make weight files in memory and compile (plan.h, PLAN_RELOAD: compile once, then only replace the weights); fill the
+ * surfaces of weights whose parameters changed (PLAN_DYNAMIC: programs are compiled once). Weights beyond fp16's range
+ * become +-65504 and are counted. */
 bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err);
 /* How many compilations exec_bake() would do now (it hashes the parameters), and how many it does when every trained
  * parameter has changed: for keeping within a budget. */

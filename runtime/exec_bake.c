@@ -1,7 +1,8 @@
 /* exec_bake.c: parameters into weight files, weight files into compiled programs.
  *
- * Where weights are constants of a compiled program, every change of a parameter costs a compilation, or (plans that say
- * `weights reload`, on devices that can) a new program made of the old one and new files. Which instances need one is decided by hashes of the parameters they contain: reading the parameters is cheap beside converting them and
+ * Where weights are constants of a compiled program, every change of a parameter costs a compilation, or (plans that
+ * say `weights reload`, on devices that can) a new program made of the old one and new files. Which instances need one
+ * is decided by hashes of the parameters they contain: reading the parameters is cheap beside converting them and
  * compiling, frozen parameters need no special case, and neither does a checkpoint loaded behind our back. */
 #include "exec_internal.h"
 
@@ -258,7 +259,8 @@ static bool check_ports(const Exec *e, const PlanProgram *g, const Program *p, B
         const Port     *port = i < g->ins ? &f->input[i] : &f->output[i - g->ins];
         size_t          bytes = (size_t)plan_numel(want_port->shape) * port_elem_bytes(type);
         if (strcmp(port->name, want_port->name) != 0 || port->type != type || port->bytes != bytes) {
-            buf_printf(err, "program '%s': port '%s' of the MIL text (%s, %zu bytes) is '%s' in the plan (%s, %zu bytes)",
+            buf_printf(err,
+                       "program '%s': port '%s' of the MIL text (%s, %zu bytes) is '%s' in the plan (%s, %zu bytes)",
                        g->name, port->name, port_type_name(port->type), port->bytes, want_port->name,
                        port_type_name(type), bytes);
             return false;

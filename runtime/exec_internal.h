@@ -1,4 +1,5 @@
-/* exec_internal.h: what the parts of the executor share: exec.c has memory, exec_steps.c steps, exec_bake.c programs. */
+/* exec_internal.h: what the parts of the executor share: exec.c has memory, exec_steps.c steps, exec_bake.c
+ * programs. */
 #ifndef ANEL_RUNTIME_EXEC_INTERNAL_H
 #define ANEL_RUNTIME_EXEC_INTERNAL_H
 
@@ -127,7 +128,8 @@ typedef struct {
     } *slot;
     uint32_t slots;
 } RecipePool;
-/* The value of `r` for instance k, dense; a parameter's or table's own memory, or the pool's until recipe_give_back(). */
+/* The value of `r` for instance k, dense; a parameter's or table's own memory, or the pool's until
+ * recipe_give_back(). */
 const float *recipe_value(const Exec *e, RecipePool *p, const Recipe *r, uint32_t k);
 void recipe_give_back(RecipePool *p, const float *x); /* what is not the pool's is left alone */
 void recipe_pool_free(RecipePool *p);

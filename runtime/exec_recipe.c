@@ -1,8 +1,8 @@
 /* exec_recipe.c: the value of a recipe: parameters to what a weight file holds, in fp32.
  *
- * Values live in a pool of buffers that all recipes of a bake use again. A parameter is read where it is; everything else
- * is computed into a buffer of its own, whose operands are given back at once, so the pool holds a few matrices at most.
- * The arithmetic is that of the CPU's kernels. Rounding to fp16 comes once, at the end (exec_bake.c). */
+ * Values live in a pool of buffers that all recipes of a bake use again. A parameter is read where it is; everything
+ * else is computed into a buffer of its own, whose operands are given back at once, so the pool holds a few matrices at
+ * most. The arithmetic is that of the CPU's kernels. Rounding to fp16 comes once, at the end (exec_bake.c). */
 #include "cpu.h"
 #include "exec_internal.h"
 
@@ -43,8 +43,8 @@ void recipe_pool_free(RecipePool *p)
     *p = (RecipePool){0};
 }
 
-static void run_kernel(const char *name, const StepAttr *a, const Recipe *r, const PlanShape *shape, const void *const *in,
-                       float *out)
+static void run_kernel(const char *name, const StepAttr *a, const Recipe *r, const PlanShape *shape,
+                       const void *const *in, float *out)
 {
     static const PlanType types[PLAN_MAX_RANK] = {0};
     static const bool     splats[PLAN_MAX_RANK] = {0};

@@ -1,8 +1,8 @@
 /* exec_stage.c: parameters into surfaces of weights.
  *
- * Programs whose weights are inputs are compiled once; when parameters change, the surfaces that hold them are filled anew:
- * the values of recipes, rounded to fp16 exactly as for a weight file, row by row. As with programs, hashes of the
- * parameters decide what has to be done. */
+ * Programs whose weights are inputs are compiled once; when parameters change, the surfaces that hold them are filled
+ * anew: the values of recipes, rounded to fp16 exactly as for a weight file, row by row. As with programs, hashes of
+ * the parameters decide what has to be done. */
 #include "exec_internal.h"
 
 #include "base/hash.h"

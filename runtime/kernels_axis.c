@@ -1,8 +1,8 @@
 /* kernels_axis.c: sums, maxima and softmax along axes.
  *
- * Which axis varies fastest decides how to walk. When it is the reduced one, a row is folded in LANES partial results, so
- * that the compiler can keep them in vector registers; the order of additions is fixed, so results are too. When it is
- * kept, whole rows are folded into each other, BLOCK columns at a time. */
+ * Which axis varies fastest decides how to walk. When it is the reduced one, a row is folded in LANES partial results,
+ * so that the compiler can keep them in vector registers; the order of additions is fixed, so results are too. When it
+ * is kept, whole rows are folded into each other, BLOCK columns at a time. */
 #include "kernels.h"
 #include "vmath.h"
 

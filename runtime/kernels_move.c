@@ -1,8 +1,8 @@
 /* kernels_move.c: the same numbers in another order.
  *
  * Elements are moved as 32-bit words, whatever they mean. All of these are copies of boxes between two strided views;
- * what differs is which strides. Neighbouring axes that are contiguous on both sides are merged first, so that the inner
- * copies are as long as they can be. */
+ * what differs is which strides. Neighbouring axes that are contiguous on both sides are merged first, so that the
+ * inner copies are as long as they can be. */
 #include "kernels.h"
 
 #include <string.h>

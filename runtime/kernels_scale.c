@@ -1,5 +1,5 @@
-/* kernels_scale.c: products of a matrix with a vector spread over it, and their adjoints, without the spread written out:
- * what gains that are folded into weights cost per update, in one pass over the matrices each. */
+/* kernels_scale.c: products of a matrix with a vector spread over it, and their adjoints, without the spread written
+ * out: what gains that are folded into weights cost per update, in one pass over the matrices each. */
 #include "kernels.h"
 
 #include <string.h>

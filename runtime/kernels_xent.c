@@ -96,7 +96,8 @@ static bool xent(const KernelArgs *k, bool grad)
             else
                 log_sum(z + first, a.n, a.inner, columns, top, sum);
             if (grad)
-                gradient(z + first, y + o * a.n * a.inner + first, a.n, a.inner, columns, top, sum, class + at, dy + at);
+                gradient(z + first, y + o * a.n * a.inner + first, a.n, a.inner, columns, top, sum, class + at,
+                         dy + at);
             for (size_t c = 0; !grad && c < columns; c++) {
                 double picked = z[(size_t)class[at + c] * a.inner + first + c];
                 y[at + c] = (float)(log(sum[c]) - (picked - top[c]));

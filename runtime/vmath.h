@@ -1,7 +1,7 @@
 /* vmath.h: elementary functions in fp32 that compilers can vectorise and that give the same bits everywhere.
  *
- * No calls, no branches: only arithmetic and selections. Polynomials are those of Cephes (S. Moshier); the errors stated
- * were measured against fp64 over the whole range, and test_kernels checks them. */
+ * No calls, no branches: only arithmetic and selections. Polynomials are those of Cephes (S. Moshier); the errors
+ * stated were measured against fp64 over the whole range, and test_kernels checks them. */
 #ifndef ANEL_RUNTIME_VMATH_H
 #define ANEL_RUNTIME_VMATH_H
 

@@ -1,5 +1,5 @@
-/* anec.c: the compiler's driver: a table of sub-commands. Each has a file cmd_<name>.c with its options. A first word that
- * is no command but looks like a file or an option means the main job: `anec MODEL -o PLAN`. */
+/* anec.c: the compiler's driver: a table of sub-commands. Each has a file cmd_<name>.c with its options. A first word
+ * that is no command but looks like a file or an option means the main job: `anec MODEL -o PLAN`. */
 #include "cmd.h"
 
 #include "base/file.h"

@@ -46,7 +46,8 @@ typedef struct {
 int option_next(OptionReader *r);
 /* "  -o, --output DIR   help" for every option. */
 void options_help(FILE *to, const Option *option, uint32_t options);
-/* A message about the command line, with the closest of `names` (NULL-terminated, may be NULL) suggested. EXIT_USAGE. */
+/* A message about the command line, with the closest of `names` (NULL-terminated, may be NULL) suggested.
+ * EXIT_USAGE. */
 int usage_error(const char *program, const char *const *names, const char *word, const char *fmt, ...)
     ANEL_PRINTF(4, 5);
 
@@ -90,7 +91,8 @@ Module *model_compile(ModelInput *in, const char *path);
 TargetPath    model_targets(ModelInput *in);
 const Target *model_target(ModelInput *in);
 
-/* Print what was collected: text to standard error, or with `json` an array to standard output. EXIT_OK or EXIT_INPUT. */
+/* Print what was collected: text to standard error, or with `json` an array to standard output. EXIT_OK or
+ * EXIT_INPUT. */
 int finish(const Diags *ds, bool json);
 
 #endif

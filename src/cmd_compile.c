@@ -18,11 +18,14 @@ enum { OPT_DUMP = 256, OPT_STOP, OPT_PASSES, OPT_EMIT, OPT_MEMORY, OPT_LOCK, OPT
 
 static const Option options[] = {
     {'o', "output", "DIR", "the plan to write"},
-    {OPT_EMIT, "emit", "dot", "write, instead of a plan, a picture for Graphviz: the programs; with --stop-after the graph"},
+    {OPT_EMIT, "emit", "dot",
+     "write, instead of a plan, a picture for Graphviz: the programs; with --stop-after the graph"},
     {OPT_MEMORY, "memory", "BYTES", "what training on a sequence may save for the backward direction: 500000, 64M, 2G"},
-    {OPT_WEIGHTS, "weights", "MODE", "parameters are constants of programs (baked, the default), inputs (dynamic), constants that "
-                                     "can be replaced (reload); auto: by cost"},
-    {OPT_DUMP, "dump", "WHEN", "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
+    {OPT_WEIGHTS, "weights", "MODE",
+     "parameters are constants of programs (baked, the default), inputs (dynamic), constants that "
+     "can be replaced (reload); auto: by cost"},
+    {OPT_DUMP, "dump", "WHEN",
+     "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
     {OPT_LOCK, "lock", "FILE", "keep the partition of this plan.lock while it is legal"},
     {OPT_PASSES, "passes", NULL, "list the passes"},
@@ -62,7 +65,8 @@ static bool set_memory(int64_t *memory, const char *value)
     const char *u = n > 0 && *end ? strchr(unit, *end) : NULL;
     int         shift = u ? 10 * (int)(u - unit + 1) : 0;
     if (n <= 0 || errno || (*end && !u) || (u && end[1]) || n > INT64_MAX >> shift) {
-        usage_error("anec", NULL, NULL, "--memory takes a number of bytes above 0 (K, M, G: powers of 1024), not '%s'", value);
+        usage_error("anec", NULL, NULL, "--memory takes a number of bytes above 0 (K, M, G: powers of 1024), not '%s'",
+                    value);
         return false;
     }
     *memory = (int64_t)n << shift;
@@ -82,8 +86,11 @@ static bool write_plan(Arena *a, const BackendResult *r, const char *dir)
     return ok;
 }
 
-static const char *const weight_modes[] = {[WEIGHTS_BAKED] = "baked", [WEIGHTS_DYNAMIC] = "dynamic", [WEIGHTS_RELOAD] = "reload",
-                                           [WEIGHTS_AUTO] = "auto", NULL};
+static const char *const weight_modes[] = {[WEIGHTS_BAKED] = "baked",
+                                           [WEIGHTS_DYNAMIC] = "dynamic",
+                                           [WEIGHTS_RELOAD] = "reload",
+                                           [WEIGHTS_AUTO] = "auto",
+                                           NULL};
 
 /* The number of a mode; that of the end of the list if there is none of that name. */
 static WeightMode weight_mode(const char *name)
@@ -140,13 +147,15 @@ typedef struct {
     bool        json, verbose, dot;
 } Compile;
 
-/* What was written, and what it will cost; whoever asked for a way of handling weights sees the figures of each of them. */
+/* What was written, and what it will cost; whoever asked for a way of handling weights sees the figures of each of
+ * them. */
 static void tell(const Compile *c, const Module *m, const BackendResult *r)
 {
     Buf b = {0};
     fprintf(stderr, "anec: %s: %u programs, %u files\n", c->output, r->plan->programs, r->files + 1);
     if (m->train_entry)
-        fprintf(stderr, "anec: a sequence saves %lld bytes for the backward direction, which computes %.3g Gflop again\n",
+        fprintf(stderr,
+                "anec: a sequence saves %lld bytes for the backward direction, which computes %.3g Gflop again\n",
                 (long long)m->saved_bytes, m->recomputed_flops / 1e9);
     modes_print(m, r, &b);
     if (c->weights)
@@ -242,7 +251,8 @@ int cmd_compile(int argc, char **argv)
     for (int o; go_on && (o = option_next(&r)) != OPTION_END;)
         go_on = take_option(&c, o, &r, &status);
     if (go_on && (!c.model || (!c.output && !c.pass.stop_after && !c.dot)))
-        status = usage_error("anec", NULL, NULL, c.model ? "where to? give the plan's directory with -o" : "which model? see anec --help");
+        status = usage_error("anec", NULL, NULL,
+                             c.model ? "where to? give the plan's directory with -o" : "which model? see anec --help");
     else if (go_on)
         status = compile(&c);
     arena_free(c.in.arena);

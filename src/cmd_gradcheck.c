@@ -1,7 +1,7 @@
 /* cmd_gradcheck.c: `anec gradcheck MODEL`: are the gradients of this model right?
  *
- * For every parameter the generated gradient is compared in fp64 with central differences (Richardson extrapolation) and,
- * by the dot-product test, with forward-mode derivatives. The table shows the worst relative error of each. */
+ * For every parameter the generated gradient is compared in fp64 with central differences (Richardson extrapolation)
+ * and, by the dot-product test, with forward-mode derivatives. The table shows the worst relative error of each. */
 #include "cmd.h"
 #include "ir/text.h"
 #include "passes/passes.h"
@@ -21,7 +21,8 @@ static const Option options[] = {
 
 static int help(void)
 {
-    printf("anec gradcheck [options] MODEL: compare every parameter's gradient with independent ones; shrink large models with -D\n\n");
+    printf("anec gradcheck [options] MODEL: compare every parameter's gradient with independent ones; shrink large "
+           "models with -D\n\n");
     options_help(stdout, options, COUNT(options));
     return EXIT_OK;
 }
@@ -50,7 +51,8 @@ static int print_table(const Module *m, const GradcheckRow *row, uint32_t rows, 
         dot = row[i].worst_dot > dot ? row[i].worst_dot : dot;
         bad += wrong;
     }
-    printf("worst over %u parameters: %.2e (at most %g) and %.2e (at most %g)\n", rows, diff, opt->tol_diff, dot, opt->tol_dot);
+    printf("worst over %u parameters: %.2e (at most %g) and %.2e (at most %g)\n", rows, diff, opt->tol_diff, dot,
+           opt->tol_dot);
     if (bad)
         printf("%u parameters have wrong gradients\n", bad);
     return bad ? EXIT_INPUT : EXIT_OK;
@@ -58,7 +60,8 @@ static int print_table(const Module *m, const GradcheckRow *row, uint32_t rows, 
 
 int cmd_gradcheck(int argc, char **argv)
 {
-    OptionReader     r = {.program = "anec gradcheck", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
+    OptionReader r = {
+        .program = "anec gradcheck", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
     GradcheckOptions opt = {.seed = 1, .entries = 8, .tol_diff = 1e-6, .tol_dot = 1e-10};
     ModelInput       in;
     const char      *path = NULL;

@@ -1,8 +1,8 @@
 /* cmd_model.c: what every command that reads a model does first: collect the options of MODEL_CASES, then run the front
  * end.
  *
- * Library files and target profiles are looked for in the -I directories, in those of ANEL_PATH (separated by ':'), beside
- * an installed anec, and in the source tree anec was built from. */
+ * Library files and target profiles are looked for in the -I directories, in those of ANEL_PATH (separated by ':'),
+ * beside an installed anec, and in the source tree anec was built from. */
 #include "base/file.h"
 #include "cmd.h"
 #include "passes/switches.h"

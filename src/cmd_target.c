@@ -29,7 +29,8 @@ static int print(ModelInput *in, bool json)
 
 int cmd_target(int argc, char **argv)
 {
-    OptionReader r = {.program = "anec target", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
+    OptionReader r = {
+        .program = "anec target", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
     ModelInput   in;
     bool         json = false;
     int          status = EXIT_USAGE;

@@ -1,9 +1,9 @@
 /* host.c: the host device: device.h on the CPU, with MIL text as its only input.
  *
- * Compiling parses and checks the text, plans memory and keeps the list of kernel calls. Reloading keeps the checked text
- * and makes constants and memory anew. A request holds pointers for
- * every value; evaluating it reads the input surfaces, runs the calls in order and writes the output surfaces.
- * Evaluation allocates nothing, unless the device's slab has grown since, which changes the pointers. */
+ * Compiling parses and checks the text, plans memory and keeps the list of kernel calls. Reloading keeps the checked
+ * text and makes constants and memory anew. A request holds pointers for every value; evaluating it reads the input
+ * surfaces, runs the calls in order and writes the output surfaces. Evaluation allocates nothing, unless the device's
+ * slab has grown since, which changes the pointers. */
 #include "cpu.h"
 #include "host/host.h"
 #include "host/kernel.h"

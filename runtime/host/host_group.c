@@ -1,9 +1,9 @@
 /* host_group.c: runs of calls that are evaluated a tile at a time.
  *
  * Tensors are larger than caches, so element-wise calls one after the other wait for memory. Neighbouring calls with
- * equally many results, each computed from the same elements of the results before it, form a group: the first tile goes
- * through all of its calls, then the second. Softmax along the last axis belongs too, with tiles of whole rows. A value
- * that a group uses or makes keeps its place until the end of the group. Results do not depend on the tiles. */
+ * equally many results, each computed from the same elements of the results before it, form a group: the first tile
+ * goes through all of its calls, then the second. Softmax along the last axis belongs too, with tiles of whole rows. A
+ * value that a group uses or makes keeps its place until the end of the group. Results do not depend on the tiles. */
 #include "host/host.h"
 #include "mil/rules.h"
 

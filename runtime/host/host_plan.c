@@ -3,9 +3,9 @@
  * Three steps. Constants that kernels read become arrays of Real, all in one allocation. Calls whose operands are all
  * constant run now, once; their results are constants too (decompressed weights are the usual case). All other values
  * share a slab: values are placed in call order at the lowest free offset and free their place after the last use, so a
- * long program needs little more memory than its widest point. Reshaping and cutting out a contiguous piece need no call:
- * the result is a name for a part of the operand, which then lives as long as both. The slab belongs to the device; here
- * it is only measured. */
+ * long program needs little more memory than its widest point. Reshaping and cutting out a contiguous piece need no
+ * call: the result is a name for a part of the operand, which then lives as long as both. The slab belongs to the
+ * device; here it is only measured. */
 #include "host/host.h"
 #include "host/kernel.h"
 

@@ -2,8 +2,8 @@
  *
  * Every kernels_*.c is compiled once for each KernelBuild. With HOST_EXACT a Real is a double and nothing is rounded;
  * without it a Real is a float, and what an operation writes to an fp16 tensor is rounded to the nearest fp16 value,
- * once, by finish(). HOST_AVX2 is the latter for machines with AVX2 and F16C: the same source with wider vectors. It has
- * to give the same bits, so kernels must not depend on the width: sums run in a fixed number of lanes.
+ * once, by finish(). HOST_AVX2 is the latter for machines with AVX2 and F16C: the same source with wider vectors. It
+ * has to give the same bits, so kernels must not depend on the width: sums run in a fixed number of lanes.
  *
  * All tensors are dense arrays of Real in row-major order, whatever their element type: integers are exact up to 2^24
  * (2^53), booleans are 0 and 1.

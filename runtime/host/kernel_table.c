@@ -1,5 +1,5 @@
-/* kernel_table.c: the kernels of every operation, from the same table as its type rule. A row whose kernel is missing does
- * not link. Where there is no build for AVX2 the plain kernels stand in its place. */
+/* kernel_table.c: the kernels of every operation, from the same table as its type rule. A row whose kernel is missing
+ * does not link. Where there is no build for AVX2 the plain kernels stand in its place. */
 #include "host/kernel_table.h"
 
 #ifdef HOST_HAS_AVX2

@@ -49,7 +49,9 @@ static const Option option[] = {
     TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
     HEADING("Checkpoints:"),
     TO_TEXT("--out", "DIR", out, "directory for checkpoints (default: PLAN.run)"),
-    {.name = "--resume", .value = "[DIR]", .kind = MAYBE,
+    {.name = "--resume",
+     .value = "[DIR]",
+     .kind = MAYBE,
      .help = "continue from the latest checkpoint, or from DIR (a run or one of its ckpt-N)"},
     TO_TEXT("--ckpt", "DIR", checkpoint, "the checkpoint to evaluate or generate with (default: the latest in --out)"),
     TO_TEXT("--weights", "FILE", weights, "start from weights of other programs: .safetensors, or .bin of llama2.c"),
@@ -67,7 +69,8 @@ static const Option option[] = {
     TO_TEXT("--device", "NAME", device, "what executes programs (default: host)"),
     TO_TEXT("--numerics", "ane|exact", numerics, "fp16 after every operation, or fp64 throughout (default: ane)"),
     TO_TEXT("--reduce", "strict|lenient", reduce, "sums in fp16 or wide, with --numerics ane (default: strict)"),
-    TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096, "threads of matrix products on the CPU (default: one per 2 M parameters, at most all)"),
+    TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096,
+              "threads of matrix products on the CPU (default: one per 2 M parameters, at most all)"),
 };
 
 static const Option *find(const char *name, size_t len, Buf *err)

@@ -128,8 +128,10 @@ static void warn_of_large_weights(Run *t)
 {
     uint64_t n = exec_counters(t->s->exec)->saturated_weights;
     if (n && !t->warned)
-        report_note(&t->report, "warning: %llu weight%s beyond fp16 after step %llu: programs have +-65504 instead; lower "
-                                "optimizer.lr", (unsigned long long)n, n == 1 ? " is" : "s are", (unsigned long long)t->r.step);
+        report_note(&t->report,
+                    "warning: %llu weight%s beyond fp16 after step %llu: programs have +-65504 instead; lower "
+                    "optimizer.lr",
+                    (unsigned long long)n, n == 1 ? " is" : "s are", (unsigned long long)t->r.step);
     t->warned = n != 0;
 }
 

@@ -355,17 +355,18 @@ Work atoms_work(Atoms *x, const Word *set, bool *legal)
         if (!x->used[i])
             continue;
         uint64_t channels = work_padded(t, x->used[i]), bytes = channels * x->width[i / 2] * HALF_BYTES;
-        uint64_t held = (bytes + (uint64_t)t->surface_round - 1) / (uint64_t)t->surface_round * (uint64_t)t->surface_round;
+        uint64_t held =
+            (bytes + (uint64_t)t->surface_round - 1) / (uint64_t)t->surface_round * (uint64_t)t->surface_round;
         *(i % 2 ? &work.out_bytes : &work.in_bytes) += bytes;
         *legal = *legal && channels <= (uint64_t)t->max_channels && held >= (uint64_t)t->surface_min;
     }
     return work;
 }
 
-/* What compiling costs per program and beyond proportion. The share in proportion to the number of operations is the same
- * for every division, unless one is to be preferred for crowding the weights into small programs that are compiled again while
- * the rest is not: then a layer would fall into as many programs as are allowed, for one of the ways to bring weights to the
- * engine. The division serves all of them. */
+/* What compiling costs per program and beyond proportion. The share in proportion to the number of operations is the
+ * same for every division, unless one is to be preferred for crowding the weights into small programs that are compiled
+ * again while the rest is not: then a layer would fall into as many programs as are allowed, for one of the ways to
+ * bring weights to the engine. The division serves all of them. */
 static int64_t compile_ns(const Target *t, const Work *w)
 {
     Work    none = {0}, one = {.ops = 1};
@@ -380,7 +381,8 @@ int64_t atoms_cost(void *atoms, const Word *set)
     Work   w = atoms_work(x, set, &legal);
     if (x->limits && !legal)
         return COST_ILLEGAL;
-    int64_t c = cost_run_ns(x->m->target, &w) + cost_staging_ns(x->m->target, w.in_bytes); /* inputs are packed by copies */
+    int64_t c =
+        cost_run_ns(x->m->target, &w) + cost_staging_ns(x->m->target, w.in_bytes); /* inputs are packed by copies */
     if (x->updates && w.weight_bytes)
         c += compile_ns(x->m->target, &w) / x->updates;
     return c;
@@ -419,8 +421,15 @@ ChainResult atoms_solve(Atoms *x, uint32_t max_programs)
         int64_t c = cost_run_ns(x->m->target, &x->work[i]) - empty - 1;
         least[i] = c > 0 ? c : 0;
     }
-    ChainProblem p = {.atoms = x->atoms, .before = x->before, .apart = x->apart, .cost = atoms_cost, .bound = atoms_bound, .data = x,
-                      .least = empty, .least_atom = least,
-                      .max_programs = max_programs < MAX_PARTS ? max_programs : MAX_PARTS, .max_ideals = MAX_IDEALS};
+    ChainProblem p = {.atoms = x->atoms,
+                      .before = x->before,
+                      .apart = x->apart,
+                      .cost = atoms_cost,
+                      .bound = atoms_bound,
+                      .data = x,
+                      .least = empty,
+                      .least_atom = least,
+                      .max_programs = max_programs < MAX_PARTS ? max_programs : MAX_PARTS,
+                      .max_ideals = MAX_IDEALS};
     return chain_solve(x->a, &p);
 }

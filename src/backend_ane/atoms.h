@@ -1,5 +1,5 @@
-/* atoms.h: one direction of a graph as a problem for ideals.h: what is divided, what may not be together, what it costs.
- * Internal to the partitioner. */
+/* atoms.h: one direction of a graph as a problem for ideals.h: what is divided, what may not be together, what it
+ * costs. Internal to the partitioner. */
 #ifndef ANEL_BACKEND_ANE_ATOMS_H
 #define ANEL_BACKEND_ANE_ATOMS_H
 
@@ -37,8 +37,8 @@ typedef struct {
     bool          entangled; /* a group that cannot be one program */
 } Atoms;
 
-/* The atoms of the engine's nodes of `g` in direction `role`. `groups`: join what #[group] joins. `label` (may be NULL):
- * [g->count] programs that a lock assigns to nodes: equal numbers together, different ones apart, 0 free. */
+/* The atoms of the engine's nodes of `g` in direction `role`. `groups`: join what #[group] joins. `label` (may be
+ * NULL): [g->count] programs that a lock assigns to nodes: equal numbers together, different ones apart, 0 free. */
 Atoms atoms_of(Arena *a, const Module *m, const Graph *g, Role role, bool groups, const uint32_t *label);
 
 /* What a program of these atoms does, and whether the target holds it. */

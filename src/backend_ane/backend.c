@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static const PlanWeightMode plan_mode[] = {[WEIGHTS_BAKED] = PLAN_BAKED, [WEIGHTS_DYNAMIC] = PLAN_DYNAMIC, [WEIGHTS_RELOAD] = PLAN_RELOAD};
+static const PlanWeightMode plan_mode[] = {
+    [WEIGHTS_BAKED] = PLAN_BAKED, [WEIGHTS_DYNAMIC] = PLAN_DYNAMIC, [WEIGHTS_RELOAD] = PLAN_RELOAD};
 
 static bool build(Arena *a, const Module *m, const struct Lock *lock, WeightMode weights, BackendResult *out, Diags *ds)
 {
@@ -35,9 +36,12 @@ static bool build(Arena *a, const Module *m, const struct Lock *lock, WeightMode
         uint32_t before = b.plan->programs;
         ok &= lower_entry(&b, &m->entry[i]);
         if (ok && m->entry[i].name == m->train_entry && b.plan->programs == before) {
-            Diag *d = diag_warning(ds, "W0802", m->entry[i].at, "nothing of '%s' runs on the ANE: all of it is the CPU's work",
+            Diag *d = diag_warning(ds, "W0802", m->entry[i].at,
+                                   "nothing of '%s' runs on the ANE: all of it is the CPU's work",
                                    interned(m->strings, m->entry[i].name));
-            diag_help(d, "rows (the last axis) of products shorter than 16 stay on the CPU, and so does what is pinned there");
+            diag_help(
+                d,
+                "rows (the last axis) of products shorter than 16 stay on the CPU, and so does what is pinned there");
         }
     }
     modes_predict(m, out);

@@ -140,8 +140,11 @@ static const char *pattern_of(const Module *m, const LeafSet *set, uint32_t sets
 
 static PlanInit plan_init(Init i)
 {
-    static const PlanInitKind kind[] = {[INIT_ZEROS] = PINIT_ZEROS, [INIT_ONES] = PINIT_ONES, [INIT_VALUE] = PINIT_VALUE,
-                                        [INIT_NORMAL] = PINIT_NORMAL, [INIT_UNIFORM] = PINIT_UNIFORM};
+    static const PlanInitKind kind[] = {[INIT_ZEROS] = PINIT_ZEROS,
+                                        [INIT_ONES] = PINIT_ONES,
+                                        [INIT_VALUE] = PINIT_VALUE,
+                                        [INIT_NORMAL] = PINIT_NORMAL,
+                                        [INIT_UNIFORM] = PINIT_UNIFORM};
     return (PlanInit){kind[i.kind], i.a, i.b};
 }
 
@@ -178,9 +181,17 @@ static PlanParam one_param(Builder *b, uint32_t k)
     const char   *import = p->import ? interned(m->strings, p->import) : NULL;
     if (import && index >= 0)
         import = with_hole(b->a, import, index);
-    return (PlanParam){.pattern = pattern, .first = index < 0 ? 0 : index, .n = 1, .shape = plan_shape(p->type.shape),
-                       .init = plan_init(p->init), .decay = !p->nodecay, .frozen = p->frozen, .lr = p->lr, .import = import,
-                       .import_transpose = p->import_transpose, .import_rows = {p->import_rows[0], p->import_rows[1]}};
+    return (PlanParam){.pattern = pattern,
+                       .first = index < 0 ? 0 : index,
+                       .n = 1,
+                       .shape = plan_shape(p->type.shape),
+                       .init = plan_init(p->init),
+                       .decay = !p->nodecay,
+                       .frozen = p->frozen,
+                       .lr = p->lr,
+                       .import = import,
+                       .import_transpose = p->import_transpose,
+                       .import_rows = {p->import_rows[0], p->import_rows[1]}};
 }
 
 static void describe_params(Builder *b)
@@ -227,8 +238,8 @@ static void describe_states(Builder *b)
         for (uint32_t j = i + 1; j < m->states && index >= 0; j++) {
             const State *t = &m->state[j];
             const char  *pattern = pattern_of(m, m->state_set, m->state_sets, j, interned(m->strings, t->path), &other);
-            if (!taken[j] && strcmp(pattern, p.pattern) == 0 && other == p.first + p.n && type_equal(s->type, t->type) &&
-                same_init(p.init, plan_init(t->init))) {
+            if (!taken[j] && strcmp(pattern, p.pattern) == 0 && other == p.first + p.n &&
+                type_equal(s->type, t->type) && same_init(p.init, plan_init(t->init))) {
                 taken[j] = true;
                 p.n++;
             }
@@ -271,11 +282,13 @@ void describe_settings(Builder *b)
     p->target_hash = target_is_any(m->target) ? "" : arena_strdup(b->a, target);
     p->config = NEW_N(b->a, PlanSetting, m->configs);
     for (uint32_t i = 0; i < m->configs; i++)
-        p->config[p->configs++] = (PlanSetting){interned(m->strings, m->config[i].name), interned(m->strings, m->config[i].value)};
+        p->config[p->configs++] =
+            (PlanSetting){interned(m->strings, m->config[i].name), interned(m->strings, m->config[i].value)};
     p->train_entry = m->train_entry ? interned(m->strings, m->train_entry) : NULL;
     p->train = NEW_N(b->a, PlanSetting, m->settings);
     for (uint32_t i = 0; i < m->settings; i++)
-        p->train[p->trains++] = (PlanSetting){interned(m->strings, m->setting[i].key), interned(m->strings, m->setting[i].value)};
+        p->train[p->trains++] =
+            (PlanSetting){interned(m->strings, m->setting[i].key), interned(m->strings, m->setting[i].value)};
     Buf all = {0};
     for (uint32_t i = 0; i < m->sources->count; i++) {
         const Source *f = m->sources->file[i];

@@ -1,8 +1,9 @@
 /* dot.c: see dot.h.
  *
- * One picture serves two questions: what a pass has made of the graph, and what ended up in which program. Constants that
- * are one number are written into their reader; parameters and tables are small boxes beside theirs. Operands and results
- * of a repeat are tied to its node; its region stands beside it, because an iteration has no place of its own. */
+ * One picture serves two questions: what a pass has made of the graph, and what ended up in which program. Constants
+ * that are one number are written into their reader; parameters and tables are small boxes beside theirs. Operands and
+ * results of a repeat are tied to its node; its region stands beside it, because an iteration has no place of its
+ * own. */
 #include "backend_ane/dot.h"
 
 #include "backend_ane/partition.h"
@@ -100,7 +101,8 @@ static const char *style_of(const Node *n)
     if (n->op == OP_grad || n->op == OP_state_set)
         return "style=filled, fillcolor=\"#f6e3a1\", shape=invhouse";
     static const char *const style[2][3] = {
-        {"style=filled, fillcolor=\"#ffffff\"", "style=filled, fillcolor=\"#bcd7f5\"", "style=filled, fillcolor=\"#f6e3a1\""},
+        {"style=filled, fillcolor=\"#ffffff\"", "style=filled, fillcolor=\"#bcd7f5\"",
+         "style=filled, fillcolor=\"#f6e3a1\""},
         {"style=\"filled,rounded\", fillcolor=\"#ffffff\"", "style=\"filled,rounded\", fillcolor=\"#bcd7f5\"",
          "style=\"filled,rounded\", fillcolor=\"#f6e3a1\""}};
     return style[n->role][n->device];
@@ -116,7 +118,9 @@ static void put_node(const Dot *d, const Graph *g, ValueId v, const char *indent
 static void put_programs(const Dot *d, const Graph *g, const Partition *part)
 {
     for (uint32_t p = 1; p <= part->programs; p++) {
-        buf_printf(d->out, "    subgraph cluster_g%u_p%u {\n      label=\"program %u\"; color=\"#2060a0\"; penwidth=2;\n", g->id, p, p);
+        buf_printf(d->out,
+                   "    subgraph cluster_g%u_p%u {\n      label=\"program %u\"; color=\"#2060a0\"; penwidth=2;\n",
+                   g->id, p, p);
         for (ValueId v = 1; v < g->count; v++)
             if (part->program[v] == p && is_drawn(g, v))
                 put_node(d, g, v, "      ");
@@ -166,9 +170,11 @@ void module_dot(Arena *a, const Module *m, bool programs, Buf *out)
     Dot d = {a, m, out, programs, NEW_N(a, bool, m->graphs)};
     buf_puts(out, "digraph \"");
     put_text(out, interned(m->strings, m->name));
-    buf_puts(out, "\" {\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n  edge [arrowsize=0.6];\n  fontname=\"sans-serif\";\n");
+    buf_puts(out, "\" {\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n  edge [arrowsize=0.6];\n  "
+                  "fontname=\"sans-serif\";\n");
     for (uint32_t i = 0; i < m->entries; i++)
         if (!d.drawn[m->entry[i].graph])
-            put_graph(&d, m->graph[m->entry[i].graph], arena_printf(a, "entry %s", interned(m->strings, m->entry[i].name)));
+            put_graph(&d, m->graph[m->entry[i].graph],
+                      arena_printf(a, "entry %s", interned(m->strings, m->entry[i].name)));
     buf_puts(out, "}\n");
 }

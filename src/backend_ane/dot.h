@@ -4,9 +4,10 @@
 
 #include "ir/graph.h"
 
-/* Append a digraph of every entry and, each in a frame of its own, the regions of its repeats. Nodes carry name, operation
- * and shape; the engine's are blue, the CPU's yellow, undecided ones white; the backward direction has rounded corners. With
- * `programs` (after the place pass) each program of the partition is a frame inside of its graph. Scratch memory in `a`. */
+/* Append a digraph of every entry and, each in a frame of its own, the regions of its repeats. Nodes carry name,
+ * operation and shape; the engine's are blue, the CPU's yellow, undecided ones white; the backward direction has
+ * rounded corners. With `programs` (after the place pass) each program of the partition is a frame inside of its graph.
+ * Scratch memory in `a`. */
 void module_dot(Arena *a, const Module *m, bool programs, Buf *out);
 
 #endif

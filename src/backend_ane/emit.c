@@ -150,8 +150,8 @@ static const char *weight_path(Arena *a, const char *name)
     return arena_printf(a, "weights/%s.bin", name);
 }
 
-/* `base`, unless that is the name of the same parameter in another layout, or of another one: the names of `a.b` and `a_b`,
- * or of `g` and `layers.{L}.g`, are alike. */
+/* `base`, unless that is the name of the same parameter in another layout, or of another one: the names of `a.b` and
+ * `a_b`, or of `g` and `layers.{L}.g`, are alike. */
 static const char *weight_name(const Emit *e, const char *base, MilShape shape, const Recipe *r)
 {
     Arena      *a = e->b->a;
@@ -282,7 +282,8 @@ Val emit_full(Emit *e, ValueId v)
 {
     MilShape   want = emit_shape(e->g->node[v].type.shape);
     const Val *has = &e->val[v];
-    if (!(has->name && mil_shape_equal(has->shape, want)) && !has->leaf && e->g->node[v].op != OP_const && emit_table_view(e, v))
+    if (!(has->name && mil_shape_equal(has->shape, want)) && !has->leaf && e->g->node[v].op != OP_const &&
+        emit_table_view(e, v))
         return e->val[v];
     Val x = emit_use(e, v);
     if (!x.scalar && mil_shape_equal(x.shape, want))
@@ -307,10 +308,10 @@ Val emit_full(Emit *e, ValueId v)
 /* Words of MIL, and beginnings of the names of ports and constants: no names for values. */
 static bool is_taken(const char *name)
 {
-    static const char *const word[] = {
-        "program", "func", "main", "const", "tensor", "state", "dict", "list", "tuple", "BLOBFILE", "true", "false", "bool",
-        "string", "fp16", "fp32", "fp64", "bf16", "int4", "int8", "int16", "int32", "int64", "uint1", "uint2", "uint3", "uint4",
-        "uint6", "uint8", "uint16", "uint32", "uint64"};
+    static const char *const word[] = {"program", "func",     "main",  "const", "tensor", "state",  "dict",   "list",
+                                       "tuple",   "BLOBFILE", "true",  "false", "bool",   "string", "fp16",   "fp32",
+                                       "fp64",    "bf16",     "int4",  "int8",  "int16",  "int32",  "int64",  "uint1",
+                                       "uint2",   "uint3",    "uint4", "uint6", "uint8",  "uint16", "uint32", "uint64"};
     static const char *const prefix[] = {"c_", "t_", "w_", "wt_", "at_", "pad_"};
     for (size_t i = 0; i < COUNT(word); i++)
         if (strcmp(name, word[i]) == 0)
@@ -321,7 +322,8 @@ static bool is_taken(const char *name)
     return (*name == 'i' || *name == 'o') && name[1] >= '0' && name[1] <= '9';
 }
 
-/* For the cost of the program: views are free, mil_ops.c counts what products do, everything else reads and writes memory. */
+/* For the cost of the program: views are free, mil_ops.c counts what products do, everything else reads and writes
+ * memory. */
 static void count_work(Emit *e, const char *op, MilShape shape)
 {
     bool product = strcmp(op, "conv") == 0 || strcmp(op, "matmul") == 0;
@@ -354,8 +356,13 @@ const char *emit_op(Emit *e, ValueId v, const char *suffix, MilShape shape, cons
 const char *emit_conv(Emit *e, ValueId v, const char *suffix, MilShape shape, const char *x, const char *weight)
 {
     static const int32_t one[2] = {1, 1}, zero[4] = {0};
-    MilArg a[] = {{"x", x}, {"weight", weight}, {"strides", mil_ints(e->t, one, 2)}, {"pad", mil_ints(e->t, zero, 4)},
-                  {"pad_type", mil_string(e->t, "valid")}, {"dilations", mil_ints(e->t, one, 2)}, {"groups", mil_int(e->t, 1)}};
+    MilArg a[] = {{"x", x},
+                  {"weight", weight},
+                  {"strides", mil_ints(e->t, one, 2)},
+                  {"pad", mil_ints(e->t, zero, 4)},
+                  {"pad_type", mil_string(e->t, "valid")},
+                  {"dilations", mil_ints(e->t, one, 2)},
+                  {"groups", mil_int(e->t, 1)}};
     return emit_op(e, v, suffix, shape, "conv", a, COUNT(a));
 }
 

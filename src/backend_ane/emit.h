@@ -1,7 +1,7 @@
 /* emit.h: one ANE program while it is being written. Internal to the back end.
  *
- * Layout. A graph value of shape [C, S] is [1, C, 1, S] in MIL, [H, D, S] is [1, H, D, S], a vector [C] is [1, C, 1, 1],
- * and [a, b, c, d] merges its two leading axes into channels, [1, a*b, c, d]: the same bytes in every case, so most
+ * Layout. A graph value of shape [C, S] is [1, C, 1, S] in MIL, [H, D, S] is [1, H, D, S], a vector [C] is [1, C, 1,
+ * 1], and [a, b, c, d] merges its two leading axes into channels, [1, a*b, c, d]: the same bytes in every case, so most
  * reshapes cost nothing. Broadcasts are left to the reading operation: the MIL value may keep an extent of 1 where the
  * graph's value has grown (Val.shape is what the MIL value really has; emit_full() makes it grow). */
 #ifndef ANEL_BACKEND_ANE_EMIT_H
@@ -62,7 +62,8 @@ uint32_t emit_axis(uint32_t rank, uint32_t k);
 Val emit_use(Emit *e, ValueId v);
 /* The same in its full extent. */
 Val emit_full(Emit *e, ValueId v);
-/* Make `v` a constant of its own in its full extent, if it is a view or broadcast of a table; false for other values. */
+/* Make `v` a constant of its own in its full extent, if it is a view or broadcast of a table; false for other
+ * values. */
 bool emit_table_view(Emit *e, ValueId v);
 /* A constant leaf laid out as `shape`; transposed: its last two axes swapped (rank 2). */
 const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed);
@@ -78,8 +79,8 @@ const char *emit_weight_rows(Emit *e, ValueId leaf, int32_t begin, int32_t count
 /* Is this a parameter that comes from a surface? *rows, *columns as stored; *transposed: that is its transpose. */
 bool emit_is_weight(const Emit *e, ValueId v, int32_t *rows, int32_t *columns, bool *transposed);
 
-/* W x, or with `turned` W^T x, for a weight W as it is stored that has more rows than an axis may have: piece by piece. `x` is
- * [1, C, 1, S], the result `shape` is named after v. */
+/* W x, or with `turned` W^T x, for a weight W as it is stored that has more rows than an axis may have: piece by piece.
+ * `x` is [1, C, 1, S], the result `shape` is named after v. */
 const char *emit_weight_product(Emit *e, ValueId v, ValueId leaf, bool turned, const char *x, MilShape shape);
 
 /* A constant tensor of given contents. */

@@ -1,9 +1,9 @@
 /* emit_weights.c: parameters that are inputs: cut out of their surface where an operation first reads them.
  *
- * A weight is a slice of channels of its port (and of the beginning of rows that are padded), then a view: its elements lie
- * in row-major order, so that [C] becomes [1, C, 1, 1] and a matrix [1, 1, O, I] by a reshape. Matrix products read either
- * orientation through their flags; only what is wanted elementwise and lies transposed costs a transpose. A matrix with more
- * rows than an axis may have, a classifier's, is multiplied piece by piece. */
+ * A weight is a slice of channels of its port (and of the beginning of rows that are padded), then a view: its elements
+ * lie in row-major order, so that [C] becomes [1, C, 1, 1] and a matrix [1, 1, O, I] by a reshape. Matrix products read
+ * either orientation through their flags; only what is wanted elementwise and lies transposed costs a transpose. A
+ * matrix with more rows than an axis may have, a classifier's, is multiplied piece by piece. */
 #include "backend_ane/emit.h"
 #include "backend_ane/weights.h"
 
@@ -55,7 +55,8 @@ static const char *rows_of(Emit *e, const Weight *w, int32_t begin, int32_t coun
     const char          *port = e->weight_port[w->surface], *name = known(e, w, false, begin, shape);
     if (name || (count == s->channels && w->columns == s->width))
         return name ? name : port;
-    /* Where it lies is a constant of its own, so that a parameter more moves others without changing their statements. */
+    /* Where it lies is a constant of its own, so that a parameter more moves others without changing their
+     * statements. */
     int32_t     from[4] = {0, w->channel + begin, 0, 0};
     const char *base = arena_printf(e->b->a, "at_w_%s", emit_pattern_name(e->b->a, w->pattern));
     const char *at = mil_ints_named(e->t, begin ? arena_printf(e->b->a, "%s_%d", base, begin) : base, from, 4);
@@ -63,7 +64,8 @@ static const char *rows_of(Emit *e, const Weight *w, int32_t begin, int32_t coun
     return statement(e, w, false, begin, shape, "slice_by_size", a, COUNT(a));
 }
 
-static const char *viewed(Emit *e, const Weight *w, bool turned, int32_t begin, const char *x, MilShape have, MilShape want)
+static const char *viewed(Emit *e, const Weight *w, bool turned, int32_t begin, const char *x, MilShape have,
+                          MilShape want)
 {
     const char *name = mil_shape_equal(have, want) ? x : known(e, w, turned, begin, want);
     if (name)

@@ -1,7 +1,7 @@
 /* groups.c: what #[group("g")] promises: its forward values share one program.
  *
- * The partitioner keeps a group together where it can (and writes out repeats that a group contains: passes/unroll.c). Where
- * it could not, this says why: the target cannot hold it, or something between its values is not the engine's. */
+ * The partitioner keeps a group together where it can (and writes out repeats that a group contains: passes/unroll.c).
+ * Where it could not, this says why: the target cannot hold it, or something between its values is not the engine's. */
 #include "backend_ane/build.h"
 #include "backend_ane/work.h"
 
@@ -42,20 +42,23 @@ static bool too_large(Builder *b, const Graph *g, StrId group, Span at)
     const Target *t = b->m->target;
     uint32_t     *member = NEW_N(b->a, uint32_t, g->count);
     for (ValueId v = 1; v < g->count; v++)
-        member[v] = b->m->hint[g->node[v].hint].group == group && b->parts.of[g->id].program[v] && g->node[v].role == ROLE_FWD;
+        member[v] =
+            b->m->hint[g->node[v].hint].group == group && b->parts.of[g->id].program[v] && g->node[v].role == ROLE_FWD;
     Work        w = work_of_program(b->a, b->m, g, member, 1);
     uint64_t    in = channels_of(b, g, member, false), out = channels_of(b, g, member, true);
     const char *name = interned(b->m->strings, group);
     Diag       *d = NULL;
     if (in > (uint64_t)t->max_channels || out > (uint64_t)t->max_channels)
-        d = diag_error(b->ds, "E0802", at, "group \"%s\" needs %llu %s channels; target %s allows %lld per surface", name,
-                       (unsigned long long)(out > in ? out : in), out > in ? "output" : "input", t->name, (long long)t->max_channels);
+        d = diag_error(b->ds, "E0802", at, "group \"%s\" needs %llu %s channels; target %s allows %lld per surface",
+                       name, (unsigned long long)(out > in ? out : in), out > in ? "output" : "input", t->name,
+                       (long long)t->max_channels);
     else if (w.weight_bytes > (uint64_t)t->max_weights)
-        d = diag_error(b->ds, "E0802", at, "group \"%s\" needs %llu bytes of weights; target %s allows %lld per program", name,
+        d = diag_error(b->ds, "E0802", at,
+                       "group \"%s\" needs %llu bytes of weights; target %s allows %lld per program", name,
                        (unsigned long long)w.weight_bytes, t->name, (long long)t->max_weights);
     else if (w.ops > (uint64_t)t->max_ops)
-        d = diag_error(b->ds, "E0802", at, "group \"%s\" needs %u operations; target %s allows %lld per program", name, w.ops,
-                       t->name, (long long)t->max_ops);
+        d = diag_error(b->ds, "E0802", at, "group \"%s\" needs %u operations; target %s allows %lld per program", name,
+                       w.ops, t->name, (long long)t->max_ops);
     if (d)
         diag_help(d, "group fewer layers, or add #[recompute] to save less for the backward direction");
     return d != NULL;
@@ -85,7 +88,8 @@ void check_groups(Builder *b, const Graph *g, const Partition *part)
         else if (part->program[*f] != part->program[v]) {
             if (told(b->ds, h->at) || too_large(b, g, h->group, h->at))
                 return;
-            Diag *d = diag_error(b->ds, "E0804", n->at, "this cannot share a program with the rest of group \"%s\"", name);
+            Diag *d =
+                diag_error(b->ds, "E0804", n->at, "this cannot share a program with the rest of group \"%s\"", name);
             diag_note(d, g->node[*f].at, "the group begins");
             diag_help(d, "work of the CPU or a #[cut] lies between the two: take one of them out of the group");
             return;

@@ -1,16 +1,16 @@
 /* ideals.c: see ideals.h.
  *
- * Ideals are found level by level: those with s + 1 atoms are those with s plus one atom whose predecessors are in. Each
- * ideal J is compared with every smaller one, and at once completed: one more program runs all that is left. The best
- * completion so far and the bounds rule out most ideals as the beginning of anything, and most calls of cost(). The
- * beam keeps on each level the ideals with the smallest cost so far plus the least that remains. */
+ * Ideals are found level by level: those with s + 1 atoms are those with s plus one atom whose predecessors are in.
+ * Each ideal J is compared with every smaller one, and at once completed: one more program runs all that is left. The
+ * best completion so far and the bounds rule out most ideals as the beginning of anything, and most calls of cost().
+ * The beam keeps on each level the ideals with the smallest cost so far plus the least that remains. */
 #include "backend_ane/ideals.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* An exact search gives up after so many atoms in programs were priced (about a second). A beam keeps so many ideals, at least
- * some on each level; after as many prices it looks back to the latest ones only. */
+/* An exact search gives up after so many atoms in programs were priced (about a second). A beam keeps so many ideals,
+ * at least some on each level; after as many prices it looks back to the latest ones only. */
 enum { MAX_PRICED = 16000000, BEAM_IDEALS = 1000, BEAM_LEAST = 8, BEAM_LATEST = 32 };
 
 enum { FULL, EMPTY, FIRST }; /* index of all atoms, of none, of the first between */
@@ -110,8 +110,8 @@ static bool legal(const Search *s, const Word *set)
     return true;
 }
 
-/* Is there a k >= `from` for which x in k programs and one more of cost `c` is a better way to y than those known? A way
- * that is no cheaper than one with fewer programs is of no use: whatever follows, the other one is as good. */
+/* Is there a k >= `from` for which x in k programs and one more of cost `c` is a better way to y than those known? A
+ * way that is no cheaper than one with fewer programs is of no use: whatever follows, the other one is as good. */
 static bool improves(const Search *s, const Ideal *x, const Ideal *y, int64_t c, uint32_t from, uint32_t *found)
 {
     int64_t fewer = COST_ILLEGAL; /* the best with at most k programs */
@@ -295,7 +295,8 @@ static bool search(Search *s, uint32_t width)
             next_level(s, first, level, UINT32_MAX);
             first = level;
             for (uint32_t j = level; j < s->ideals; j++)
-                for (uint32_t i = s->priced > MAX_PRICED && smaller > BEAM_LATEST ? smaller - BEAM_LATEST : 0; i < smaller; i++)
+                for (uint32_t i = s->priced > MAX_PRICED && smaller > BEAM_LATEST ? smaller - BEAM_LATEST : 0;
+                     i < smaller; i++)
                     step(s, alive[i], j);
             narrow(s, level, width);
             end[size] = s->ideals;

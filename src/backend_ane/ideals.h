@@ -1,14 +1,15 @@
 /* ideals.h: the cheapest division of a partial order into programs that run one after another.
  *
- * Atoms are partially ordered. What has run after some programs is an *ideal*: a set that contains, with an atom, all that
- * come before it. A sequence of programs is a chain of ideals from nothing to everything, and each program is the difference of two
- * neighbours; conversely, every acyclic division arises in this way. So with best[k][J] the least cost of running the
- * ideal J in k programs,
+ * Atoms are partially ordered. What has run after some programs is an *ideal*: a set that contains, with an atom, all
+ * that come before it. A sequence of programs is a chain of ideals from nothing to everything, and each program is the
+ * difference of two neighbours; conversely, every acyclic division arises in this way. So with best[k][J] the least
+ * cost of running the ideal J in k programs,
  *
  *     best[0][{}] = 0        best[k][J] = min over ideals I in J of  best[k-1][I] + cost(J - I)
  *
- * is exact. Transformer layers are nearly chains and have few ideals, some dozens; an order with more than the limit, or one
- * that takes too many prices, is searched by a beam instead, which the result says. Nothing here knows of graphs. */
+ * is exact. Transformer layers are nearly chains and have few ideals, some dozens; an order with more than the limit,
+ * or one that takes too many prices, is searched by a beam instead, which the result says. Nothing here knows of
+ * graphs. */
 #ifndef ANEL_BACKEND_ANE_IDEALS_H
 #define ANEL_BACKEND_ANE_IDEALS_H
 
@@ -50,7 +51,8 @@ typedef int64_t ChainCostFn(void *data, const Word *set);
 typedef struct {
     uint32_t       atoms;
     const Word    *before; /* [atoms][words] all that must have run before; atom numbers are a topological order */
-    const Word    *apart;  /* [atoms][words] what may not share a program with it; symmetric; an atom's own bit: never legal */
+    const Word
+        *apart; /* [atoms][words] what may not share a program with it; symmetric; an atom's own bit: never legal */
     ChainCostFn   *cost;
     ChainCostFn   *bound; /* the least that these atoms cost, however they are divided; may be NULL */
     void          *data;
@@ -61,7 +63,8 @@ typedef struct {
 } ChainProblem;
 
 typedef struct {
-    int64_t   cost[MAX_PARTS + 1];    /* with exactly k programs; COST_ILLEGAL if there is no way, or none that is cheaper than
+    int64_t
+        cost[MAX_PARTS + 1]; /* with exactly k programs; COST_ILLEGAL if there is no way, or none that is cheaper than
                                        * with fewer */
     uint32_t *program[MAX_PARTS + 1]; /* [atoms] from 1, in an order in which they can run; NULL if there is no way */
     uint32_t  ideals;                 /* looked at */

@@ -3,8 +3,8 @@
  * A label is made of the scope, the statement and, unless the value is what the statement binds, the operation:
  * "attention_q" of `q = rope(..)`, "attention_q_mul" and "attention_q_mul_2" on the way there. Cotangents begin with
  * "d_", values computed again for the backward direction with "re_". Values are counted within a statement and an
- * operation only, so an edit of one statement leaves the labels of all others as they were. Should two statements come to
- * the same label in spite of that, the later one's gets six digits of a hash of what it is. */
+ * operation only, so an edit of one statement leaves the labels of all others as they were. Should two statements come
+ * to the same label in spite of that, the later one's gets six digits of a hash of what it is. */
 #include "backend_ane/lower.h"
 #include "base/hash.h"
 
@@ -43,7 +43,8 @@ static Names names_of(const Scope *s, const Node *n)
     char       *part = arena_printf(a, "%s%s%s", whole, *scope || *stmt ? "_" : "", op);
     plain(whole);
     plain(part);
-    return (Names){intern(strings, whole), intern(strings, part), intern(strings, arena_printf(a, "%s%s %s %s", sign, scope, stmt, op))};
+    return (Names){intern(strings, whole), intern(strings, part),
+                   intern(strings, arena_printf(a, "%s%s %s %s", sign, scope, stmt, op))};
 }
 
 void scope_labels(Scope *s)

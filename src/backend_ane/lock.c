@@ -52,7 +52,8 @@ static bool is_clean(Text w)
 static bool add_line(Arena *a, Lock *l, Text line, Span at, Diags *ds)
 {
     Text graph = word(&line), way = word(&line), number = word(&line), value = word(&line), more = word(&line);
-    bool ok = is_clean(graph) && (is(way, "fwd") || is(way, "bwd")) && number_of(number) && is_clean(value) && more.at == more.end;
+    bool ok = is_clean(graph) && (is(way, "fwd") || is(way, "bwd")) && number_of(number) && is_clean(value) &&
+              more.at == more.end;
     if (!ok) {
         Diag *d = diag_error(ds, "E0806", at, "a line of a lock is 'graph direction program value'");
         diag_help(d, "as in 'loss/layers fwd 1 layers.attention.q'; 'anec MODEL -o PLAN' writes PLAN/plan.lock");

@@ -13,7 +13,8 @@ Ref cpu_ref(Scope *s, ValueId v)
     if (!l->has32) {
         if (!l->has16)
             bug("value %u of '%s' has no place", v, s->prefix);
-        uint32_t k = add_buffer(s->b, arena_printf(s->b->a, "%s_f32", value_name(s, v)), BUF_PLAIN, PLAN_F32, shape_at(s, v), 0);
+        uint32_t k =
+            add_buffer(s->b, arena_printf(s->b->a, "%s_f32", value_name(s, v)), BUF_PLAIN, PLAN_F32, shape_at(s, v), 0);
         Ref      r = buffer_ref(k, false, shape_at(s, v));
         /* With the producer's steps, so that both directions find it. */
         add_move(s->b, list_of(s, &s->g->node[v]), r, l->r16);
@@ -88,7 +89,9 @@ static void lower_leaf(Scope *s, ValueId v)
 static void lower_state(Scope *s, ValueId v)
 {
     const Node *n = &s->g->node[v];
-    Ref r = {.kind = REF_STATE, .pattern = interned(s->b->m->strings, s->b->m->state_set[n->a.leaf.set].pattern), .shape = shape_at(s, v)};
+    Ref r = {.kind = REF_STATE,
+             .pattern = interned(s->b->m->strings, s->b->m->state_set[n->a.leaf.set].pattern),
+             .shape = shape_at(s, v)};
     s->loc[v] = (Loc){.has32 = true, .r32 = r};
 }
 
@@ -148,8 +151,9 @@ static bool lower_program(Scope *s, uint32_t number)
     for (uint32_t i = values; i < ins; i++)
         in[i] = weight_ref(s, built.weight_port[i - values], p->in[i].shape);
     for (uint32_t i = 0; i < values; i++)
-        in[i] = buffer_ref(add_buffer(b, arena_printf(a, "%s_%.3s", name, p->in[i].name), BUF_SURFACE, PLAN_F16, p->in[i].shape, 0),
-                           false, p->in[i].shape);
+        in[i] = buffer_ref(
+            add_buffer(b, arena_printf(a, "%s_%.3s", name, p->in[i].name), BUF_SURFACE, PLAN_F16, p->in[i].shape, 0),
+            false, p->in[i].shape);
     for (uint32_t i = 0; i < outs; i++) {
         bool stacked = false;
         for (uint32_t k = 0; k < built.outs; k++)
@@ -204,7 +208,8 @@ void scope_start(Scope *s)
     s->summed = NEW_N(a, bool, s->g->count);
 }
 
-/* Sinks and results of a graph: everything else is made on demand. State updates come last, so that all reads are done. */
+/* Sinks and results of a graph: everything else is made on demand. State updates come last, so that all reads are
+ * done. */
 void lower_graph(Scope *s)
 {
     const Graph *g = s->g;
@@ -218,8 +223,10 @@ void lower_graph(Scope *s)
             if (n->op != (pass == 0 ? OP_grad : OP_state_set))
                 continue;
             ValueId x = node_arg(g, v, 0);
-            Ref     to = {.pattern = interned(s->b->m->strings, (n->op == OP_grad ? s->b->m->param_set : s->b->m->state_set)[n->a.leaf.set].pattern),
-                          .shape = shape_at(s, x)};
+            Ref to = {.pattern =
+                          interned(s->b->m->strings,
+                                   (n->op == OP_grad ? s->b->m->param_set : s->b->m->state_set)[n->a.leaf.set].pattern),
+                      .shape = shape_at(s, x)};
             to.kind = n->op == OP_grad ? REF_GRAD : REF_STATE;
             if (n->op == OP_state_set) {
                 add_move(s->b, list_of(s, n), to, cpu_ref(s, x));

@@ -1,9 +1,9 @@
 /* lower.h: an entry while its steps are being made. Internal to the back end.
  *
- * Steps are made on demand, from the graph's results and sinks back to its inputs. A value has up to two places: an fp16
- * one (a range of a program's output surface, or a carried value of a loop that lives on the engine) and an fp32 one (a
- * buffer); a `move` converts when a reader wants the other. Views never cost a step: a reshape is the same place with
- * another shape. ANE programs are written when the first of their values is wanted. */
+ * Steps are made on demand, from the graph's results and sinks back to its inputs. A value has up to two places: an
+ * fp16 one (a range of a program's output surface, or a carried value of a loop that lives on the engine) and an fp32
+ * one (a buffer); a `move` converts when a reader wants the other. Views never cost a step: a reshape is the same place
+ * with another shape. ANE programs are written when the first of their values is wanted. */
 #ifndef ANEL_BACKEND_ANE_LOWER_H
 #define ANEL_BACKEND_ANE_LOWER_H
 
@@ -38,7 +38,7 @@ typedef struct {
 
 /* steps.c: names, buffers, steps */
 const char *unique_name(Builder *b, const char *base);
-uint32_t    add_buffer(Builder *b, const char *base, PlanBufferKind kind, PlanType type, PlanShape shape, int32_t stack);
+uint32_t add_buffer(Builder *b, const char *base, PlanBufferKind kind, PlanType type, PlanShape shape, int32_t stack);
 Step       *add_step(Builder *b, StepList *l, StepKind kind);
 void        add_move(Builder *b, StepList *l, Ref to, Ref from);
 void        add_reshape(Builder *b, StepList *l, Ref to, Ref from); /* a copy; adds where `to` is a gradient */

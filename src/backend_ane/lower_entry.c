@@ -37,7 +37,8 @@ bool lower_entry(Builder *b, const Entry *entry)
     const Graph *g = b->m->graph[entry->graph];
     uint32_t     errors = b->ds->errors;
     StepList     fwd = {0}, bwd = {0}, upd = {0};
-    Scope        s = {.b = b, .g = g, .prefix = interned(b->m->strings, entry->name), .region = "", .list = {&fwd, &bwd, &upd}};
+    Scope s = {
+        .b = b, .g = g, .prefix = interned(b->m->strings, entry->name), .region = "", .list = {&fwd, &bwd, &upd}};
     scope_start(&s);
     PlanEntry e = {.name = s.prefix, .input = NEW_N(b->a, PlanInput, g->inputs), .inputs = g->inputs,
                    .result = NEW_N(b->a, PlanResult, g->outs), .results = g->outs};
@@ -47,7 +48,8 @@ bool lower_entry(Builder *b, const Entry *entry)
             continue;
         const GraphInput *in = &g->input[n->a.input.index];
         const char       *name = interned(b->m->strings, in->name);
-        uint32_t          k = add_buffer(b, arena_printf(b->a, "%s_%s", s.prefix, name), BUF_PLAIN, plan_type(in->type.dtype), shape_at(&s, v), 0);
+        uint32_t k = add_buffer(b, arena_printf(b->a, "%s_%s", s.prefix, name), BUF_PLAIN, plan_type(in->type.dtype),
+                                shape_at(&s, v), 0);
         PlanInput        *p = &e.input[n->a.input.index];
         *p = (PlanInput){.name = name, .kind = IN_REAL, .buffer = k};
         if (in->is_token) {
@@ -63,16 +65,20 @@ bool lower_entry(Builder *b, const Entry *entry)
         if (e.input[i].name)
             continue;
         const char *name = interned(b->m->strings, g->input[i].name);
-        uint32_t    k = add_buffer(b, arena_printf(b->a, "%s_%s", s.prefix, name), BUF_PLAIN, plan_type(g->input[i].type.dtype),
-                                   plan_shape(g->input[i].type.shape), 0);
-        e.input[i] = (PlanInput){name, g->input[i].is_token ? IN_TOKENS : g->input[i].type.dtype == DT_I32 ? IN_INT : IN_REAL, k,
-                                 g->input[i].is_token ? INT32_MAX : 0};
+        uint32_t k = add_buffer(b, arena_printf(b->a, "%s_%s", s.prefix, name), BUF_PLAIN,
+                                plan_type(g->input[i].type.dtype), plan_shape(g->input[i].type.shape), 0);
+        e.input[i] = (PlanInput){name,
+                                 g->input[i].is_token               ? IN_TOKENS
+                                 : g->input[i].type.dtype == DT_I32 ? IN_INT
+                                                                    : IN_REAL,
+                                 k, g->input[i].is_token ? INT32_MAX : 0};
     }
     lower_graph(&s);
     for (uint32_t i = 0; i < g->outs; i++) {
         Ref r = cpu_ref(&s, g->out[i]);
         if (r.kind != REF_BUFFER || r.offset != 0) { /* a result is a buffer of its own */
-            uint32_t k = add_buffer(b, arena_printf(b->a, "%s_result", s.prefix), BUF_PLAIN, plan_type(g->node[g->out[i]].type.dtype), shape_at(&s, g->out[i]), 0);
+            uint32_t k = add_buffer(b, arena_printf(b->a, "%s_result", s.prefix), BUF_PLAIN,
+                                    plan_type(g->node[g->out[i]].type.dtype), shape_at(&s, g->out[i]), 0);
             Ref      to = buffer_ref(k, false, shape_at(&s, g->out[i]));
             add_reshape(b, &fwd, to, r);
             r = to;

@@ -1,9 +1,9 @@
 /* lower_grad.c: steps that add to gradients and accumulators.
  *
- * What is computed for a gradient alone goes there directly; sums are added term by term, so that a tied embedding needs no
- * second table. Of what the update reads of the backward direction, the sum over micro-batches is kept in an accumulator
- * (one per iteration in a loop). Products with vectors spread over rows or columns, and their adjoints, are single steps:
- * nothing is spread in memory. */
+ * What is computed for a gradient alone goes there directly; sums are added term by term, so that a tied embedding
+ * needs no second table. Of what the update reads of the backward direction, the sum over micro-batches is kept in an
+ * accumulator (one per iteration in a loop). Products with vectors spread over rows or columns, and their adjoints, are
+ * single steps: nothing is spread in memory. */
 #include "backend_ane/lower.h"
 
 /* Does anything but `reader` (and views) read `v`? The update has its own copy and does not count. */
@@ -24,11 +24,13 @@ static bool read_elsewhere(const Graph *g, ValueId v, ValueId reader)
 static bool is_only_for(const Scope *s, ValueId v, ValueId reader)
 {
     const Node *n = &s->g->node[v];
-    return n->device != DEV_ANE && !is_constant(s->g, v) && n->op != OP_input && n->op != OP_proj && n->op != OP_state &&
-           n->op != OP_cast && !s->loc[v].has32 && !s->loc[v].has16 && !read_elsewhere(s->g, v, reader);
+    return n->device != DEV_ANE && !is_constant(s->g, v) && n->op != OP_input && n->op != OP_proj &&
+           n->op != OP_state && n->op != OP_cast && !s->loc[v].has32 && !s->loc[v].has16 &&
+           !read_elsewhere(s->g, v, reader);
 }
 
-/* Sum `v` over the terms of `x`, each added to `to`. False, and nothing done, if `x` is no sum or `to` is not added to. */
+/* Sum `v` over the terms of `x`, each added to `to`. False, and nothing done, if `x` is no sum or `to` is not added
+ * to. */
 static bool sum_terms(Scope *s, ValueId v, ValueId reader, ValueId x, Ref to);
 
 static void sum_of(Scope *s, ValueId v, ValueId reader, ValueId x, Ref to)

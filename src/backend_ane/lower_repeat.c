@@ -1,8 +1,8 @@
 /* lower_repeat.c: a repeat becomes a loop.
  *
- * Carried values live in a buffer that each iteration reads and finally overwrites. Values that the backward loop needs stay
- * where they were produced, in surfaces and buffers with one element per iteration, so that saving a value costs no
- * copy: the backward region's input is the forward region's result. */
+ * Carried values live in a buffer that each iteration reads and finally overwrites. Values that the backward loop needs
+ * stay where they were produced, in surfaces and buffers with one element per iteration, so that saving a value costs
+ * no copy: the backward region's input is the forward region's result. */
 #include "backend_ane/lower.h"
 
 #include <string.h>
@@ -47,7 +47,8 @@ static void start_carry(Region *x, ValueId v, uint32_t k)
     const Node *end = &s->g->node[storage(s->g, s->g->out[k])];
     bool        half = end->device == DEV_ANE || (end->op == OP_input && l->has16);
     PlanType    type = half ? PLAN_F16 : plan_type(s->g->node[v].type.dtype);
-    x->carried[k] = buffer_ref(add_buffer(s->b, value_name(s, v), BUF_PLAIN, type, shape_at(s, v), 0), false, shape_at(s, v));
+    x->carried[k] =
+        buffer_ref(add_buffer(s->b, value_name(s, v), BUF_PLAIN, type, shape_at(s, v), 0), false, shape_at(s, v));
     add_move(s->b, list_of(x->parent, &x->parent->g->node[x->repeat]), x->carried[k],
              reshaped(half && l->has16 ? l->r16 : cpu_ref(x->parent, from), shape_at(s, v)));
     s->loc[v] = only(half, x->carried[k]);
@@ -111,7 +112,8 @@ static void hand_over(Region *x)
         const Node *root = &s->g->node[storage(s->g, y)];
         next[i] = reshaped(type == PLAN_F16 && l->has16 ? l->r16 : cpu_ref(s, y), shape_at(s, y));
         if (root->op == OP_input && root->a.input.index < x->n_carry && root->a.input.index != i) {
-            uint32_t buf = add_buffer(b, arena_printf(b->a, "%s_next", value_name(s, y)), BUF_PLAIN, type, shape_at(s, y), 0);
+            uint32_t buf =
+                add_buffer(b, arena_printf(b->a, "%s_next", value_name(s, y)), BUF_PLAIN, type, shape_at(s, y), 0);
             Ref      t = buffer_ref(buf, false, shape_at(s, y));
             add_move(b, s->list[0], t, next[i]);
             next[i] = t;
@@ -183,6 +185,7 @@ void lower_repeat(Scope *s, ValueId v)
     Scope    r = {.b = s->b, .g = g, .first = n->a.repeat.first, .n = n->a.repeat.n, .list = {&body, &body, &update}};
     r.region = interned(s->b->m->strings, n->scope);
     bool     trained = s->b->m->train_entry && strcmp(interned(s->b->m->strings, s->b->m->train_entry), s->prefix) == 0;
-    r.prefix = trained ? arena_strndup(s->b->a, name, len) : arena_printf(s->b->a, "%s_%.*s", s->prefix, (int)len, name);
+    r.prefix =
+        trained ? arena_strndup(s->b->a, name, len) : arena_printf(s->b->a, "%s_%.*s", s->prefix, (int)len, name);
     lower_region(&r, s, v);
 }

@@ -1,7 +1,7 @@
 /* mil_matmul.c: MIL for products.
  *
- *   a constant left operand               1x1 conv: about three times faster than the same matmul
- *   weights as inputs                     matmul, with the flag turned where the weight is stored the other way round */
+ *   a constant left operand   1x1 conv: about three times faster than the same matmul
+ *   weights as inputs         matmul, with the flag turned where the weight is stored the other way round */
 #include "backend_ane/mil_ops.h"
 
 void mil_count_product(Emit *e, MilShape shape, int32_t contracted, bool weight, bool conv)
@@ -31,8 +31,8 @@ static const char *transposed(Emit *e, ValueId v, ValueId u)
     return emit_op(e, v, "_t", (MilShape){4, {1, s.dim[1], 1, s.dim[0]}}, "transpose", a, COUNT(a));
 }
 
-/* Weights times activations: y[O, S] = W[O, I] x[I, S]. Activations that come as [S, I] are turned round first: a weight
- * as an operand of matmul is slower, and refused in some forms on the older families. */
+/* Weights times activations: y[O, S] = W[O, I] x[I, S]. Activations that come as [S, I] are turned round first: a
+ * weight as an operand of matmul is slower, and refused in some forms on the older families. */
 static void matmul_conv(Emit *e, const Node *n, ValueId v, ValueId w)
 {
     MilShape    s = emit_shape(n->type.shape);
@@ -44,14 +44,15 @@ static void matmul_conv(Emit *e, const Node *n, ValueId v, ValueId w)
     mil_set(e, v, emit_conv(e, v, "", s, x, weight), s);
 }
 
-/* An operand of a general product with its matrix in the last two axes. A weight that is stored the other way round turns
- * its flag. */
+/* An operand of a general product with its matrix in the last two axes. A weight that is stored the other way round
+ * turns its flag. */
 static const char *matrix(Emit *e, ValueId v, ValueId u, const char *suffix, bool *flag)
 {
     Shape   s = e->g->node[u].type.shape;
     int32_t rows, columns;
     bool    turned;
-    if (s.rank == 2 && emit_is_weight(e, u, &rows, &columns, &turned) && rows == s.dim[turned] && columns == s.dim[!turned]) {
+    if (s.rank == 2 && emit_is_weight(e, u, &rows, &columns, &turned) && rows == s.dim[turned] &&
+        columns == s.dim[!turned]) {
         *flag ^= turned;
         return emit_weight_rows(e, u, 0, 0);
     }
@@ -79,16 +80,18 @@ void mil_matmul(Emit *e, const Node *n, ValueId v)
     if (out.rank == 2 && emit_is_weight(e, a, &rows, &columns, &turned) && rows > e->b->m->target->max_axis) {
         MilShape s = emit_shape(out);
         mil_count_product(e, s, ta == turned ? columns : rows, true, false);
-        mil_set(e, v, emit_weight_product(e, v, a, ta != turned, tb ? transposed(e, v, b) : emit_full(e, b).name, s), s);
+        mil_set(e, v, emit_weight_product(e, v, a, ta != turned, tb ? transposed(e, v, b) : emit_full(e, b).name, s),
+                s);
         return;
     }
-    if (out.rank == 2 && mil_is_tensor_leaf(e, a) && !emit_is_weight(e, a, &rows, &columns, &turned) && !mil_is_tensor_leaf(e, b) &&
-        e->g->node[b].type.shape.dim[n->a.matmul.tb] <= e->b->m->target->max_conv_in) {
+    if (out.rank == 2 && mil_is_tensor_leaf(e, a) && !emit_is_weight(e, a, &rows, &columns, &turned) &&
+        !mil_is_tensor_leaf(e, b) && e->g->node[b].type.shape.dim[n->a.matmul.tb] <= e->b->m->target->max_conv_in) {
         matmul_conv(e, n, v, a);
         return;
     }
     const char *x = matrix(e, v, a, "_a", &ta), *y;
-    if (out.rank == 2 && mil_is_tensor_leaf(e, b) && !emit_is_weight(e, b, &rows, &columns, &turned) && !tb) { /* constants on the right are given transposed: [N, K] */
+    if (out.rank == 2 && mil_is_tensor_leaf(e, b) && !emit_is_weight(e, b, &rows, &columns, &turned) &&
+        !tb) { /* constants on the right are given transposed: [N, K] */
         Shape s = e->g->node[b].type.shape;
         y = emit_leaf(e, b, mil_shape4(1, s.dim[1], s.dim[0]), true);
         tb = true;

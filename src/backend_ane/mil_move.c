@@ -41,7 +41,8 @@ void mil_transpose(Emit *e, const Node *n, ValueId v)
     int32_t perm[4] = {0, 1, 2, 3};
     for (uint32_t k = 0; k < in.rank; k++)
         perm[emit_axis(in.rank, k)] = (int32_t)emit_axis(in.rank, n->a.transpose.perm[k]);
-    mil_set(e, v, emit_op(e, v, "", s, "transpose", (MilArg[]){{"x", x.name}, {"perm", mil_ints(e->t, perm, 4)}}, 2), s);
+    mil_set(e, v, emit_op(e, v, "", s, "transpose", (MilArg[]){{"x", x.name}, {"perm", mil_ints(e->t, perm, 4)}}, 2),
+            s);
 }
 
 void mil_broadcast(Emit *e, const Node *n, ValueId v)
@@ -136,7 +137,8 @@ void mil_pad(Emit *e, const Node *n, ValueId v)
         if (!n->a.pad.lo[k] && !n->a.pad.hi[k])
             continue;
         uint32_t    i = emit_axis(in.rank, k);
-        int32_t     below = in.rank == 4 && k == 0 ? in.dim[1] : 1, pad[2] = {n->a.pad.lo[k] * below, n->a.pad.hi[k] * below};
+        int32_t below = in.rank == 4 && k == 0 ? in.dim[1] : 1,
+                pad[2] = {n->a.pad.lo[k] * below, n->a.pad.hi[k] * below};
         const char *part[3];
         uint32_t    parts = 0;
         for (uint32_t side = 0; side < 2; side++) {

@@ -1,11 +1,11 @@
-/* mil_ops.c: the MIL text of every operation: the mil column of ops.def. Elementwise operations are here, sums and other
- * reductions in mil_sum.c, products in mil_matmul.c, movement in mil_move.c.
+/* mil_ops.c: the MIL text of every operation: the mil column of ops.def. Elementwise operations are here, sums and
+ * other reductions in mil_sum.c, products in mil_matmul.c, movement in mil_move.c.
  *
  * Only forms that three or more projects have run on hardware are used, spelled out in full. The choices that are not
  * obvious stand at the head of each file; here:
- *   mul by itself before a sum            x is scaled by 2^-4 before squaring and 2^8 put into the sum's constant: a plain
- *                                         fp16 square sum overflows for activations that occur in training
- *   rsqrt, sqrt                           pow: rsqrt and sqrt directly after a reduction have been refused */
+ *   mul by itself before a sum   x is scaled by 2^-4 before squaring and 2^8 put into the sum's constant: a plain fp16
+ *                                square sum overflows for activations that occur in training
+ *   rsqrt, sqrt                  pow: rsqrt and sqrt directly after a reduction have been refused */
 #include "backend_ane/mil_ops.h"
 #include "passes/switches.h"
 
@@ -177,14 +177,16 @@ void emit_prepare(Emit *e)
         const Node *n = &e->g->node[v];
         double      c;
         ValueId     u;
-        if (switched_on(e->b->m->off, SWITCH_mean_sums) && scale_of(e, n, &c, &u) && e->g->node[u].op == OP_sum && e->part->program[u] == e->program && e->uses[u] == 1) {
+        if (switched_on(e->b->m->off, SWITCH_mean_sums) && scale_of(e, n, &c, &u) && e->g->node[u].op == OP_sum &&
+            e->part->program[u] == e->program && e->uses[u] == 1) {
             e->factor[u] = c * (e->factor[u] != 0 ? e->factor[u] : 1);
             e->alias[v] = u;
         }
         if (n->op == OP_sum) {
             ValueId     sq = mil_arg(e, n, 0);
             const Node *s = &e->g->node[sq];
-            if (s->op == OP_mul && mil_arg(e, s, 0) == mil_arg(e, s, 1) && e->uses[sq] == 1 && e->part->program[sq] == e->program) {
+            if (s->op == OP_mul && mil_arg(e, s, 0) == mil_arg(e, s, 1) && e->uses[sq] == 1 &&
+                e->part->program[sq] == e->program) {
                 e->prescale[sq] = true;
                 e->factor[v] = 0x1p8 * (e->factor[v] != 0 ? e->factor[v] : 1);
             }

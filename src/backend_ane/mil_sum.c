@@ -50,8 +50,9 @@ void mil_sum(Emit *e, const Node *n, ValueId v)
                 ones[i] = c;
             w = ones;
         }
-        r = mil_mix_channels(e, v, t.dim[2] == emit_shape(want).dim[2] && t.dim[3] == emit_shape(want).dim[3] ? "" : "_c", r,
-                         t, s.dim[1], w, "sum");
+        r = mil_mix_channels(e, v,
+                             t.dim[2] == emit_shape(want).dim[2] && t.dim[3] == emit_shape(want).dim[3] ? "" : "_c", r,
+                             t, s.dim[1], w, "sum");
         s = t;
         c = 1;
     }
@@ -59,7 +60,8 @@ void mil_sum(Emit *e, const Node *n, ValueId v)
         MilShape t = s;
         t.dim[3] = 1;
         const char *w = emit_filled(e, mil_shape4(s.dim[1], 1, s.dim[3]), c);
-        MilArg      a[] = {{"x", r}, {"y", w}, {"transpose_x", mil_bool(e->t, false)}, {"transpose_y", mil_bool(e->t, true)}};
+        MilArg a[] = {
+            {"x", r}, {"y", w}, {"transpose_x", mil_bool(e->t, false)}, {"transpose_y", mil_bool(e->t, true)}};
         r = emit_op(e, v, t.dim[2] == emit_shape(want).dim[2] ? "" : "_w", t, "matmul", a, COUNT(a));
         s = t;
         c = 1;
@@ -68,7 +70,8 @@ void mil_sum(Emit *e, const Node *n, ValueId v)
         MilShape t = s;
         t.dim[2] = 1;
         const char *w = emit_filled(e, mil_shape4(s.dim[1], 1, s.dim[2]), c);
-        MilArg      a[] = {{"x", w}, {"y", r}, {"transpose_x", mil_bool(e->t, false)}, {"transpose_y", mil_bool(e->t, false)}};
+        MilArg a[] = {
+            {"x", w}, {"y", r}, {"transpose_x", mil_bool(e->t, false)}, {"transpose_y", mil_bool(e->t, false)}};
         r = emit_op(e, v, "", t, "matmul", a, COUNT(a));
         s = t;
         c = 1;

@@ -150,7 +150,8 @@ const char *mil_string(MilText *t, const char *v)
 const char *mil_file(MilText *t, const char *name, const char *path, MilShape shape)
 {
     const char *type = tensor_type(t->a, "fp16", shape);
-    const char *value = arena_printf(t->a, "%s(BLOBFILE(path = string(\"@model_path/%s\"), offset = uint64(64)))", type, path);
+    const char *value =
+        arena_printf(t->a, "%s(BLOBFILE(path = string(\"@model_path/%s\"), offset = uint64(64)))", type, path);
     for (uint32_t i = 0; i < t->constants; i++)
         if (strcmp(t->constant[i].name, name) == 0 && !strstr(t->constant[i].text, value)) {
             const char *file = strrchr(path, '/');

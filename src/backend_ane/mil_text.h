@@ -1,10 +1,10 @@
 /* mil_text.h: writing MIL text: statements, constants by content, names.
  *
  * Constants are collected while statements are added and printed first, sorted by name. A constant is named by what it
- * is ("c_i4_1_768_1_256", "c_true", "c_h_3c00"), so that an edit elsewhere cannot rename it; where an edit elsewhere changes
- * what it is, by what it is for ("at_q", "t_rope_cos_64x1x256"), so that no statement that reads it changes. Value names
- * come from the source and are unique already; a name of more than 60 bytes ends in six digits of its hash. One statement a line, arguments in alphabetical order, floats as
- * hexadecimal after rounding to fp16. */
+ * is ("c_i4_1_768_1_256", "c_true", "c_h_3c00"), so that an edit elsewhere cannot rename it; where an edit elsewhere
+ * changes what it is, by what it is for ("at_q", "t_rope_cos_64x1x256"), so that no statement that reads it changes.
+ * Value names come from the source and are unique already; a name of more than 60 bytes ends in six digits of its hash.
+ * One statement a line, arguments in alphabetical order, floats as hexadecimal after rounding to fp16. */
 #ifndef ANEL_BACKEND_ANE_MIL_TEXT_H
 #define ANEL_BACKEND_ANE_MIL_TEXT_H
 
@@ -34,8 +34,8 @@ const char *mil_ints_named(MilText *t, const char *name, const int32_t *v, uint3
 const char *mil_bool(MilText *t, bool v);
 const char *mil_half(MilText *t, double v); /* scalar fp16, rounded */
 const char *mil_string(MilText *t, const char *v);
-/* A tensor from the blob file "@model_path/<path>", metadata at offset 64. If that name stands for another file, it gets
- * the beginning of the file's name as a suffix. */
+/* A tensor from the blob file "@model_path/<path>", metadata at offset 64. If that name stands for another file, it
+ * gets the beginning of the file's name as a suffix. */
 const char *mil_file(MilText *t, const char *name, const char *path, MilShape shape);
 
 /* A name for a value: `base` with characters outside [A-Za-z0-9_] replaced, shortened to 60 bytes, made unique. */

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const name[] = {[WEIGHTS_BAKED] = "baked", [WEIGHTS_DYNAMIC] = "dynamic", [WEIGHTS_RELOAD] = "reload"};
+static const char *const name[] = {
+    [WEIGHTS_BAKED] = "baked", [WEIGHTS_DYNAMIC] = "dynamic", [WEIGHTS_RELOAD] = "reload"};
 
 /* Micro-batches per update: a constant of the train section. */
 static uint64_t accumulation(const Module *m)
@@ -71,7 +72,8 @@ static void update_program(const Module *m, const ProgramCost *c, ModeCost *mode
     }
     if (!trained)
         return;
-    int64_t files = cost_staging_ns(t, bytes), load = (int64_t)(t->load * 1e6), reload = (int64_t)(t->reload_time * 1e6);
+    int64_t files = cost_staging_ns(t, bytes), load = (int64_t)(t->load * 1e6),
+            reload = (int64_t)(t->reload_time * 1e6);
     mode[WEIGHTS_BAKED].programs += c->instances;
     mode[WEIGHTS_BAKED].update_ns += c->instances * (cost_compile_ns(t, &c->work) + load + files);
     mode[WEIGHTS_RELOAD].programs += c->instances;
@@ -128,8 +130,8 @@ void modes_print(const Module *m, const BackendResult *r, Buf *out)
         buf_printf(out, "weights %s; predicted for target %s, one update of %" PRIu64 " micro-batch%s:\n",
                    plan_weight_mode_name[r->plan->weights], m->target->name, r->accum, r->accum == 1 ? "" : "es");
     else
-        buf_printf(out, "weights %s; predicted for target %s, nothing is trained:\n", plan_weight_mode_name[r->plan->weights],
-                   m->target->name);
+        buf_printf(out, "weights %s; predicted for target %s, nothing is trained:\n",
+                   plan_weight_mode_name[r->plan->weights], m->target->name);
     for (uint32_t k = 0; k < COUNT(r->mode); k++) {
         const ModeCost *c = &r->mode[k];
         buf_printf(out, "  %-8s programs run %.1f ms", name[k], (double)c->run_ns * 1e-6);

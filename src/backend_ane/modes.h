@@ -1,8 +1,8 @@
 /* modes.h: what each way of handling weights costs, and which one to take.
  *
- * Running and updating pull in different directions: constants make the fastest programs, but every update of the parameters
- * compiles one program per layer and direction anew; weights as inputs cost slower products and are merely written after an
- * update. How many micro-batches an update has decides. */
+ * Running and updating pull in different directions: constants make the fastest programs, but every update of the
+ * parameters compiles one program per layer and direction anew; weights as inputs cost slower products and are merely
+ * written after an update. How many micro-batches an update has decides. */
 #ifndef ANEL_BACKEND_ANE_MODES_H
 #define ANEL_BACKEND_ANE_MODES_H
 

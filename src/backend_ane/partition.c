@@ -1,10 +1,10 @@
 /* partition.c: which programs a model has.
  *
- * The engine's nodes of each graph and direction are an order of atoms (atoms.c) whose cheapest division into k programs
- * is found for every k (ideals.c). The two directions of a graph never share a program, and forward programs run first,
- * so they are divided each for itself. What is limited is their number together: the forward and the backward region of
- * a repeat are one *kind of layer*, what an entry has around its repeats is another, and the cheapest combination within
- * target->max_programs is taken; of equal ones the one with fewer programs.
+ * The engine's nodes of each graph and direction are an order of atoms (atoms.c) whose cheapest division into k
+ * programs is found for every k (ideals.c). The two directions of a graph never share a program, and forward programs
+ * run first, so they are divided each for itself. What is limited is their number together: the forward and the
+ * backward region of a repeat are one *kind of layer*, what an entry has around its repeats is another, and the
+ * cheapest combination within target->max_programs is taken; of equal ones the one with fewer programs.
  *
  * Pins that cannot be kept are given up one after the other, each with its message: first the lock, then groups
  * (check_groups() says why), then the target's limits (program_build() names the value that is too large). */
@@ -153,8 +153,8 @@ static void note_beam(Divider *w, const char *name, const Half *h)
         return;
     GROW(w->a, w->out->note, w->out->notes, w->out->notes_cap);
     w->out->note[w->out->notes++] = arena_printf(
-        w->a, "%s: %u parts in too many orders for an exact search; the division is the best of %u that were kept", name,
-        h->atoms.atoms, h->chain.ideals);
+        w->a, "%s: %u parts in too many orders for an exact search; the division is the best of %u that were kept",
+        name, h->atoms.atoms, h->chain.ideals);
 }
 
 static int64_t cost_of(const Kind *k)
@@ -183,9 +183,11 @@ static bool solve_free(Divider *w, Kind *k)
             n++;
         least += n;
     }
-    Diag *d = diag_error(w->ds, "E0805", k->at, "this takes %s%u programs, forward and backward together; target %s allows %u",
+    Diag *d = diag_error(w->ds, "E0805", k->at,
+                         "this takes %s%u programs, forward and backward together; target %s allows %u",
                          bounded ? "" : "more than ", least, w->m->target->name, limit);
-    diag_help(d, "each piece of CPU work between two of the engine's ends a program: drop #[place(cpu)] and #[cut], or move them");
+    diag_help(d, "each piece of CPU work between two of the engine's ends a program: drop #[place(cpu)] and #[cut], or "
+                 "move them");
     return false;
 }
 
@@ -213,14 +215,17 @@ static void apply_lock(Divider *w, Kind *k)
     Kind free = *k;
     if (!solve_locked(w, k)) {
         *k = free;
-        remark(w->ds, w->lock->at, arena_printf(w->a, "the lock of '%s' is not legal any more and is not kept", k->name[0]));
+        remark(w->ds, w->lock->at,
+               arena_printf(w->a, "the lock of '%s' is not legal any more and is not kept", k->name[0]));
         return;
     }
     int64_t more = cost_of(k) - cost_of(&free);
     if (more != 0)
-        remark(w->ds, w->lock->at, arena_printf(w->a, "the lock of '%s' costs %.1f us on top of %.1f us: predicted for target %s, "
-                                                "each pass with its share of compiling",
-                                                k->name[0], (double)more / 1e3, (double)cost_of(&free) / 1e3, w->m->target->name));
+        remark(w->ds, w->lock->at,
+               arena_printf(w->a,
+                            "the lock of '%s' costs %.1f us on top of %.1f us: predicted for target %s, "
+                            "each pass with its share of compiling",
+                            k->name[0], (double)more / 1e3, (double)cost_of(&free) / 1e3, w->m->target->name));
 }
 
 static void write_down(Divider *w, const Kind *k)
@@ -235,7 +240,8 @@ static void write_down(Divider *w, const Kind *k)
             if (program) { /* pins may have joined atoms: a lock names them all */
                 Atoms all = atoms_of(w->a, w->m, k->graph[i], role, false, NULL);
                 for (uint32_t j = 0; j < all.atoms; j++)
-                    lock_print(&w->text, k->name[i], role == ROLE_BWD, program[h->atoms.atom[all.root[j]] - 1], all.path[j]);
+                    lock_print(&w->text, k->name[i], role == ROLE_BWD, program[h->atoms.atom[all.root[j]] - 1],
+                               all.path[j]);
             }
             for (ValueId v = 1; program && v < k->graph[i]->count; v++)
                 if (h->atoms.atom[v])
@@ -261,7 +267,8 @@ static bool divide(Divider *w, Kind *k)
 static bool are_partners(const Divider *w, const Graph *g, ValueId f, ValueId b)
 {
     const Node *x = &g->node[f], *y = &g->node[b];
-    if (y->op != OP_repeat || y->role != ROLE_BWD || y->a.repeat.n != x->a.repeat.n || y->a.repeat.first != x->a.repeat.first)
+    if (y->op != OP_repeat || y->role != ROLE_BWD || y->a.repeat.n != x->a.repeat.n ||
+        y->a.repeat.first != x->a.repeat.first)
         return false;
     for (uint32_t i = 0; i < y->in_count; i++) {
         ValueId u = node_arg(g, b, i);
@@ -326,8 +333,9 @@ static void report_stale(const Divider *w)
         }
     if (!stale)
         return;
-    Diag *d = diag_warning(w->ds, "W0803", w->lock->line[first].at, "%u %s of the lock %s to no value of the model any more", stale,
-                           stale == 1 ? "line" : "lines", stale == 1 ? "applies" : "apply");
+    Diag *d =
+        diag_warning(w->ds, "W0803", w->lock->line[first].at, "%u %s of the lock %s to no value of the model any more",
+                     stale, stale == 1 ? "line" : "lines", stale == 1 ? "applies" : "apply");
     for (uint32_t i = first, told = 0; i < w->lock->lines; i++)
         if (!w->lock->used[i] && ++told <= 8)
             diag_note(d, (Span){0}, "%s %s %s", w->lock->line[i].graph, w->lock->line[i].backward ? "bwd" : "fwd",

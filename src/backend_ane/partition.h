@@ -24,11 +24,12 @@ typedef struct {
 } Partitions;
 
 /* Divide every graph of `m` for m->target: the least predicted time with at most target->max_programs programs for the
- * forward and backward region of a repeat together, and as many for what an entry has around its repeats. `lock` (may be
- * NULL) is kept where that is legal; what it costs is told. False after diagnostics: E0802, E0804, E0805. */
+ * forward and backward region of a repeat together, and as many for what an entry has around its repeats. `lock` (may
+ * be NULL) is kept where that is legal; what it costs is told. False after diagnostics: E0802, E0804, E0805. */
 bool partition_module(Arena *a, const Module *m, const struct Lock *lock, Partitions *out, Diags *ds);
 
-/* One graph by itself, without pins of a lock; a graph that the target cannot hold is divided as if there were no limits. */
+/* One graph by itself, without pins of a lock; a graph that the target cannot hold is divided as if there were no
+ * limits. */
 Partition partition(Arena *a, const Module *m, const Graph *g);
 
 /* A value that a program makes for itself instead of receiving it: parameters, tables, splats, views of them (reshape,

@@ -1,10 +1,10 @@
 /* program.c: one ANE program: its ports, its statements, its weight files.
  *
- * A program has one input and one output per width of the values that cross its boundary, normally one of each: the form
- * that has worked for everybody. Values lie in a port one after the other on the channel axis, each flattened to
- * [1, channels, 1, width]; inside, the input is sliced and the output is a concat. Ports are padded with zero channels to
- * at least 64 and a multiple of 16. Port names sort alphabetically in port order, because the engine may order symbols
- * by name. */
+ * A program has one input and one output per width of the values that cross its boundary, normally one of each: the
+ * form that has worked for everybody. Values lie in a port one after the other on the channel axis, each flattened to
+ * [1, channels, 1, width]; inside, the input is sliced and the output is a concat. Ports are padded with zero channels
+ * to at least 64 and a multiple of 16. Port names sort alphabetically in port order, because the engine may order
+ * symbols by name. */
 #include "backend_ane/emit.h"
 #include "backend_ane/weights.h"
 #include "base/hash.h"
@@ -50,14 +50,14 @@ static void port_add(Arena *a, Ports *p, const Graph *g, ValueId v)
     port->channels += channels_of(g->node[v].type.shape);
 }
 
-/* The order of the values in a port: by label, those of one channel last so that the others lie at even places. It depends
- * on nothing but the values themselves: an edit elsewhere moves no value past another. */
+/* The order of the values in a port: by label, those of one channel last so that the others lie at even places. It
+ * depends on nothing but the values themselves: an edit elsewhere moves no value past another. */
 static void port_sort(PortPlan *p, const Graph *g, const char *const *label)
 {
     for (uint32_t i = 1; i < p->values; i++)
         for (uint32_t k = i; k > 0; k--) {
             ValueId a = p->value[k - 1], b = p->value[k];
-            bool    small_a = channels_of(g->node[a].type.shape) == 1, small_b = channels_of(g->node[b].type.shape) == 1;
+            bool small_a = channels_of(g->node[a].type.shape) == 1, small_b = channels_of(g->node[b].type.shape) == 1;
             int     c = small_a != small_b ? small_a - small_b : strcmp(label[a], label[b]);
             if (c <= 0)
                 break;
@@ -105,16 +105,21 @@ static void ports_finish(Emit *e, Ports *p, char letter)
             if (width_told(e->b->ds))
                 continue;
             const Node *n = first_of(port, e->g);
-            Diag       *d = diag_error(e->b->ds, "E0803", n->at, "a %s crosses the border of an ANE program; its last axis must be a multiple of %d",
-                                       type_text(e->b->a, n->type), multiple);
-            diag_help(d, "choose a sequence length (or a width, if the last axis is one) that is a multiple of %d, 32 or more is better; "
-                         "or keep this and what reads it on the CPU with #[place(cpu)]", multiple);
+            Diag *d = diag_error(e->b->ds, "E0803", n->at,
+                                 "a %s crosses the border of an ANE program; its last axis must be a multiple of %d",
+                                 type_text(e->b->a, n->type), multiple);
+            diag_help(d,
+                      "choose a sequence length (or a width, if the last axis is one) that is a multiple of %d, 32 or "
+                      "more is better; "
+                      "or keep this and what reads it on the CPU with #[place(cpu)]",
+                      multiple);
         }
         if (port->channels > t->max_channels) {
             const Node *n = first_of(port, e->g);
-            Diag       *d = diag_error(e->b->ds, "E0802", n->at, "a program needs %d %s channels; target %s allows %d",
-                                       port->channels, letter == 'i' ? "input" : "output", t->name, (int)t->max_channels);
-            diag_help(d, "put #[recompute] on large intermediate values, or keep part of the layer on the CPU with #[place(cpu)]");
+            Diag *d = diag_error(e->b->ds, "E0802", n->at, "a program needs %d %s channels; target %s allows %d",
+                                 port->channels, letter == 'i' ? "input" : "output", t->name, (int)t->max_channels);
+            diag_help(d, "put #[recompute] on large intermediate values, or keep part of the layer on the CPU with "
+                         "#[place(cpu)]");
             e->failed = true;
         }
     }
@@ -153,7 +158,9 @@ static void declare_inputs(Emit *e, const Ports *p)
             emit_origin(e, v, "input");
             if (!whole) {
                 int32_t begin[4] = {0, at, 0, 0};
-                MilArg  a[] = {{"x", x}, {"begin", mil_ints_named(e->t, arena_printf(e->b->a, "at_%s", e->label[v]), begin, 4)}, {"size", mil_ints(e->t, flat.dim, 4)}};
+                MilArg a[] = {{"x", x},
+                              {"begin", mil_ints_named(e->t, arena_printf(e->b->a, "at_%s", e->label[v]), begin, 4)},
+                              {"size", mil_ints(e->t, flat.dim, 4)}};
                 x = emit_op(e, v, mil_shape_equal(want, flat) ? "" : "_in", flat, "slice_by_size", a, COUNT(a));
             }
             if (!mil_shape_equal(want, flat))
@@ -187,7 +194,8 @@ static void declare_outputs(Emit *e, const Ports *p)
             MilShape z = {4, {1, port->channels - used, 1, port->width}};
             buf_printf(&list, ", %s", emit_filled_as(e, z, 0, arena_printf(e->b->a, "pad_%s", port->name)));
         }
-        if (port->values == 1 && used == port->channels) { /* a name of its own: an input may not be returned as it is */
+        if (port->values == 1 &&
+            used == port->channels) { /* a name of its own: an input may not be returned as it is */
             list.data[0] = ' ';
             MilArg a[] = {{"x", list.data + 1}, {"shape", mil_ints(e->t, s.dim, 4)}};
             mil_statement(e->t, "fp16", s, name, "reshape", a, COUNT(a));
@@ -201,7 +209,8 @@ static void declare_outputs(Emit *e, const Ports *p)
     }
 }
 
-/* The surfaces of weights that the program reads are its last inputs: the same surfaces for every program of a layer. */
+/* The surfaces of weights that the program reads are its last inputs: the same surfaces for every program of a
+ * layer. */
 static void declare_weights(Emit *e, uint32_t port, BuiltProgram *built)
 {
     Builder *b = e->b;
@@ -246,7 +255,8 @@ static void describe_weight_port(Emit *e, uint32_t surface, PlanPort *out)
         const char       *pattern = "";
         plan_recipe_visit(w->recipe, take_pattern, &pattern);
         uint32_t          rows = (uint32_t)w->shape.dim[0];
-        out->part[i] = (PlanPart){emit_pattern_name(e->b->a, pattern), w->channel, rows, {2, {w->shape.dim[0], s->width}}};
+        out->part[i] =
+            (PlanPart){emit_pattern_name(e->b->a, pattern), w->channel, rows, {2, {w->shape.dim[0], s->width}}};
     }
 }
 
@@ -355,10 +365,12 @@ static ProgramCost cost_of(Emit *e, const Ports *in, const Ports *out, int32_t n
 }
 
 bool program_build(Builder *b, const Graph *g, const Partition *part, uint32_t number, const ValueId *output,
-                   uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n, BuiltProgram *built)
+                   uint32_t outputs, const char **label, const char *name, int32_t first, int32_t n,
+                   BuiltProgram *built)
 {
     Arena *a = b->a;
-    Emit   e = {.b = b, .g = g, .part = part, .program = number, .label = label, .first = first, .n = n, .t = mil_text_new(a)};
+    Emit e = {
+        .b = b, .g = g, .part = part, .program = number, .label = label, .first = first, .n = n, .t = mil_text_new(a)};
     e.val = NEW_N(a, Val, g->count);
     e.as_matrix = NEW_N(a, const char *, g->count);
     e.uses = count_uses(a, g);

@@ -1,5 +1,5 @@
-/* recipe.c: the recipe of a parameter expression (ir/param_expr.c): the same operations, spread vectors as scaled columns or
- * rows. What is_param_expr() accepts has a recipe. */
+/* recipe.c: the recipe of a parameter expression (ir/param_expr.c): the same operations, spread vectors as scaled
+ * columns or rows. What is_param_expr() accepts has a recipe. */
 #include "backend_ane/emit.h"
 
 #include <string.h>

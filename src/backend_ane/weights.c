@@ -1,11 +1,11 @@
 /* weights.c: see weights.h.
  *
- * Parameters that any program reads together are one unit, so that forward and backward programs of a layer find the same
- * surface bound to both, in one copy: a product with the transpose is a flag of matmul. A surface has one width, and values
- * of a port lie on the channel axis: slices of channels are exact everywhere, slices inside of rows are not. So the fewest
- * widths win: a matrix that only matrix products read may lie transposed, and the width that most matrices of the unit can
- * take is chosen first (of a llama layer of dimension 768 all seven have one of 768). Vectors lie in rows of whatever width
- * there is. */
+ * Parameters that any program reads together are one unit, so that forward and backward programs of a layer find the
+ * same surface bound to both, in one copy: a product with the transpose is a flag of matmul. A surface has one width,
+ * and values of a port lie on the channel axis: slices of channels are exact everywhere, slices inside of rows are not.
+ * So the fewest widths win: a matrix that only matrix products read may lie transposed, and the width that most
+ * matrices of the unit can take is chosen first (of a llama layer of dimension 768 all seven have one of 768). Vectors
+ * lie in rows of whatever width there is. */
 #include "backend_ane/weights.h"
 
 #include "backend_ane/emit.h"
@@ -143,7 +143,8 @@ static void put(Builder *b, Weight *w, int32_t width, int32_t rows, int32_t colu
     }
     if (i == all->surfaces) {
         GROW(b->a, all->surface, all->surfaces, all->surfaces_cap);
-        all->surface[all->surfaces++] = (WeightSurface){.width = width, .stacked = w->n > 0, .unit = w->unit, .first = w->first, .n = w->n};
+        all->surface[all->surfaces++] =
+            (WeightSurface){.width = width, .stacked = w->n > 0, .unit = w->unit, .first = w->first, .n = w->n};
     }
     w->placed = true;
     w->surface = i;
@@ -225,7 +226,8 @@ static int32_t existing_width(const Builder *b, const Weight *w, int64_t columns
     return width;
 }
 
-/* Vectors, and what has no axis of a legal width: whole rows where that comes out even, else padded rows of the last axis. */
+/* Vectors, and what has no axis of a legal width: whole rows where that comes out even, else padded rows of the last
+ * axis. */
 static bool place_odd(Builder *b, Weight *w)
 {
     const Target *t = b->m->target;
@@ -239,8 +241,10 @@ static bool place_odd(Builder *b, Weight *w)
     else if (!(width = existing_width(b, w, columns, false)))
         width = round_up(columns, (int32_t)t->io_width_multiple);
     if (width > t->max_axis || n / columns > t->max_channels) {
-        Diag *d = diag_error(b->ds, "E0802", w->at, "parameter '%s' fits into no surface: %lld rows of %lld; the engine allows %lld of %lld",
-                             w->pattern, (long long)(n / columns), (long long)columns, (long long)t->max_channels, (long long)t->max_axis);
+        Diag *d = diag_error(b->ds, "E0802", w->at,
+                             "parameter '%s' fits into no surface: %lld rows of %lld; the engine allows %lld of %lld",
+                             w->pattern, (long long)(n / columns), (long long)columns, (long long)t->max_channels,
+                             (long long)t->max_axis);
         diag_help(d, "use --weights baked, or keep what reads it on the CPU with #[place(cpu)]");
         return false;
     }
@@ -283,7 +287,8 @@ static void describe(Builder *b, uint32_t index)
         if (!stage.weights)
             s->buffer = stage.buffer = add_buffer(b, surface_name(b, s, w), BUF_SURFACE, PLAN_F16,
                                                   (PlanShape){4, {1, s->channels, 1, s->width}}, s->n);
-        stage.weight[stage.weights++] = (PlanStaged){(uint32_t)w->channel, {2, {w->rows, w->columns}}, staged_recipe(b, w)};
+        stage.weight[stage.weights++] =
+            (PlanStaged){(uint32_t)w->channel, {2, {w->rows, w->columns}}, staged_recipe(b, w)};
     }
     for (uint32_t i = 1; i < stage.weights; i++) /* matrices of a width were placed before vectors: order by channel */
         for (uint32_t k = i; k && stage.weight[k - 1].channel > stage.weight[k].channel; k--) {

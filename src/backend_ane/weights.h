@@ -1,14 +1,16 @@
 /* weights.h: parameters as inputs of programs: which surface holds which, and where. Internal to the back end.
  *
- * With dynamic weights a program is compiled once and serves all layers; the weights of a layer lie in surfaces of their
- * own, which are bound beside the activations and filled ("staged") by the runtime whenever parameters have changed. */
+ * With dynamic weights a program is compiled once and serves all layers; the weights of a layer lie in surfaces of
+ * their own, which are bound beside the activations and filled ("staged") by the runtime whenever parameters have
+ * changed. */
 #ifndef ANEL_BACKEND_ANE_WEIGHTS_H
 #define ANEL_BACKEND_ANE_WEIGHTS_H
 
 #include "backend_ane/build.h"
 
-/* A parameter, or what is made of parameters (ir/param_expr.c), one of each iteration, in a surface: `rows` channels from `channel` on hold its elements, or those of its
- * transpose, `columns` each. Row-major order is kept, so [1, rows, 1, columns] can be seen with any shape. */
+/* A parameter, or what is made of parameters (ir/param_expr.c), one of each iteration, in a surface: `rows` channels
+ * from `channel` on hold its elements, or those of its transpose, `columns` each. Row-major order is kept, so [1, rows,
+ * 1, columns] can be seen with any shape. */
 typedef struct {
     Recipe     *recipe;   /* what it is */
     const char *pattern;  /* of the path of the parameter that gives it its name */

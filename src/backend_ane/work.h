@@ -1,26 +1,27 @@
 /* work.h: from the nodes of a graph to the Work that the cost model (target/cost.h) prices.
  *
- * For the partitioner, which compares divisions before there is any text. Work is counted in three more places, each knowing
- * what the others cannot:
+ * For the partitioner, which compares divisions before there is any text. Work is counted in three more places, each
+ * knowing what the others cannot:
  *
- *   passes/node_cost.h      one operation on either device, before places are given: prices to compare, no dispatches
- *   Emit.cost               while a program is written: what was in fact written, with the weights apart, so that one text
- *                           gives the cost of every way to bring weights to it (modes.h)
- *   explain/mil_work.c      from the text alone, of any program, anel's or not: what a plan is judged by
+ *   passes/node_cost.h   one operation on either device, before places are given: prices to compare, no dispatches
+ *   Emit.cost            while a program is written: what was in fact written, with the weights apart, so that one text
+ *                        gives the cost of every way to bring weights to it (modes.h)
+ *   explain/mil_work.c   from the text alone, of any program, anel's or not: what a plan is judged by
  *
- * The flops of a product (matmul_flops()), weights that stream slowly (work_notched()) and all times (cost.h) are common. */
+ * The flops of a product (matmul_flops()), weights that stream slowly (work_notched()) and all times (cost.h) are
+ * common. */
 #ifndef ANEL_BACKEND_ANE_WORK_H
 #define ANEL_BACKEND_ANE_WORK_H
 
 #include "ir/graph.h"
 #include "target/cost.h"
 
-/* What node `v` does by itself: flops, bytes of elementwise work, statements. Surfaces, weights and spilling depend on its
- * company: work_of_program(). Views, constants and broadcasts cost nothing. */
+/* What node `v` does by itself: flops, bytes of elementwise work, statements. Surfaces, weights and spilling depend on
+ * its company: work_of_program(). Views, constants and broadcasts cost nothing. */
 Work work_of_node(const Graph *g, ValueId v);
 
-/* All the work of program `number` of `program` ([g->count], see Partition): its nodes, its input and output surfaces with
- * their padding, each constant once, and intermediate values too large for the chip. */
+/* All the work of program `number` of `program` ([g->count], see Partition): its nodes, its input and output surfaces
+ * with their padding, each constant once, and intermediate values too large for the chip. */
 Work work_of_program(Arena *scratch, const Module *m, const Graph *g, const uint32_t *program, uint32_t number);
 
 /* ---- the parts, for the partitioner ---- */

@@ -131,7 +131,8 @@ static void draw_row(Buf *out, int gutter, const Mark *m, uint32_t n, const char
     buf_putc(out, '\n');
 }
 
-/* Of a long line only a window around its first mark is drawn, between dots; marks move along and are cut at its end. */
+/* Of a long line only a window around its first mark is drawn, between dots; marks move along and are cut at its
+ * end. */
 enum { WINDOW = 160, BEFORE = 60, DOTS = 3 };
 
 static void draw_line(Buf *out, int gutter, const Source *f, Mark *m, uint32_t n)

@@ -1,5 +1,5 @@
-/* hash.h: content hashes (XXH3, 128 bits, from the xxHash library). They name tables, tie checkpoints to plans and catch
- * damaged files; they are no defence against somebody who forges collisions. */
+/* hash.h: content hashes (XXH3, 128 bits, from the xxHash library). They name tables, tie checkpoints to plans and
+ * catch damaged files; they are no defence against somebody who forges collisions. */
 #ifndef ANEL_BASE_HASH_H
 #define ANEL_BASE_HASH_H
 

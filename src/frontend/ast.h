@@ -1,7 +1,7 @@
 /* ast.h: the syntax tree of the language: exactly what was written, with places; no meaning yet.
  *
- * The grammar's actions build these nodes and nothing else; elaborate.c gives them meaning; fmt.c prints them. Lists are
- * linked by `next` in source order. Everything lives in the arena of the parse. */
+ * The grammar's actions build these nodes and nothing else; elaborate.c gives them meaning; fmt.c prints them. Lists
+ * are linked by `next` in source order. Everything lives in the arena of the parse. */
 #ifndef ANEL_FRONTEND_AST_H
 #define ANEL_FRONTEND_AST_H
 

@@ -12,7 +12,8 @@
  *
  * The files: use.c reads, scope.c keeps names, static.c and table.c compute, types.c matches, tensor.c and builtins.c
  * append nodes to what builder.c keeps, expr.c and stmt.c walk the tree, call.c, adjoint.c, params.c and repeat.c
- * instantiate, train.c flattens, origin.c tells nodes their statements, explain.c words the messages, entry.c and elaborate.c put it together. */
+ * instantiate, train.c flattens, origin.c tells nodes their statements, explain.c words the messages, entry.c and
+ * elaborate.c put it together. */
 #ifndef ANEL_FRONTEND_ELAB_H
 #define ANEL_FRONTEND_ELAB_H
 

@@ -1,5 +1,5 @@
-/* habits.c: words of other languages that begin a statement there, and what to write here. repair.c asks for them where two
- * words stand in a row at the start of a statement, which is never right. */
+/* habits.c: words of other languages that begin a statement there, and what to write here. repair.c asks for them where
+ * two words stand in a row at the start of a statement, which is never right. */
 #include "frontend/syntax.h"
 
 #include "anel.tab.h"

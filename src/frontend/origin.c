@@ -6,9 +6,9 @@
  *
  *   `x = ...`        the variable; where it has a value already, the variable and the first label, function or operator
  *                    of the right side, because several statements then share the variable: "x_attention"
- *   `return ...`     in the library, no name of its own: its value is what the caller's statement binds. In the model, "result":
- *                    whatever is returned, who reads it reads the same name
- *   f(...)           a function's statements are named below the caller's; below the function's name where that has none
+ *   `return ...`     in the library, no name of its own: its value is what the caller's statement binds. In the model,
+ *                    "result": whatever is returned, who reads it reads the same name
+ *   f(...)           a function's statements are named below the caller's; below the function's name if that has none
  *   block(...)       a block's below its own name, whatever the result is called: its parameters make it the only one
  *   ... as label     starts anew: the scope tells the instances apart
  *
@@ -107,7 +107,8 @@ static const char *qualifier(Elab *e, const Expr *x)
     }
     StrId fn = first_call(x);
     const char *word = fn ? str(e, fn) : operator_word(x);
-    return op_by_name(word) == OP_COUNT ? word : arena_printf(e->a, "by_%s", word); /* "q_mul" is a product inside `q` */
+    return op_by_name(word) == OP_COUNT ? word
+                                        : arena_printf(e->a, "by_%s", word); /* "q_mul" is a product inside `q` */
 }
 
 Origin origin_enter(Elab *e, StrId name, const Expr *value, Span at)

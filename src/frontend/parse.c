@@ -1,7 +1,7 @@
 /* parse.c: from a source file to its syntax tree: scan, repair, parse; see syntax.h.
  *
- * The three steps find their mistakes in three sweeps over the file; what they said is put into the order of the text at
- * the end, so that the reader goes through the file once. */
+ * The three steps find their mistakes in three sweeps over the file; what they said is put into the order of the text
+ * at the end, so that the reader goes through the file once. */
 #include "frontend/syntax.h"
 
 #include "anel.tab.h"

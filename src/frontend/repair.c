@@ -289,8 +289,8 @@ static void before_statement(Repair *r, const Token *t)
         return;
     if (((r->first == TOK_IF && !r->then) || r->first == TOK_REPEAT) && begins && r->prev.kind != TOK_REPEAT) {
         int next = peek(r, 1)->kind;
-        if (t->kind != TOK_IDENT || next == TOK_ASSIGN || next == TOK_UPDATE || new_line(r, t) || r->prev.kind == TOK_RPAREN ||
-            (r->first == TOK_REPEAT && r->prev.kind == TOK_RBRACKET))
+        if (t->kind != TOK_IDENT || next == TOK_ASSIGN || next == TOK_UPDATE || new_line(r, t) ||
+            r->prev.kind == TOK_RPAREN || (r->first == TOK_REPEAT && r->prev.kind == TOK_RBRACKET))
             missing_open(r, t);
     } else if (header && begins && new_line(r, t) && r->p->tokens.count - r->start > 1) {
         missing_open(r, t);
@@ -372,7 +372,8 @@ static bool first_word(Repair *r, Token *t)
 {
     const char *word = interned(r->p->strings, t->s);
     int         next = peek(r, 1)->kind;
-    if (r->prev.kind == TOK_RBRACE && (strcmp(word, "elif") == 0 || strcmp(word, "elseif") == 0) && next != TOK_ASSIGN) {
+    if (r->prev.kind == TOK_RBRACE && (strcmp(word, "elif") == 0 || strcmp(word, "elseif") == 0) &&
+        next != TOK_ASSIGN) {
         diag_label(diag_error(r->p->ds, "E0106", t->at, "unknown word '%s'", word), t->at, "write 'else if'");
         put(r, (Token){.kind = TOK_ELSE, .at = t->at});
         t->kind = TOK_IF;
@@ -399,7 +400,8 @@ static bool first_word(Repair *r, Token *t)
         }
     }
     if (s.best) {
-        diag_label(diag_error(r->p->ds, "E0107", t->at, "unknown word '%s'", word), t->at, "did you mean '%s'?", s.best);
+        diag_label(diag_error(r->p->ds, "E0107", t->at, "unknown word '%s'", word), t->at, "did you mean '%s'?",
+                   s.best);
         t->kind = keyword_kind(s.best, strlen(s.best));
     }
     return true;
@@ -445,7 +447,8 @@ static bool braced_value(Repair *r, const Token *t)
         r->value_brace = true;
         return true;
     }
-    if (!r->value_brace || in_brackets(r) || !(kind == TOK_RBRACE || (kind == TOK_SEMI && peek(r, 1)->kind == TOK_RBRACE)))
+    if (!r->value_brace || in_brackets(r) ||
+        !(kind == TOK_RBRACE || (kind == TOK_SEMI && peek(r, 1)->kind == TOK_RBRACE)))
         return false;
     r->value_brace = kind == TOK_SEMI;
     return true;

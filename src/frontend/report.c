@@ -1,8 +1,8 @@
 /* report.c: what to say about a token the parser cannot digest.
  *
- * The parser gives the token and the set of tokens it would have taken. Each rule below knows one mistake, recognises it
- * by the tokens around, and tells it in the user's terms; the rules are tried from the most to the least specific. What
- * none of them knows gets "unexpected X" with the expected set put into one or two phrases. */
+ * The parser gives the token and the set of tokens it would have taken. Each rule below knows one mistake, recognises
+ * it by the tokens around, and tells it in the user's terms; the rules are tried from the most to the least specific.
+ * What none of them knows gets "unexpected X" with the expected set put into one or two phrases. */
 #include "frontend/syntax.h"
 
 #include "anel.tab.h"
@@ -258,7 +258,10 @@ static bool missing_value(const Report *r)
         if (at(r, k)->kind == TOK_PARAM || at(r, k)->kind == TOK_STATE)
             first = at(r, k)->kind;
     Diag *d = error(r, "E0113", r->t->at, "missing the %s", first ? "initial value" : "value");
-    diag_label(d, span_after(r->prev->at), "insert '= %s'", first == TOK_PARAM ? "normal(0.02)" : first ? "zeros()" : "...");
+    diag_label(d, span_after(r->prev->at), "insert '= %s'",
+               first == TOK_PARAM ? "normal(0.02)"
+               : first            ? "zeros()"
+                                  : "...");
     return true;
 }
 
@@ -289,7 +292,8 @@ static bool reserved_name(const Report *r)
     if (!token_is_keyword(kind) || !r->want[TOK_IDENT] || wants_statement(r) || wants_item(r) || wants_member(r) ||
         new_line(r) || kind == TOK_IF || kind == TOK_THEN || kind == TOK_ELSE || kind == TOK_AND || kind == TOK_OR)
         return false;
-    diag_label(error(r, "E0105", r->t->at, "%s is a reserved word", text(r, r->t)), r->t->at, "a name is expected here");
+    diag_label(error(r, "E0105", r->t->at, "%s is a reserved word", text(r, r->t)), r->t->at,
+               "a name is expected here");
     return true;
 }
 
@@ -298,7 +302,8 @@ static bool underscore(const Report *r)
     if (r->t->kind != TOK_UNDERSCORE)
         return false;
     Diag *d = error(r, "E0105", r->t->at, "'_' is not a name");
-    diag_label(d, r->t->at, wants_operand(r) ? "it makes a new axis inside an index, as in 'x[:, _]'" : "choose a name");
+    diag_label(d, r->t->at,
+               wants_operand(r) ? "it makes a new axis inside an index, as in 'x[:, _]'" : "choose a name");
     return true;
 }
 
@@ -386,9 +391,11 @@ static const char *expected_text(const Report *r)
                   {TOK_DOT, "'.'"},      {TOK_UPDATE, "'<-'"}, {TOK_EOF, "the end"}};
     for (size_t k = 0; k < COUNT(single) && n < COUNT(phrase); k++) {
         int kind = single[k].kind;
-        if (!r->want[kind] || (wants_operand(r) && (kind == TOK_LPAREN || kind == TOK_LBRACKET || kind == TOK_STRING ||
-                                                    kind == TOK_COLON || kind == TOK_DOTDOT)) ||
-            (wants_operator(r) && (kind == TOK_LBRACKET || kind == TOK_LPAREN)) || (wants_type(r) && kind == TOK_LPAREN))
+        if (!r->want[kind] ||
+            (wants_operand(r) && (kind == TOK_LPAREN || kind == TOK_LBRACKET || kind == TOK_STRING ||
+                                  kind == TOK_COLON || kind == TOK_DOTDOT)) ||
+            (wants_operator(r) && (kind == TOK_LBRACKET || kind == TOK_LPAREN)) ||
+            (wants_type(r) && kind == TOK_LPAREN))
             continue;
         phrase[n++] = single[k].text;
     }

@@ -1,9 +1,9 @@
 /* syntax.h: what the lexer, the token repair, the grammar and the error reports share; nobody else includes it.
  *
- * A file goes through three steps. scan_file() turns the text into a list of tokens. repair_tokens() mends the list where
- * a mistake is plain from the tokens alone (a missing ';' or bracket, a keyword of another language), telling the user
- * about each change, so that the parser meets as few errors as possible. The Bison parser then builds the tree; what it
- * cannot digest goes to report_syntax(), which looks at the neighbouring tokens to say what is wrong. */
+ * A file goes through three steps. scan_file() turns the text into a list of tokens. repair_tokens() mends the list
+ * where a mistake is plain from the tokens alone (a missing ';' or bracket, a keyword of another language), telling the
+ * user about each change, so that the parser meets as few errors as possible. The Bison parser then builds the tree;
+ * what it cannot digest goes to report_syntax(), which looks at the neighbouring tokens to say what is wrong. */
 #ifndef ANEL_FRONTEND_SYNTAX_H
 #define ANEL_FRONTEND_SYNTAX_H
 

@@ -372,8 +372,10 @@ Value eval_table(Elab *e, const Expr *x)
             return v_poison;
         size *= (double)n;
         if (n < 1 || s.rank == MAX_BINDERS || size > MAX_TABLE) {
-            Diag *d = elab_error(e, "E0307", b->extent->at, "a table of this size: %lld along '%s'", (long long)n, str(e, b->name));
-            diag_help(d, "a table has at most %d axes, each of at least 1, and %lld elements", MAX_BINDERS, (long long)MAX_TABLE);
+            Diag *d = elab_error(e, "E0307", b->extent->at, "a table of this size: %lld along '%s'", (long long)n,
+                                 str(e, b->name));
+            diag_help(d, "a table has at most %d axes, each of at least 1, and %lld elements", MAX_BINDERS,
+                      (long long)MAX_TABLE);
             note_names(e, d, b->extent, NULL);
             return v_poison;
         }

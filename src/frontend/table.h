@@ -62,7 +62,8 @@ typedef struct {
     const char *why;
 } TRun;
 
-/* Put T_ONCE over what is dear (powers, functions) and depends on one binder, as the frequencies of a rotary table do. */
+/* Put T_ONCE over what is dear (powers, functions) and depends on one binder, as the frequencies of a rotary table
+ * do. */
 TNode *table_once(Arena *a, TNode *n, Shape s);
 Num table_run(TRun *r, const TNode *n);
 

@@ -1,8 +1,8 @@
 /* eval.c: running a graph in fp64; see eval.h.
  *
  * A graph is an array in topological order, so running it is one loop: gather the operands, call the kernel that the
- * table names. Regions are run by the same loop in a frame of their own; the frame's iteration number picks the leaf that
- * a `param` or `state` stands for. Nothing is freed before the caller's arena is: test models are small. */
+ * table names. Regions are run by the same loop in a frame of their own; the frame's iteration number picks the leaf
+ * that a `param` or `state` stands for. Nothing is freed before the caller's arena is: test models are small. */
 #include "ir/eval_ops.h"
 
 #include "base/rng.h"

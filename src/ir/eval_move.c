@@ -1,8 +1,8 @@
 /* eval_move.c: fp64 kernels that move: views, slices, padding, and everything addressed by data (tables, classes,
  * positions).
  *
- * Moving is linear, so a tangent moves exactly like its value: each operation is one function on arrays, applied to both.
- * All the regular ones are the same strided copy with different strides. */
+ * Moving is linear, so a tangent moves exactly like its value: each operation is one function on arrays, applied to
+ * both. All the regular ones are the same strided copy with different strides. */
 #include "ir/eval_ops.h"
 
 #include <math.h>

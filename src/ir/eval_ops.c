@@ -1,8 +1,9 @@
 /* eval_ops.c: fp64 kernels that compute: elementwise operations, reductions, softmax and matrix products, each with its
  * directional derivative.
  *
- * An elementwise operation is a rule that returns the value together with its partial derivatives at one point; one loop
- * per arity does the rest. The derivatives are written from the functions themselves, not from autodiff's adjoints. */
+ * An elementwise operation is a rule that returns the value together with its partial derivatives at one point; one
+ * loop per arity does the rest. The derivatives are written from the functions themselves, not from autodiff's
+ * adjoints. */
 #include "ir/eval_ops.h"
 
 #include <math.h>

@@ -10,13 +10,13 @@
  *     invariants       the same in every iteration
  * and the region's inputs are the same list, stacks without their leading axis. The region's results are first the
  * n_carry carried values, then the ys: each is stacked to [n, ...]. With `reverse` iterations run from n-1 down to 0
- * (element i still belongs to index i). Results of the node are read with proj: 0..n_carry-1 the final carries, then the
- * stacks. A `param` inside the region refers to a LeafSet that lists one parameter per iteration. Regions do not nest:
- * an inner repeat of the source is unrolled.
+ * (element i still belongs to index i). Results of the node are read with proj: 0..n_carry-1 the final carries, then
+ * the stacks. A `param` inside the region refers to a LeafSet that lists one parameter per iteration. Regions do not
+ * nest: an inner repeat of the source is unrolled.
  *
  * call. A `call` node runs a region once: a function with a hand-written adjoint. `vjp` is the adjoint's graph; its
- * inputs are the call's operands followed by the cotangent of its one result, its results the cotangents of the operands
- * whose type is real, in order. Calls are inlined after differentiation.
+ * inputs are the call's operands followed by the cotangent of its one result, its results the cotangents of the
+ * operands whose type is real, in order. Calls are inlined after differentiation.
  *
  * Gradients and state updates are nodes without a result (`grad`, `state_set`). They are live by themselves. */
 #ifndef ANEL_IR_GRAPH_H
@@ -67,7 +67,9 @@ typedef union {
     struct { CmpKind kind; } cmp;
     struct { uint32_t table; double splat; } constant;         /* table 0: every element is splat */
     struct { uint32_t index; } input;
-    struct { uint32_t set; } leaf;                             /* param, grad: Module.param_set; state, state_set: .state_set */
+    struct {
+        uint32_t set;
+    } leaf; /* param, grad: Module.param_set; state, state_set: .state_set */
     struct {
         GraphId graph;
         int32_t first, n; /* the index runs over first .. first + n - 1 */
@@ -144,7 +146,7 @@ typedef struct {
 
 /* What a `param` or `state` node stands for: one leaf per iteration of the enclosing repeat (count = its n), or one. */
 typedef struct {
-    StrId     pattern; /* the path with "{L}" for the repeat's index: pattern with first + i inserted is leaf i's path */
+    StrId pattern; /* the path with "{L}" for the repeat's index: pattern with first + i inserted is leaf i's path */
     uint32_t  count;
     uint32_t *leaf; /* indices into Module.param or Module.state */
 } LeafSet;
@@ -229,7 +231,7 @@ typedef struct Module {
     /* what it is compiled for; not part of the model */
     const struct Target *target; /* never NULL: module_new() says target_any() */
     WeightMode weights;
-    int64_t    memory;           /* bytes that one training step may save for the backward direction; 0: as many as pay */
+    int64_t memory; /* bytes that one training step may save for the backward direction; 0: as many as pay */
     int64_t    saved_bytes;      /* what the taps pass came to */
     double     recomputed_flops;
     uint64_t   off;              /* set of passes/switches.h: rewrites that are switched off */
@@ -276,8 +278,8 @@ uint32_t module_add_state_set(Module *m, StrId pattern, const uint32_t *leaf, ui
 /* The entry of that name, or NULL. */
 const Entry *module_entry(const Module *m, const char *name);
 
-/* Append a node: everything but type and operands is taken from `proto` (name, scope, place, role, attributes); the type
- * is inferred, or checked where it is given. A mismatch here is a bug in anel: callers check user input before. */
+/* Append a node: everything but type and operands is taken from `proto` (name, scope, place, role, attributes); the
+ * type is inferred, or checked where it is given. A mismatch here is a bug in anel: callers check user input before. */
 ValueId graph_add(Module *m, Graph *g, const Node *proto, const ValueId *in, uint32_t n_in);
 ValueId graph_add_input(Module *m, Graph *g, StrId name, Type type, bool is_token, Span at);
 void    graph_add_out(Module *m, Graph *g, ValueId v, StrId name);
@@ -322,7 +324,8 @@ static inline uint64_t matmul_flops(const Graph *g, const Node *n)
     return 2 * (uint64_t)matmul_contracted(g, n) * (uint64_t)shape_numel(n->type.shape);
 }
 
-/* Shorthands that copy name, scope, statement, place, role, tag and hint from `like` (a node of any graph, may be NULL). */
+/* Shorthands that copy name, scope, statement, place, role, tag and hint from `like` (a node of any graph, may be
+ * NULL). */
 ValueId g_unary(Module *m, Graph *g, const Node *like, Op op, ValueId x);
 ValueId g_binary(Module *m, Graph *g, const Node *like, Op op, ValueId x, ValueId y);
 ValueId g_splat(Module *m, Graph *g, const Node *like, double c, Type type);
@@ -345,9 +348,9 @@ ValueId g_proj(Module *m, Graph *g, const Node *like, ValueId x, uint32_t index)
 
 /* ---- parameter expressions (param_expr.c) ---- */
 enum { PARAM_EXPR_DEPTH = 12 }; /* operations on a path from a value to its parameters, at most */
-/* Is `v` a parameter, or made of nothing but parameters (one at least) and constants by reshape, transpose, slice, concat,
- * sums, products, products with a vector spread over rows or columns, and products of a matrix with a column; or a
- * broadcast of that? Whoever reads one makes it for himself, on either device. */
+/* Is `v` a parameter, or made of nothing but parameters (one at least) and constants by reshape, transpose, slice,
+ * concat, sums, products, products with a vector spread over rows or columns, and products of a matrix with a column;
+ * or a broadcast of that? Whoever reads one makes it for himself, on either device. */
 bool is_param_expr(const Graph *g, ValueId v);
 /* Is `v`, of rank 2, a [1, n] or [n, 1] broadcast to a matrix? Then that, and the axis along which it grew. */
 bool spread_of(const Graph *g, ValueId v, ValueId *source, uint32_t *axis);

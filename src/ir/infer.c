@@ -1,7 +1,7 @@
 /* infer.c: the result type of every operation from its operands' types: the shape column of ops.def.
  *
- * Each rule either fills n->type or appends one sentence to `err`. The sentences speak of shapes and attributes only; who
- * asks knows the source place. */
+ * Each rule either fills n->type or appends one sentence to `err`. The sentences speak of shapes and attributes only;
+ * who asks knows the source place. */
 #include "ir/graph.h"
 
 #include <string.h>

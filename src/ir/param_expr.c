@@ -1,10 +1,10 @@
-/* param_expr.c: values made of parameters alone: W with its columns multiplied by a gain, W with its rows in another order,
- * rows of several matrices under each other.
+/* param_expr.c: values made of parameters alone: W with its columns multiplied by a gain, W with its rows in another
+ * order, rows of several matrices under each other.
  *
- * Such a value changes only when parameters do. A program that reads one has it as a weight of its own, made when weights
- * are baked (the recipes of plan/plan.h have the same forms, so that every parameter expression has a recipe); a step of the
- * CPU that reads one computes it. What may be in one is kept small on purpose: every form must be checked and evaluated by
- * the runtime. */
+ * Such a value changes only when parameters do. A program that reads one has it as a weight of its own, made when
+ * weights are baked (the recipes of plan/plan.h have the same forms, so that every parameter expression has a recipe);
+ * a step of the CPU that reads one computes it. What may be in one is kept small on purpose: every form must be checked
+ * and evaluated by the runtime. */
 #include "ir/graph.h"
 
 typedef enum {

@@ -1,7 +1,7 @@
 /* read.c: modules from text (docs/ir.md), line by line.
  *
- * A first sweep finds the graphs' headers, so that a repeat may name a region that stands further down. Every error names
- * a place and what was expected there; reading resumes with the next line, and a module with errors is NULL. */
+ * A first sweep finds the graphs' headers, so that a repeat may name a region that stands further down. Every error
+ * names a place and what was expected there; reading resumes with the next line, and a module with errors is NULL. */
 #include "ir/read.h"
 
 #include <string.h>

@@ -130,8 +130,9 @@ static bool read_marks(Reader *r, Node *n)
                  : read_if(r, "scope") ? !read_must(r, "=") || !read_string(r, &n->scope)
                  : read_if(r, "stmt")  ? !read_must(r, "=") || !read_string(r, &n->stmt)
                  : read_if(r, "tag")   ? !read_must(r, "=") || !read_u32(r, &n->tag)
-                 : read_if(r, "hint")  ? !read_must(r, "=") || !read_u32(r, &n->hint)
-                                      : !read_fail(r, "bwd, upd, again, ane, cpu, program=, scope=, stmt=, tag= or hint="))
+                 : read_if(r, "hint")
+                     ? !read_must(r, "=") || !read_u32(r, &n->hint)
+                     : !read_fail(r, "bwd, upd, again, ane, cpu, program=, scope=, stmt=, tag= or hint="))
             return false;
     }
     return read_end_line(r);

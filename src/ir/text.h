@@ -14,8 +14,8 @@ void value_print(const Module *m, const Graph *g, ValueId v, Buf *out);
  * form is checked; whether the module makes sense is for module_verify. The places of nodes are lines of the text. */
 Module *module_read(Arena *a, Sources *sources, uint32_t file, Diags *ds);
 
-/* Check every rule of a well-formed module (the list stands in verify.c). `after` names the pass that ran last and leads
- * each message. True if nothing was wrong. */
+/* Check every rule of a well-formed module (the list stands in verify.c). `after` names the pass that ran last and
+ * leads each message. True if nothing was wrong. */
 bool module_verify(const Module *m, const char *after, Diags *ds);
 
 #endif

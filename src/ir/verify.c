@@ -8,8 +8,8 @@
  *   V5   extents are at least 1, fewer than 2^31 elements; rank is at most 5, and 6 only for the stacks of a repeat:
  *        what is computed from its results, and what leads to its stacked operands
  *   V6   a reshape keeps the number of elements; a broadcast enlarges axes of extent 1 only
- *   V7   an `input` reads an input of the graph, with its type, at most once; `param` and `state` have the type of their
- *        leaves; a set's leaves exist and have one type; there is one leaf per iteration inside a repeat, one outside
+ *   V7   an `input` reads an input of the graph, with its type, at most once; `param` and `state` have the type of
+ *        their leaves; a set's leaves exist and have one type; there is one leaf per iteration inside a repeat, one outside
  *   V8   no forward node depends on a backward node, and neither depends on a node of the update
  *   V9   `grad` and `state_set` receive the type of their leaf
  *   V10  the operands of a repeat or call fit its region, what is carried leaves with the type it entered with, and
@@ -181,8 +181,8 @@ static bool check_references(Verifier *c, const Node *n)
     return check_attributes(c, n);
 }
 
-/* Which values may have rank 6: stacked operands of repeats and, going up, their operands; results of repeats and, going
- * down, what uses them. (Values of lower rank in between end the chain in check_shape.) */
+/* Which values may have rank 6: stacked operands of repeats and, going up, their operands; results of repeats and,
+ * going down, what uses them. (Values of lower rank in between end the chain in check_shape.) */
 static void find_stacks(const Graph *g, bool *stack)
 {
     for (ValueId v = g->count; v-- > 1;) {

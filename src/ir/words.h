@@ -1,4 +1,5 @@
-/* words.h: the vocabulary of the text form, shared by printer and reader (private to src/ir). docs/ir.md explains it. */
+/* words.h: the vocabulary of the text form, shared by printer and reader (private to src/ir). docs/ir.md explains
+ * it. */
 #ifndef ANEL_IR_WORDS_H
 #define ANEL_IR_WORDS_H
 

@@ -145,9 +145,10 @@ typedef struct MilUnit {
     uint32_t                 fns;
 } MilUnit;
 
-/* Parse and check `text`. Functions live in `keep`; the tree and `ds` in `ds->arena`. False if `ds` holds an error; what
- * could be understood is in `out` all the same. */
-bool mil_read(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, unsigned mode, MilUnit *out);
+/* Parse and check `text`. Functions live in `keep`; the tree and `ds` in `ds->arena`. False if `ds` holds an error;
+ * what could be understood is in `out` all the same. */
+bool mil_read(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, unsigned mode,
+              MilUnit *out);
 /* The same for what is to be executed. */
 bool mil_check(Arena *keep, Diags *ds, uint32_t source, const MilFile *file, uint32_t files, Func **out,
                uint32_t *count);

@@ -5,9 +5,10 @@
  *     xs          the cotangents of R's stacked results, then the stacks of what B reads of R
  *     invariants  those of R that B reads
  *     results     the carries, then the cotangents of R's stacked operands
- * What B reads of R: constants, parameters and what is made of these alone are made again, invariants and stacked operands
- * are passed again, and every other value becomes one more stacked result of R. (Which of those are really worth their
- * memory is decided later, by the taps pass.) A cotangent is carried only where one can arrive; that set is a fixed point. */
+ * What B reads of R: constants, parameters and what is made of these alone are made again, invariants and stacked
+ * operands are passed again, and every other value becomes one more stacked result of R. (Which of those are really
+ * worth their memory is decided later, by the taps pass.) A cotangent is carried only where one can arrive; that set is
+ * a fixed point. */
 #include "passes/adjoint.h"
 #include "passes/loop.h"
 
@@ -141,7 +142,8 @@ void vjp_of_repeat(Adjoint *outer, ValueId v, const ValueId *cot)
         if (arrives[i]) {
             Node total = like; /* of the invariant's cotangents, over the iterations */
             total.name = r->input[i].name;
-            total.stmt = intern(m->strings, arena_printf(a, "%s.sum", interned(m->strings, total.name ? total.name : n->name)));
+            total.stmt =
+                intern(m->strings, arena_printf(a, "%s.sum", interned(m->strings, total.name ? total.name : n->name)));
             graph_add_out(m, b, g_binary(m, b, &total, OP_add, sum[i], ad.cot[input[i]]), 0);
         }
     uint32_t carried = b->outs;

@@ -1,6 +1,6 @@
 /* algebra.c: local rules that replace a value by an equal, simpler one.
  *
- *   R2  last-two-axes transposes into ta, tb of a matmul (R1 and R5 are in simplify.c: they need to know who else reads)
+ *   R2  last-two-axes transposes into ta, tb of a matmul (R1, R5: simplify.c, because they need to know who else reads)
  *   R3  x**1, x**2, x**0.5, x**-0.5, x**-1
  *   R4  (x*a)*b -> x*(ab); (x+a)+b -> x+(a+b); x/2^k -> x*2^-k; x/a*b -> x*(b/a)
  *   R7  concat of neighbouring slices -> one slice          R8  slice of a concat -> slice of the part
@@ -8,12 +8,12 @@
  *   signs           -(-x) -> x; x-(-y) -> x+y; x+(-y) -> x-y; (-x)*(-y) -> x*y; (-x)*a -> x*(-a); -(x*a) -> x*(-a)
  *   repeated terms  x+x -> x*2; (a+b)+b -> a+b*2
  *
- * and, always: x*1, x+0, x-0, x/1 -> x; x*0 -> 0; x*-1 -> -x; transpose of transpose, reshape of reshape, slice of slice,
- * broadcast of broadcast -> one; movements, sums and casts that change nothing -> none; select with a constant or with
- * equal choices; stop_grad x -> x after differentiation.
+ * and, always: x*1, x+0, x-0, x/1 -> x; x*0 -> 0; x*-1 -> -x; transpose of transpose, reshape of reshape, slice of
+ * slice, broadcast of broadcast -> one; movements, sums and casts that change nothing -> none; select with a constant
+ * or with equal choices; stop_grad x -> x after differentiation.
  *
- * a, b and c are splats; constants move to the right. Every rule leaves the value the same in fp64 to 1e-12. The names are
- * those of switches.def; R6 is the back end's (mil_ops.c). */
+ * a, b and c are splats; constants move to the right. Every rule leaves the value the same in fp64 to 1e-12. The names
+ * are those of switches.def; R6 is the back end's (mil_ops.c). */
 #include "passes/simplify.h"
 #include "passes/switches.h"
 
@@ -250,8 +250,8 @@ static bool swaps_last(const Node *n)
     return n->a.transpose.perm[r - 1] == r - 2;
 }
 
-/* Can a product read what this transposes, flag set? A lookup's rows are left alone if they are uneven: those cannot enter
- * a program of the engine, while the transpose, whose rows are positions, can. */
+/* Can a product read what this transposes, flag set? A lookup's rows are left alone if they are uneven: those cannot
+ * enter a program of the engine, while the transpose, whose rows are positions, can. */
 static bool absorbs(const Simp *s, ValueId x)
 {
     if (!on(s, SWITCH_transpose_flags) || !swaps_last(node_of(s, x)) || node_of(s, x)->hint != 0)
@@ -295,8 +295,8 @@ static ValueId rule_transpose(Simp *s, const Node *n, ValueId x)
     return 0;
 }
 
-/* `n`, a view of the view `x`, called what that is called if it has a name and nobody else reads it: the elements are the
- * same, and a variable keeps its name whatever view its reader takes. */
+/* `n`, a view of the view `x`, called what that is called if it has a name and nobody else reads it: the elements are
+ * the same, and a variable keeps its name whatever view its reader takes. */
 static Node view_of_view(const Simp *s, const Node *n, ValueId x)
 {
     const Node *inner = node_of(s, x), *at = &s->from->node[s->at];

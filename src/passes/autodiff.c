@@ -104,7 +104,13 @@ ValueId adjoint_read(Adjoint *ad, ValueId v)
 Node adjoint_like(Adjoint *ad, const Node *n)
 {
     Hint h = ad->m->hint[n->hint];
-    Node like = {.role = ROLE_BWD, .name = n->name, .scope = n->scope, .stmt = n->stmt, .tag = n->tag, .at = n->at, .from = n->from};
+    Node like = {.role = ROLE_BWD,
+                 .name = n->name,
+                 .scope = n->scope,
+                 .stmt = n->stmt,
+                 .tag = n->tag,
+                 .at = n->at,
+                 .from = n->from};
     if (n->hint && (h.f32 || h.place == PLACE_CPU))
         like.hint = module_add_hint(
             ad->m, (Hint){.f32 = h.f32, .place = h.place == PLACE_CPU ? h.place : PLACE_FREE, .at = h.at});
@@ -118,9 +124,9 @@ static const char *last(const char *path)
     return dot ? dot + 1 : path;
 }
 
-/* The cotangent of `n` so far plus the one that the rule of ad->by gives. Such a sum belongs to the statement that reads the
- * value and is named by the two, "d_wq_y_xn" where the call labelled `wq` reads `xn`; never by counting: one more reader of `xn`
- * leaves the other sums their names. */
+/* The cotangent of `n` so far plus the one that the rule of ad->by gives. Such a sum belongs to the statement that
+ * reads the value and is named by the two, "d_wq_y_xn" where the call labelled `wq` reads `xn`; never by counting: one
+ * more reader of `xn` leaves the other sums their names. */
 static ValueId add_cotangent(Adjoint *ad, const Node *n, ValueId sum, ValueId d)
 {
     const Module *m = ad->m;

@@ -5,9 +5,9 @@
  *
  *     sum over micro-batches of tail(G)  =  tail(sum over micro-batches of G)
  *
- * and the tail runs once per update: its nodes get ROLE_UPD. A backward value that one of them reads means the sum of that
- * value since the last update; whoever runs the graph adds it up (the plan has accumulators for it). In a graph evaluated
- * once the two are the same.
+ * and the tail runs once per update: its nodes get ROLE_UPD. A backward value that one of them reads means the sum of
+ * that value since the last update; whoever runs the graph adds it up (the plan has accumulators for it). In a graph
+ * evaluated once the two are the same.
  *
  * A sink of several terms becomes a sink for each, so that what has no tail still goes to the gradient directly. */
 #include "passes/pass.h"

@@ -10,8 +10,8 @@ bool fold_gains(Module *m, Graph *g, Arena *scratch);
 bool fold_rope(Module *m, Graph *g, Arena *scratch);
 bool fold_stack(Module *m, Graph *g, Arena *scratch);
 
-/* Will the CPU compute the product `v` of a weight and activations? Then a weight that is baked is of no use. (Axes beyond
- * the target's limits: vocabularies; rows too short for the engine: decoding.) */
+/* Will the CPU compute the product `v` of a weight and activations? Then a weight that is baked is of no use. (Axes
+ * beyond the target's limits: vocabularies; rows too short for the engine: decoding.) */
 bool fold_refuses(const Module *m, const Graph *g, ValueId v);
 
 #endif

@@ -5,13 +5,14 @@
  *
  * where every reader of the product xh * g is such a matmul. W * g and W b are parameter expressions (ir/param_expr.c):
  * they are computed when weights are baked. The rewrite comes before differentiation, so its adjoints are those of the
- * new graph, and exact: with G = dy xh^T, dW = G * g and dg = the column sums of W * G, once per update (defer.c). Neither
- * the forward nor the backward program then holds xh * g, nor its cotangent, nor the reduction over positions for dg.
+ * new graph, and exact: with G = dy xh^T, dW = G * g and dg = the column sums of W * G, once per update (defer.c).
+ * Neither the forward nor the backward program then holds xh * g, nor its cotangent, nor the reduction over positions
+ * for dg.
  *
- * Left alone: gains per head (three axes), products that something else reads too, weights that are read otherwise (a tied
- * embedding) or whose product the CPU computes (fold_refuses()), values with a wish of their own (#[save], #[place], ...),
- * entries with states; and all gains on targets whose norms' adjoints are the CPU's, which wants the norm as it is. Switch:
- * fold_gain. */
+ * Left alone: gains per head (three axes), products that something else reads too, weights that are read otherwise (a
+ * tied embedding) or whose product the CPU computes (fold_refuses()), values with a wish of their own (#[save],
+ * #[place], ...), entries with states; and all gains on targets whose norms' adjoints are the CPU's, which wants the
+ * norm as it is. Switch: fold_gain. */
 #include "passes/fold.h"
 #include "passes/switches.h"
 
@@ -84,7 +85,7 @@ static bool analyse(Gains *f, Arena *scratch)
 {
     const Graph *g = f->from;
     const bool  *weight = weights(f, scratch);
-    bool        *only = NEW_N(scratch, bool, g->count), any = false; /* read by products with weights and nothing else */
+    bool *only = NEW_N(scratch, bool, g->count), any = false; /* read by products with weights and nothing else */
     uint32_t    *uses = graph_uses(scratch, g);
     for (ValueId v = 1; v < g->count; v++)
         only[v] = true;

@@ -1,20 +1,20 @@
 /* fold_rope.c: rotary pairs become halves.
  *
- * A rotary embedding turns channels 2i and 2i + 1 of each head by an angle: in std/nn.anel that is a product with a constant
- * matrix that swaps neighbours, and doubled tables of angles. With the rows of the projection in another order, even
- * channels first, then odd ones, the partners are i and i + D/2: slices and a concat, no product. The scores of attention,
- * sums over channels, do not change when queries and keys change their order together:
+ * A rotary embedding turns channels 2i and 2i + 1 of each head by an angle: in std/nn.anel that is a product with a
+ * constant matrix that swaps neighbours, and doubled tables of angles. With the rows of the projection in another
+ * order, even channels first, then odd ones, the partners are i and i + D/2: slices and a concat, no product. The
+ * scores of attention, sums over channels, do not change when queries and keys change their order together:
  *
  *     x = heads(W h)                                      W' = rows of W: 0, 2, 4, ..., 1, 3, 5, ... of each head
  *     x * c2 + (swap x) * s2                     ->       a, b = halves of heads(W' h);  [a*c - b*s, b*c + a*s]
  *
- * W' is a parameter expression: two views around a transpose. The rewrite comes before differentiation; the adjoint puts the
- * rows of the gradient back, once per update (defer.c).
+ * W' is a parameter expression: two views around a transpose. The rewrite comes before differentiation; the adjoint
+ * puts the rows of the gradient back, once per update (defer.c).
  *
  * A bias of the projection changes its order as well.
  *
- * Left alone: values that anything but such a score reads (states, a norm of queries and keys), or one whose partner is not
- * rewritten as well; weights that are read twice. Switch: repair_rope. */
+ * Left alone: values that anything but such a score reads (states, a norm of queries and keys), or one whose partner is
+ * not rewritten as well; weights that are read twice. Switch: repair_rope. */
 #include "passes/fold.h"
 #include "passes/switches.h"
 
@@ -31,7 +31,7 @@ typedef struct {
     const Graph *g;
     uint32_t    *uses;
     Pair        *pair; /* of the value x * c2 + (swap x) * s2 */
-    ValueId     *from; /* the rotated value that this one is, but for a factor and views of the leading axes; 0 = none */
+    ValueId *from; /* the rotated value that this one is, but for a factor and views of the leading axes; 0 = none */
 } Rope;
 
 static const Node *node_of(const Rope *r, ValueId v)
@@ -51,7 +51,8 @@ static bool is_swap(const Rope *r, ValueId v)
     if (n->op == OP_broadcast)
         n = node_of(r, arg(r, v, 0));
     Shape s = n->type.shape;
-    if (n->op != OP_const || n->a.constant.table == 0 || s.rank != 3 || s.dim[0] != 1 || s.dim[1] != s.dim[2] || s.dim[1] % 2)
+    if (n->op != OP_const || n->a.constant.table == 0 || s.rank != 3 || s.dim[0] != 1 || s.dim[1] != s.dim[2] ||
+        s.dim[1] % 2)
         return false;
     const double *x = r->m->table[n->a.constant.table].data;
     for (int32_t i = 0; i < s.dim[1]; i++)
@@ -103,7 +104,8 @@ static bool match_projection(const Rope *r, ValueId x, Pair *p)
     p->product = x;
     for (uint32_t k = 0; k < 2 && n->op == OP_add && !p->sum; k++) {
         ValueId b = arg(r, x, k);
-        if (!spread_of(r->g, b, &source, &axis) || axis != 1 || !is_param_expr(r->g, source) || r->uses[x] != 1 || n->hint)
+        if (!spread_of(r->g, b, &source, &axis) || axis != 1 || !is_param_expr(r->g, source) || r->uses[x] != 1 ||
+            n->hint)
             continue;
         p->sum = x;
         p->bias = source;
@@ -146,7 +148,8 @@ static bool passes_on(const Rope *r, const Node *n)
 {
     Shape s = n->type.shape, x = n->in_count ? node_of(r, node_in(r->g, n)[0])->type.shape : s;
     if (n->op == OP_mul)
-        return node_of(r, node_in(r->g, n)[1])->op == OP_const && node_of(r, node_in(r->g, n)[1])->a.constant.table == 0;
+        return node_of(r, node_in(r->g, n)[1])->op == OP_const &&
+               node_of(r, node_in(r->g, n)[1])->a.constant.table == 0;
     return (n->op == OP_reshape || n->op == OP_broadcast) && s.rank >= 2 && x.rank >= 2 &&
            s.dim[s.rank - 1] == x.dim[x.rank - 1] && s.dim[s.rank - 2] == x.dim[x.rank - 2];
 }

@@ -2,8 +2,8 @@
  *
  *     W1 x, W2 x, W3 x   ->   slices of (W1 over W2 over W3) x
  *
- * The stacked weight is a parameter expression, the slices are views of contiguous channels. It pays while a product is so
- * small that it costs the engine one task whatever its size: up to 2^19 weights at 256 positions, in one project's
+ * The stacked weight is a parameter expression, the slices are views of contiguous channels. It pays while a product is
+ * so small that it costs the engine one task whatever its size: up to 2^19 weights at 256 positions, in one project's
  * measurements of M1 and M2; beyond, the tasks add up and a slice is one more. The adjoints follow: one product for the
  * cotangent of x, one for the gradient of all weights, which is taken apart once per update. Switch: stack_products. */
 #include "passes/fold.h"
@@ -11,7 +11,8 @@
 
 enum { STACK_WEIGHTS = 1 << 19, STACK_MAX = 8 };
 
-/* A product of a matrix made of parameters, as it stands, with `x`; nothing is wished of it that a slice could not keep. */
+/* A product of a matrix made of parameters, as it stands, with `x`; nothing is wished of it that a slice could not
+ * keep. */
 static bool is_member(const Module *m, const Graph *g, ValueId v, ValueId x)
 {
     const Node *n = &g->node[v];
@@ -23,14 +24,16 @@ static bool is_member(const Module *m, const Graph *g, ValueId v, ValueId x)
            !fold_refuses(m, g, v);
 }
 
-/* The products that join `first`, in order, as long as their weights together are small; group and cut must be the same. */
+/* The products that join `first`, in order, as long as their weights together are small; group and cut must be the
+ * same. */
 static uint32_t members(const Module *m, const Graph *g, ValueId first, const bool *taken, ValueId *member)
 {
     ValueId  x = node_arg(g, first, 1);
     int64_t  weights = 0;
     uint32_t n = 0;
     for (ValueId v = first; v < g->count && n < STACK_MAX; v++) {
-        if (taken[v] || !is_member(m, g, v, x) || g->node[v].role != g->node[first].role || g->node[v].hint != g->node[first].hint)
+        if (taken[v] || !is_member(m, g, v, x) || g->node[v].role != g->node[first].role ||
+            g->node[v].hint != g->node[first].hint)
             continue;
         int64_t w = shape_numel(g->node[node_arg(g, v, 0)].type.shape);
         if (weights + w > STACK_WEIGHTS)
@@ -41,8 +44,8 @@ static uint32_t members(const Module *m, const Graph *g, ValueId first, const bo
     return n;
 }
 
-/* The stacked product stands where the first of its members stood, so every weight must be there by then: leaves and their
- * expressions are copied in front of it. */
+/* The stacked product stands where the first of its members stood, so every weight must be there by then: leaves and
+ * their expressions are copied in front of it. */
 static ValueId copy_weight(Module *m, Graph *to, const Graph *from, ValueId w, ValueId *map)
 {
     if (!map[w]) {
@@ -76,7 +79,8 @@ bool fold_stack(Module *m, Graph *g, Arena *scratch)
         for (uint32_t i = 0; i < n; i++)
             weight[i] = copy_weight(m, to, g, node_arg(g, member[i], 0), map);
         like.name = 0;
-        ValueId all = g_matmul(m, to, &like, g_concat(m, to, &to->node[weight[0]], weight, n, 0), map[node_arg(g, v, 1)], false, false);
+        ValueId all = g_matmul(m, to, &like, g_concat(m, to, &to->node[weight[0]], weight, n, 0),
+                               map[node_arg(g, v, 1)], false, false);
         for (uint32_t i = 0; i < n; i++) {
             const Node *y = &g->node[member[i]];
             int32_t     rows = y->type.shape.dim[0], begin[2] = {row, 0}, end[2] = {row + rows, y->type.shape.dim[1]};

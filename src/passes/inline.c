@@ -35,9 +35,10 @@ static void inherit(const Inline *x, Node *n, const Node *call)
     n->tag = n->tag ? n->tag : call->tag;
     n->from = n->from.file ? n->from : call->from;
     if (call->stmt)
-        n->stmt = !n->stmt ? call->stmt
-                           : intern(x->m->strings, arena_printf(x->scratch, "%s.%s", interned(x->m->strings, call->stmt),
-                                                                interned(x->m->strings, n->stmt)));
+        n->stmt = !n->stmt
+                      ? call->stmt
+                      : intern(x->m->strings, arena_printf(x->scratch, "%s.%s", interned(x->m->strings, call->stmt),
+                                                           interned(x->m->strings, n->stmt)));
 }
 
 /* A variable that is bound to a call's result names the node that the result is, unless that has a name or is older. */

@@ -1,11 +1,11 @@
 /* node_cost.c: see node_cost.h. What is not in the profile:
  *
- *   a softmax on the engine costs 1.6 elementwise operations (measured by one project: 15 GB/s where relu streams at 24)
+ *   a softmax on the engine costs 1.6 elementwise operations (one project measured 15 GB/s where relu streams at 24)
  *   a product's factor, `mul` by a number right after it, costs nothing there (one project)
- *   elementwise work on the CPU costs the larger of operand and result once, in fp32: what came just before is still in its
- *     caches (the adjoint of RMSNorm, some seven operations, took 0.15 ns an element in a published project, where this says
- *     0.5 at 60 GB/s)
- *   exp, log, tanh, sigmoid, powers and roots cost the CPU as much as moving 16 numbers, about a nanosecond (assumed) */
+ *   elementwise work on the CPU costs the larger of operand and result once, in fp32: what came just before is still in
+ *     its caches (the adjoint of RMSNorm, some seven operations, took 0.15 ns an element in a published project, where
+ *     this says 0.5 at 60 GB/s)
+ *   exp, log, tanh, sigmoid, powers and roots cost the CPU as much as moving 16 numbers, about 1 ns (assumed) */
 #include "passes/node_cost.h"
 
 enum { HALF = 2, FLOAT = 4, FUNCTION_NUMBERS = 16 };

@@ -16,8 +16,8 @@ typedef struct {
 typedef enum { PASS_SAME, PASS_CHANGED, PASS_FAILED } PassResult;
 typedef PassResult PassFn(PassCtx *cx);
 
-PassFn pass_vjp_check, pass_simplify, pass_fold, pass_unroll, pass_autodiff, pass_inline, pass_algebra, pass_taps, pass_place,
-    pass_defer;
+PassFn pass_vjp_check, pass_simplify, pass_fold, pass_unroll, pass_autodiff, pass_inline, pass_algebra, pass_taps,
+    pass_place, pass_defer;
 
 /* ---- graphs ---- */
 

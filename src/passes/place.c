@@ -8,8 +8,8 @@
  *         #[precision(f32)]; the last steps of parameters' gradients (weights.c), which accumulate in f32 (with the
  *         target's `weight_gradients any` the product may go where it costs less)
  *   ANE   #[place(ane)]; E0703 where a rule above forbids it
- *   ANY   leaves, repeat, proj, movements of constants and parameters, and parameter expressions (ir/param_expr.c): they
- *         are made where they are read
+ *   ANY   leaves, repeat, proj, movements of constants and parameters, and parameter expressions (ir/param_expr.c):
+ *         they are made where they are read
  *
  * The others have a price on either device (node_cost.h) and go where everything together costs least (place_cut.c).
  * Regions are placed on their own. Forward and backward nodes never share a program. */
@@ -30,8 +30,8 @@ static bool is_movement(Op op)
     return op == OP_reshape || op == OP_transpose || op == OP_broadcast || op == OP_slice;
 }
 
-/* Why the engine cannot hold a value of this type, or NULL. Of [C, S] and [H, D, S] the first axis lies in the channels. A
- * fourth axis is merged with the first: [a, b, c, d] is [1, a*b, c, d] there. */
+/* Why the engine cannot hold a value of this type, or NULL. Of [C, S] and [H, D, S] the first axis lies in the
+ * channels. A fourth axis is merged with the first: [a, b, c, d] is [1, a*b, c, d] there. */
 static const char *shape_problem(const Placing *p, Type t)
 {
     const Target *k = p->prices.target;
@@ -49,7 +49,8 @@ static const char *shape_problem(const Placing *p, Type t)
     return NULL;
 }
 
-/* Throughput falls when values leave the chip, and programs with larger ones than it holds were refused (rule ANE019). */
+/* Throughput falls when values leave the chip, and programs with larger ones than it holds were refused (rule
+ * ANE019). */
 static bool is_too_large(const Placing *p, Type t)
 {
     return 2 * shape_numel(t.shape) > p->prices.target->onchip;
@@ -72,7 +73,8 @@ static const char *contraction_problem(const Placing *p, ValueId v)
     for (uint32_t i = 0; i < 2; i++) {
         Shape x = p->g->node[node_arg(p->g, v, i)].type.shape;
         if (x.dim[0] > k->max_axis)
-            return arena_printf(p->cx->m->arena, "a product of a matrix with more than %lld rows", (long long)k->max_axis);
+            return arena_printf(p->cx->m->arena, "a product of a matrix with more than %lld rows",
+                                (long long)k->max_axis);
     }
     return n->type.shape.dim[0] > k->max_axis ? "too many rows for a product of activations" : NULL;
 }
@@ -167,15 +169,18 @@ static bool fix(Placing *p)
         if (!p->why[v] && leaves[v] && n->type.shape.dim[n->type.shape.rank - 1] < ROW_MIN && !op_is_sink(n->op))
             p->why[v] = "rows shorter than 16 cannot leave a program";
         if (pin == PLACE_ANE && p->why[v] && n->role == ROLE_FWD) {
-            Diag *d = diag_error(p->cx->diags, "E0703", n->at, "'%s' cannot run on the ANE (%s)", op_info[n->op].name, p->why[v]);
-            diag_help(d, "drop the pin%s", n->op == OP_gather ? ", or multiply by a one-hot table if the vocabulary is tiny" : "");
+            Diag *d = diag_error(p->cx->diags, "E0703", n->at, "'%s' cannot run on the ANE (%s)", op_info[n->op].name,
+                                 p->why[v]);
+            diag_help(d, "drop the pin%s",
+                      n->op == OP_gather ? ", or multiply by a one-hot table if the vocabulary is tiny" : "");
             ok = false;
         }
         if (op_is_sink(n->op) || p->why[v] || pin == PLACE_CPU)
             p->fixed[v] = DEV_CPU;
         else if (pin == PLACE_ANE)
             p->fixed[v] = DEV_ANE;
-        else if (n->role == ROLE_BWD && p->weight[v] && (n->op != OP_matmul || p->prices.target->weight_gradients == WHERE_CPU))
+        else if (n->role == ROLE_BWD && p->weight[v] &&
+                 (n->op != OP_matmul || p->prices.target->weight_gradients == WHERE_CPU))
             p->fixed[v] = DEV_CPU;
     }
     rules_fix(p->cx->m, p->cx->scratch, p->g, p->fixed);
@@ -200,8 +205,8 @@ static uint8_t *saved_values(const Placing *p)
 }
 
 /* What either device takes for a value. A product with parameters goes to the engine unless the CPU saves more than a
- * dispatch with it, whatever its size: people try things with small models and want to see them run as large ones do. So
- * its price on the CPU has two more, for the dispatch that the engine's program needs and for that margin. */
+ * dispatch with it, whatever its size: people try things with small models and want to see them run as large ones do.
+ * So its price on the CPU has two more, for the dispatch that the engine's program needs and for that margin. */
 static void set_prices(Placing *p)
 {
     int64_t dispatch = price_bytes(p->prices.target->dispatch * 1e3, 1);
@@ -213,8 +218,10 @@ static void set_prices(Placing *p)
         p->ane[v] = p->fixed[v] == DEV_CPU ? 0 : price_engine(&p->prices, v) + price_spill(&p->prices, v);
         p->cpu[v] = p->fixed[v] == DEV_CPU ? 0 : price_cpu(&p->prices, v);
         if (saved[v])
-            p->ane[v] += price_saving(p->prices.target, shape_numel(crossing_form(p->g, v).shape), saved[v] == READ_BY_CPU);
-        bool weights = n->op == OP_matmul && (p->prices.constant[node_arg(p->g, v, 0)] || p->prices.constant[node_arg(p->g, v, 1)]);
+            p->ane[v] +=
+                price_saving(p->prices.target, shape_numel(crossing_form(p->g, v).shape), saved[v] == READ_BY_CPU);
+        bool weights = n->op == OP_matmul &&
+                       (p->prices.constant[node_arg(p->g, v, 0)] || p->prices.constant[node_arg(p->g, v, 1)]);
         if (weights && p->fixed[v] == DEV_ANY)
             p->cpu[v] += 2 * dispatch;
     }

@@ -1,7 +1,7 @@
 /* place_copies.c: a broadcast is made where it is read.
  *
- * What crosses between the CPU and a program is the broadcast's operand: a row [1, S] instead of [C, S]. A number cannot
- * enter or leave a program, nor can a column, so their last axis grows first, where they come from. */
+ * What crosses between the CPU and a program is the broadcast's operand: a row [1, S] instead of [C, S]. A number
+ * cannot enter or leave a program, nor can a column, so their last axis grows first, where they come from. */
 #include "passes/place.h"
 
 Type crossing_form(const Graph *g, ValueId v)

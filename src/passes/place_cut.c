@@ -3,10 +3,10 @@
  * A minimum cut: a value costs what its device takes for it, and once more for each direction in which it crosses. A
  * graph's inputs are on the CPU; those of regions, and results, are wherever it suits.
  *
- * The cut does not see dispatches. So what it proposes is weighed with them: a program ends where the CPU must have a say.
- * Where the CPU works between two programs of the same direction, a second cut charges a dispatch for every way back to
- * the engine, and the cheaper division stays. At last each connected part of the engine's work goes back to the CPU if the
- * dispatch it would take costs more than it saves. */
+ * The cut does not see dispatches. So what it proposes is weighed with them: a program ends where the CPU must have a
+ * say. Where the CPU works between two programs of the same direction, a second cut charges a dispatch for every way
+ * back to the engine, and the cheaper division stays. At last each connected part of the engine's work goes back to the
+ * CPU if the dispatch it would take costs more than it saves. */
 #include "passes/maxflow.h"
 #include "passes/place.h"
 
@@ -83,7 +83,8 @@ static int64_t programs(const Placing *p, const Place *at)
         for (uint32_t i = 0; i < g->node[v].in_count; i++) {
             ValueId     u = node_arg(g, v, i);
             const Node *s = &g->node[u], *n = &g->node[v];
-            bool        ends = at[u] == DEV_ANE && (at[v] != DEV_ANE || s->role != n->role || hint[s->hint].cut != hint[n->hint].cut);
+            bool ends =
+                at[u] == DEV_ANE && (at[v] != DEV_ANE || s->role != n->role || hint[s->hint].cut != hint[n->hint].cut);
             if (level[u] + ends > level[v])
                 level[v] = level[u] + ends;
         }

@@ -114,7 +114,8 @@ void rules_fix(const Module *m, Arena *scratch, const Graph *g, Place *fixed)
         return;
     const bool *norm = norm_values(m, scratch, g);
     for (ValueId v = 1; v < g->count; v++) {
-        if (!norm[v] || fixed[v] != DEV_ANY || !node_is_pure(&g->node[v]) || g->node[v].op == OP_const || g->node[v].op == OP_param)
+        if (!norm[v] || fixed[v] != DEV_ANY || !node_is_pure(&g->node[v]) || g->node[v].op == OP_const ||
+            g->node[v].op == OP_param)
             continue;
         if (g->node[v].role == ROLE_BWD)
             fixed[v] = DEV_CPU;

@@ -1,8 +1,8 @@
 /* range.c: walking a module's graphs in the order of execution to find the ranges of all values; see range.h.
  *
- * A repeat is walked twice over: first until the intervals of its carried values stand still (an interval that still grows
- * after a few rounds is given up: the whole line), then once per iteration with the estimates of that iteration. Stacks keep
- * the facts of every iteration, so that the backward loop sees the estimates of the layer it belongs to. */
+ * A repeat is walked twice over: first until the intervals of its carried values stand still (an interval that still
+ * grows after a few rounds is given up: the whole line), then once per iteration with the estimates of that iteration.
+ * Stacks keep the facts of every iteration, so that the backward loop sees the estimates of the layer it belongs to. */
 #include "passes/range_internal.h"
 #include "passes/pass.h"
 
@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ITERATIONS = 512, ROUNDS = 3 }; /* iterations walked for estimates; rounds until a growing interval is given up */
+enum {
+    ITERATIONS = 512,
+    ROUNDS = 3
+}; /* iterations walked for estimates; rounds until a growing interval is given up */
 
 /* ---- leaves ---- */
 
@@ -134,7 +137,8 @@ static void settle(RangeWalk *w, const Node *n, const Graph *g, RangeFact *arg)
 static RangeFact *of_repeat(RangeWalk *w, const Graph *outer, const Node *n, const RangeFact *fact, bool keep)
 {
     const Graph *g = w->r->m->graph[n->a.repeat.graph];
-    uint32_t     count = (uint32_t)n->a.repeat.n, carries = n->a.repeat.n_carry, walked = count < ITERATIONS ? count : ITERATIONS;
+    uint32_t count = (uint32_t)n->a.repeat.n, carries = n->a.repeat.n_carry,
+             walked = count < ITERATIONS ? count : ITERATIONS;
     RangeFact   *in = NEW_N(w->a, RangeFact, n->in_count + 1u), *arg = NEW_N(w->a, RangeFact, n->in_count + 1u);
     RangeFact   *out = NEW_N(w->a, RangeFact, g->outs + 1u), **each = NEW_N(w->a, RangeFact *, g->outs + 1u);
     for (uint32_t k = 0; k < n->in_count; k++)

@@ -5,26 +5,29 @@
  *
  *   an interval, guaranteed: in exact arithmetic no element leaves it, whatever the parameters, inputs, states and loss
  *       scale are (as long as they are finite). Most intervals are the whole line, for parameters can be anything; the
- *       useful ones come from softmax, sigmoid, tanh, tables, and from x / rms(x), which is at most the root of the number
- *       of channels. Rounding on the engine adds its last bits to them.
- *   an estimate, mean and variance of an element when training starts: parameters as their initialisers draw them, token
- *       ids uniform, real inputs standard normal, factors of a product and terms of a sum independent of each other. It is
- *       a guess, right within a small factor for ordinary transformers (tests say which), and says nothing of later steps.
+ *       useful ones come from softmax, sigmoid, tanh, tables, and from x / rms(x), which is at most the root of the
+ *       number of channels. Rounding on the engine adds its last bits to them.
+ *   an estimate, mean and variance of an element when training starts: parameters as their initialisers draw them,
+ *       token ids uniform, real inputs standard normal, factors of a product and terms of a sum independent of each
+ *       other. It is a guess, right within a small factor for ordinary transformers (tests say which), and says
+ *       nothing of later steps.
  *
- * A tensor is called at risk where the interval is too wide AND the estimate is less than RANGE_MARGIN away from the limit,
- * or where an operation is known to need a guarantee and there is none: exp, sums of squares, masks. */
+ * A tensor is called at risk where the interval is too wide AND the estimate is less than RANGE_MARGIN away from the
+ * limit, or where an operation is known to need a guarantee and there is none: exp, sums of squares, masks. */
 #ifndef ANEL_PASSES_RANGE_H
 #define ANEL_PASSES_RANGE_H
 
 #include "base/diag.h"
 #include "ir/graph.h"
 
-/* The largest element of a large normal tensor is some 5 standard deviations away; the rest is room to grow in training. */
+/* The largest element of a large normal tensor is some 5 standard deviations away; the rest is room to grow in
+ * training. */
 #define RANGE_MARGIN 64.0
 #define RANGE_GROWTH 16.0          /* the same room for what is already a sum over many elements */
 #define RANGE_F16_MAX 65504.0
 #define RANGE_F16_LEAST 0x1p-24    /* below half of it they are zero */
-#define RANGE_PRODUCT_MAX 32752.0  /* convolutions and matrix products of the engine saturate from here (one project, two chips) */
+#define RANGE_PRODUCT_MAX                                                                                              \
+    32752.0 /* convolutions and matrix products of the engine saturate from here (one project, two chips) */
 #define RANGE_MASK (-1e4)          /* a constant from here down is a mask rather than a number */
 
 typedef struct {
@@ -43,7 +46,8 @@ typedef struct {
     RangeRow    **row;        /* [graph][value] */
     double        loss_scale; /* the first one */
     bool          adapts;     /* it is dynamic */
-    double        least_scale, most_scale; /* where every gradient of the training entry is expected to fit; 0: there is none */
+    double least_scale,
+        most_scale; /* where every gradient of the training entry is expected to fit; 0: there is none */
 } Ranges;
 
 /* Analyse every entry of a module that went through the passes. */

@@ -1,11 +1,12 @@
-/* range_number.c: which values of a module are the same, and the three shapes of expression that bound a value better than
- * its parts do; see range.h.
+/* range_number.c: which values of a module are the same, and the three shapes of expression that bound a value better
+ * than its parts do; see range.h.
  *
- * Every value gets a number; equal numbers are equal values, in every iteration of the repeats they stand in. An operation
- * has the number of another with the same attributes and operands of the same numbers; an input of a region has the number
- * of what is handed in: an invariant's, or, for element i of a stack that another repeat of as many iterations made, that of
- * the value that was stacked. So x and 1 / rms(x) are known to belong together in the backward region too, where x has come
- * in a stack or has been computed again. Carried values, and inputs of regions run from two places, have numbers of their own. */
+ * Every value gets a number; equal numbers are equal values, in every iteration of the repeats they stand in. An
+ * operation has the number of another with the same attributes and operands of the same numbers; an input of a region
+ * has the number of what is handed in: an invariant's, or, for element i of a stack that another repeat of as many
+ * iterations made, that of the value that was stacked. So x and 1 / rms(x) are known to belong together in the backward
+ * region too, where x has come in a stack or has been computed again. Carried values, and inputs of regions run from
+ * two places, have numbers of their own. */
 #include "base/hash.h"
 #include "passes/pass.h"
 #include "passes/range_internal.h"
@@ -92,8 +93,8 @@ static uint32_t of_input(const RangeNumbers *t, const Graph *g, uint32_t k)
     if (k >= loop->a.repeat.n_carry + loop->a.repeat.n_xs)
         return t->number[outer->id][u];
     const Node *stack = &outer->node[u], *made = stack->op == OP_proj ? &outer->node[node_arg(outer, u, 0)] : NULL;
-    if (!made || made->op != OP_repeat || stack->a.proj.index < made->a.repeat.n_carry || made->a.repeat.n != loop->a.repeat.n ||
-        t->parent[made->a.repeat.graph] != outer->id)
+    if (!made || made->op != OP_repeat || stack->a.proj.index < made->a.repeat.n_carry ||
+        made->a.repeat.n != loop->a.repeat.n || t->parent[made->a.repeat.graph] != outer->id)
         return 0;
     return t->number[made->a.repeat.graph][t->m->graph[made->a.repeat.graph]->out[stack->a.proj.index]];
 }
@@ -185,8 +186,8 @@ static bool with_splat(const RangeNumbers *t, Op op, uint32_t *x, double *c)
     return false;
 }
 
-/* b = (c * sum of a^2 + eps)^(-1/2) with eps >= 0, over whatever axes: each a^2 is one of the sum's terms, none of which is
- * negative, so |a b| <= c^(-1/2). */
+/* b = (c * sum of a^2 + eps)^(-1/2) with eps >= 0, over whatever axes: each a^2 is one of the sum's terms, none of
+ * which is negative, so |a b| <= c^(-1/2). */
 double range_normalised(const RangeNumbers *t, const Graph *g, ValueId a, ValueId b)
 {
     uint32_t    x = t->number[g->id][a], r = without_broadcast(t, t->number[g->id][b]);
@@ -215,7 +216,8 @@ bool range_is_maximum(const RangeNumbers *t, const Graph *g, ValueId a, ValueId 
 bool range_is_negative(const RangeNumbers *t, const Graph *g, ValueId a, ValueId b)
 {
     uint32_t x = t->number[g->id][a], y = t->number[g->id][b];
-    return (node_of(t, y)->op == OP_neg && operand(t, y, 0) == x) || (node_of(t, x)->op == OP_neg && operand(t, x, 0) == y);
+    return (node_of(t, y)->op == OP_neg && operand(t, y, 0) == x) ||
+           (node_of(t, x)->op == OP_neg && operand(t, x, 0) == y);
 }
 
 bool range_same(const RangeNumbers *t, const Graph *g, ValueId a, ValueId b)

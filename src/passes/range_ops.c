@@ -1,8 +1,8 @@
 /* range_ops.c: what each operation does to intervals and to estimates; see range.h.
  *
- * Intervals follow interval arithmetic (Moore 1966) with four additions: a value times itself is a square, the larger of x
- * and -x is not negative, x minus its own maximum is not positive, and x times 1/rms(x) is bounded by the root of the number
- * of channels.
+ * Intervals follow interval arithmetic (Moore 1966) with four additions: a value times itself is a square, the larger
+ * of x and -x is not negative, x minus its own maximum is not positive, and x times 1/rms(x) is bounded by the root of
+ * the number of channels.
  *
  * Estimates carry mean and variance. Sums and products of independent values have formulas; functions of one value are
  * integrated over a normal distribution, cut to the interval that is guaranteed. */
@@ -51,7 +51,7 @@ static void bounds_power(RangeFact *y, const RangeFact *x, double c)
     bool whole = floor(c) == c, even = whole && fmod(c, 2) == 0;
     unbounded(y);
     if (x->lo >= 0 || (whole && !even && c > 0)) {
-        double a = pow(x->lo + 0.0, c), b = pow(x->hi, c); /* monotone; 1/0 is infinite, as it should be, but not 1/-0 */
+        double a = pow(x->lo + 0.0, c), b = pow(x->hi, c); /* monotone; 1/0 is infinite as it should be, not 1/-0 */
         y->lo = fmin(a, b);
         y->hi = fmax(a, b);
     } else if (even && c > 0) {
@@ -120,9 +120,9 @@ static void moments_max(RangeFact *y, const RangeFact *a, const RangeFact *b)
         y->var = 0;
         return;
     }
-    double t = (a->mean - b->mean) / s, above = 0.5 * erfc(-t / sqrt(2)), density = exp(-t * t / 2) * 0.3989422804014327;
-    y->mean = a->mean * above + b->mean * (1 - above) + s * density;
-    double power = range_power(a) * above + range_power(b) * (1 - above) + (a->mean + b->mean) * s * density;
+    double t = (a->mean - b->mean) / s, above = 0.5 * erfc(-t / sqrt(2)), bell = exp(-t * t / 2) * 0.3989422804014327;
+    y->mean = a->mean * above + b->mean * (1 - above) + s * bell;
+    double power = range_power(a) * above + range_power(b) * (1 - above) + (a->mean + b->mean) * s * bell;
     y->var = fmax(power - y->mean * y->mean, 0);
 }
 
@@ -221,14 +221,16 @@ static int64_t ratio(const Graph *g, ValueId of, ValueId to)
 
 static RangeFact of_sum(const RangeFact *x, double n)
 {
-    return (RangeFact){.known = true, .lo = times(n, x->lo), .hi = times(n, x->hi), .mean = n * x->mean, .var = n * x->var};
+    return (RangeFact){
+        .known = true, .lo = times(n, x->lo), .hi = times(n, x->hi), .mean = n * x->mean, .var = n * x->var};
 }
 
 /* The largest of n normal values: sqrt(2 ln n) deviations up. */
 static RangeFact of_amax(const RangeFact *x, double n)
 {
     double up = sqrt(2 * log(fmax(n, 1)));
-    return (RangeFact){.known = true, .lo = x->lo, .hi = x->hi, .mean = x->mean + up * sqrt(x->var), .var = x->var / (1 + up * up)};
+    return (RangeFact){
+        .known = true, .lo = x->lo, .hi = x->hi, .mean = x->mean + up * sqrt(x->var), .var = x->var / (1 + up * up)};
 }
 
 /* Places that are not masked share 1 in proportion to exp of normal scores. */
@@ -444,7 +446,7 @@ RangeFact range_of_node(RangeWalk *w, const Graph *g, ValueId v, const RangeFact
     case OP_powc: return of_power(x, n->a.powc.c);
     case OP_cmp:
         y = of_cmp(x, z, n->a.cmp.kind);
-        if (n->a.cmp.kind == CMP_EQ && range_is_maximum(w->same, g, in[0], in[1])) /* one place of each group attains it */
+        if (n->a.cmp.kind == CMP_EQ && range_is_maximum(w->same, g, in[0], in[1])) /* one of each group attains it */
             y.mean = g->node[in[1]].op == OP_broadcast ? 1 / (double)ratio(g, in[1], node_arg(g, in[1], 0)) : 1;
         return y;
     case OP_select:

@@ -1,8 +1,8 @@
 /* range_report.c: from ranges to verdicts, warnings and the table of `anec check --ranges`; see range.h.
  *
- * A value is judged as the engine holds it, which is not always as the graph says: a square that is only summed is scaled
- * by 2^-8, and a sum that is only scaled never exists unscaled, because the scale goes into the constant of ones that does
- * the summing (mil_ops.c). */
+ * A value is judged as the engine holds it, which is not always as the graph says: a square that is only summed is
+ * scaled by 2^-8, and a sum that is only scaled never exists unscaled, because the scale goes into the constant of ones
+ * that does the summing (mil_ops.c). */
 #include "passes/pass.h"
 #include "passes/range_internal.h"
 
@@ -18,7 +18,8 @@ static bool on_engine(const Ranges *r, const Graph *g, ValueId v)
 
 static bool is_movement(Op op)
 {
-    return op == OP_reshape || op == OP_transpose || op == OP_broadcast || op == OP_slice || op == OP_pad || op == OP_concat;
+    return op == OP_reshape || op == OP_transpose || op == OP_broadcast || op == OP_slice || op == OP_pad ||
+           op == OP_concat;
 }
 
 static bool is_square(const Graph *g, ValueId v)
@@ -154,16 +155,21 @@ static void warn_of_size(const Ranges *r, Diags *ds, const Graph *g, ValueId v, 
     const char     *name = name_of(r, n);
     Diag           *d;
     if (risk == RISK_OVERFLOW)
-        d = diag_warning(ds, "W0711", n->at, "'%s' may leave fp16: its elements are about %.2g when training starts, and the limit is %g",
+        d = diag_warning(ds, "W0711", n->at,
+                         "'%s' may leave fp16: its elements are about %.2g when training starts, and the limit is %g",
                          name, row->rms_max, limit_of(r, g, v));
     else
-        d = diag_warning(ds, "W0712", n->at, "'%s' may vanish in fp16: its elements are about %.2g, and the least number is 6e-8", name,
+        d = diag_warning(ds, "W0712", n->at,
+                         "'%s' may vanish in fp16: its elements are about %.2g, and the least number is 6e-8", name,
                          row->rms_max);
     if (row->scaled)
-        diag_help(d, "this is a gradient times the loss scale, %g; they are expected to fit from %.2g to %.2g: loss_scale = dynamic(init: ..)",
+        diag_help(d,
+                  "this is a gradient times the loss scale, %g; they are expected to fit from %.2g to %.2g: loss_scale "
+                  "= dynamic(init: ..)",
                   r->loss_scale, r->least_scale, r->most_scale);
     else if (risk == RISK_OVERFLOW)
-        diag_help(d, "normalise or scale what goes in, start with smaller parameters, or compute it on the CPU with #[place(cpu)]");
+        diag_help(d, "normalise or scale what goes in, start with smaller parameters, or compute it on the CPU with "
+                     "#[place(cpu)]");
     else
         diag_help(d, "scale what goes in, or compute it on the CPU with #[place(cpu)]");
 }
@@ -206,16 +212,20 @@ static void warn(const Ranges *r, Diags *ds, const Graph *g, ValueId v, RangeRis
     case RISK_OVERFLOW:
     case RISK_UNDERFLOW: warn_of_size(r, ds, g, v, risk); break;
     case RISK_EXP:
-        diag_help(diag_warning(ds, code[risk], n->at, "exp of something that may exceed 11.09 is infinite in fp16"),
-                  "subtract the maximum first, exp(x - amax(x, axis: k)), use softmax or sigmoid, or cut with min(x, 11.0)");
+        diag_help(
+            diag_warning(ds, code[risk], n->at, "exp of something that may exceed 11.09 is infinite in fp16"),
+            "subtract the maximum first, exp(x - amax(x, axis: k)), use softmax or sigmoid, or cut with min(x, 11.0)");
         break;
     case RISK_SQUARES:
-        diag_help(diag_warning(ds, code[risk], n->at, "a sum of squares may leave fp16: about %.2g when training starts, and it grows with the square",
-                               row->rms_max),
+        diag_help(diag_warning(
+                      ds, code[risk], n->at,
+                      "a sum of squares may leave fp16: about %.2g when training starts, and it grows with the square",
+                      row->rms_max),
                   "divide it by the number of elements right away, sum(x * x, ..) / n: the factor goes into the sum");
         break;
     case RISK_MASK:
-        diag_help(diag_warning(ds, code[risk], n->at, "a mask of %g leaves scores no room: their sum may be infinite in fp16", row->mask),
+        diag_help(diag_warning(ds, code[risk], n->at,
+                               "a mask of %g leaves scores no room: their sum may be infinite in fp16", row->mask),
                   "-30000 (NEG of std/nn.anel) hides as well and cannot overflow");
         break;
     case RISK_DEAD_ROW:
@@ -260,7 +270,8 @@ static const char *number(char *room, size_t size, double x)
 static void print_row(const Ranges *r, const Graph *g, ValueId v, RangeVerdict verdict, RangeRisk risk, Buf *out)
 {
     static const char *const word[] = {"", "proved", "expected", "AT RISK"};
-    static const char *const why[] = {"", ": overflow", ": underflow", ": exp", ": sum of squares", ": mask", ": masked row"};
+    static const char *const why[] = {"",       ": overflow",  ": underflow", ": exp", ": sum of squares",
+                                      ": mask", ": masked row"};
     const Node     *n = &g->node[v];
     const RangeRow *row = &r->row[g->id][v];
     const Source   *f = source_of(r->m->sources, n->at);
@@ -273,15 +284,15 @@ static void print_row(const Ranges *r, const Graph *g, ValueId v, RangeVerdict v
         snprintf(place, sizeof place, "%s:%u:%u", slash ? slash + 1 : f->name, line, column);
     }
     scope = inner ? inner + 1 : ""; /* the title has the repeat's label */
-    snprintf(value, sizeof value, "%s%s%s %s", scope, *scope && n->name ? "." : "", n->name ? interned(r->m->strings, n->name) : "",
-             op_info[n->op].name);
+    snprintf(value, sizeof value, "%s%s%s %s", scope, *scope && n->name ? "." : "",
+             n->name ? interned(r->m->strings, n->name) : "", op_info[n->op].name);
     snprintf(interval, sizeof interval, "[%s, %s]", number(lo, sizeof lo, row->lo), number(hi, sizeof hi, row->hi));
     if (row->rms_max > 1.05 * row->rms_min)
         snprintf(rms, sizeof rms, "%.2g .. %.2g", row->rms_min, row->rms_max);
     else
         snprintf(rms, sizeof rms, "%.2g", row->rms_max);
-    buf_printf(out, "  %-20s %-30s %-18s %-18s %s%s%s\n", place, value, interval, rms, row->scaled ? "x S  " : "     ", word[verdict],
-               why[risk]);
+    buf_printf(out, "  %-20s %-30s %-18s %-18s %s%s%s\n", place, value, interval, rms, row->scaled ? "x S  " : "     ",
+               word[verdict], why[risk]);
 }
 
 static void print_graph(const Ranges *r, const Graph *g, const char *title, Buf *out, Tally *t)
@@ -306,7 +317,8 @@ static void print_graph(const Ranges *r, const Graph *g, const char *title, Buf 
             continue;
         const Graph *region = r->m->graph[n->a.repeat.graph];
         Buf          name = {0};
-        buf_printf(&name, "%d x %s%s", n->a.repeat.n, interned(r->m->strings, n->name), n->role == ROLE_BWD ? ", backward" : "");
+        buf_printf(&name, "%d x %s%s", n->a.repeat.n, interned(r->m->strings, n->name),
+                   n->role == ROLE_BWD ? ", backward" : "");
         print_graph(r, region, name.data, out, t);
         buf_free(&name);
     }
@@ -321,8 +333,8 @@ void ranges_print(const Ranges *r, Buf *out)
         print_graph(r, r->m->graph[r->m->entry[e].graph], title.data, out, &t);
         buf_free(&title);
     }
-    buf_printf(out, "%u values of the engine: %u proved to fit fp16, %u expected to, %u at risk\n", t.proved + t.expected + t.risks,
-               t.proved, t.expected, t.risks);
+    buf_printf(out, "%u values of the engine: %u proved to fit fp16, %u expected to, %u at risk\n",
+               t.proved + t.expected + t.risks, t.proved, t.expected, t.risks);
     if (r->most_scale > 0)
         buf_printf(out, "loss scale S = %g%s; gradients are expected to fit from %.2g to %.2g\n", r->loss_scale,
                    r->adapts ? " at first, then dynamic" : "", r->least_scale, r->most_scale);

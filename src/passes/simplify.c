@@ -68,13 +68,14 @@ static ValueId transposed_product(Simp *s, ValueId v)
     return emit(s, &c, (ValueId[]){s->map[node_arg(s->from, u, 1)], s->map[node_arg(s->from, u, 0)]}, 2);
 }
 
-/* R5: c * (A B) -> (c * A) B for products of stacks of matrices of which A is smaller than the result and nobody else reads
- * the product: attention's scale moves from the scores to the queries. Before differentiation, so that the adjoints follow;
- * hints speak of the scores as they are. */
+/* R5: c * (A B) -> (c * A) B for products of stacks of matrices of which A is smaller than the result and nobody else
+ * reads the product: attention's scale moves from the scores to the queries. Before differentiation, so that the
+ * adjoints follow; hints speak of the scores as they are. */
 static ValueId sunk_scale(Simp *s, ValueId v)
 {
     const Node *n = &s->from->node[v];
-    if (n->op != OP_mul || n->hint || s->joint || n->type.dtype == DT_I32 || !switched_on(s->m->off, SWITCH_scale_sinking))
+    if (n->op != OP_mul || n->hint || s->joint || n->type.dtype == DT_I32 ||
+        !switched_on(s->m->off, SWITCH_scale_sinking))
         return 0;
     ValueId     u = node_arg(s->from, v, 0), made = s->map[u], factor = s->map[node_arg(s->from, v, 1)];
     const Node *p = &s->g->node[made]; /* the product with transposes absorbed */

@@ -1,16 +1,17 @@
 /* taps.c: save or recompute, by a minimum cut.
  *
  * Each forward value v has two binary variables: a_v (the backward programs have it) and c_v (because they computed it
- * again). The cost is  save_v [a_v and not c_v] + recompute_v c_v,  with c_v -> a_u for every operand u of v, and a_v = 1
- * where a program reads v. Memory has a price too: m_v for a value that is saved: [a_v and not c_v], or, for a value that
- * the CPU reads and that is in memory anyway, [not c_v]. Every term is submodular, so one minimum cut is exact:
+ * again). The cost is  save_v [a_v and not c_v] + recompute_v c_v,  with c_v -> a_u for every operand u of v, and a_v =
+ * 1 where a program reads v. Memory has a price too: m_v for a value that is saved: [a_v and not c_v], or, for a value
+ * that the CPU reads and that is in memory anyway, [not c_v]. Every term is submodular, so one minimum cut is exact:
  *
  *     S -> a_v  infinite      v is read           a_v -> c_v  save_v (+ m_v)
  *     c_v -> a_u  infinite    u operand of v      c_v -> T    recompute_v
  *     S -> c_v  m_v           v is kept
  *
- * Saved: a_v on the source's side or v kept, and c_v on the sink's. Of equally cheap choices the one that recomputes least
- * is taken. What recomputing costs is node_cost.h's; a product with a weight has its weights baked once more besides. */
+ * Saved: a_v on the source's side or v kept, and c_v on the sink's. Of equally cheap choices the one that recomputes
+ * least is taken. What recomputing costs is node_cost.h's; a product with a weight has its weights baked once more
+ * besides. */
 #include "passes/taps.h"
 #include "passes/maxflow.h"
 #include "passes/node_cost.h"
@@ -94,7 +95,8 @@ static int64_t save_cost(const Target *t, const Node *n, bool is_carry, bool kep
     return price_saving(t, numel, kept || n->op == OP_proj || n->op == OP_gather);
 }
 
-TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, uint32_t carries, int32_t times, const TapRead *read)
+TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, uint32_t carries, int32_t times,
+                    const TapRead *read)
 {
     TapCost *cost = NEW_N(a, TapCost, f->count);
     Prices   p = {m->target, f, constant_expressions(a, f)};
@@ -109,7 +111,8 @@ TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, u
         cost[v].kept = read[v].cpu;
         cost[v].save = is_param_expr(f, v) ? 0 : save_cost(m->target, n, is_carry, read[v].cpu);
         cost[v].recompute = recompute_cost(&p, v);
-        if (read[v].back && cost[v].recompute < TAP_NEVER) /* a program that ends before the CPU's work, for nothing else */
+        if (read[v].back &&
+            cost[v].recompute < TAP_NEVER) /* a program that ends before the CPU's work, for nothing else */
             cost[v].recompute += price_bytes(m->target->dispatch * 1e3, 1);
         if (!is_free(f, n, is_carry) && !is_param_expr(f, v))
             cost[v].bytes = (n->type.dtype == DT_I32 ? 4 : 2) * shape_numel(n->type.shape) * times;

@@ -30,8 +30,10 @@ typedef struct {
 
 /* A reading of `u` by `v`, a backward node; `weight`: weight_gradients() of v's graph. */
 void taps_note_read(const Module *m, const Graph *g, ValueId v, const bool *weight, TapRead *read);
-/* Cost of every value of `f`, which runs n times. `carries`: f is the region of a repeat with that many carried values. */
-TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, uint32_t carries, int32_t n, const TapRead *read);
+/* Cost of every value of `f`, which runs n times. `carries`: f is the region of a repeat with that many carried
+ * values. */
+TapCost *taps_costs(const Module *m, Arena *a, const Graph *f, bool is_region, uint32_t carries, int32_t n,
+                    const TapRead *read);
 /* The cheapest way to make what is read available: a decision for every value. A byte of memory costs `memory`. */
 Tap *taps_cut(Arena *a, const Graph *f, const TapCost *cost, const TapRead *read, double memory);
 /* weights.c: which values of `g` are the last steps of parameters' gradients, and nothing else. */

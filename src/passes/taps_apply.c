@@ -8,8 +8,9 @@
  * function's operands. Every node of B gets a twin in F where there is one: the same operation on twins. Nodes with a
  * twin are dropped from B; whether B then reads the value or computes it (again) is for the cut to say.
  *
- * Module.memory limits what is saved: by a price of memory in all cuts (a Lagrange multiplier), the lowest that keeps the
- * limit. A high price leaves what cannot be computed again: the inputs of a loop's iterations, what the CPU has gathered. */
+ * Module.memory limits what is saved: by a price of memory in all cuts (a Lagrange multiplier), the lowest that keeps
+ * the limit. A high price leaves what cannot be computed again: the inputs of a loop's iterations, what the CPU has
+ * gathered. */
 #include "passes/loop.h"
 #include "passes/node_cost.h"
 #include "passes/simplify.h"
@@ -133,7 +134,8 @@ static ValueId value(Border *x, ValueId v)
 }
 
 /* Decide for one forward graph, which runs `times` times. */
-static Tap *choose(Module *m, Arena *a, const Graph *f, const TapCost *cost, const TapRead *read, int32_t times, Saving *s)
+static Tap *choose(Module *m, Arena *a, const Graph *f, const TapCost *cost, const TapRead *read, int32_t times,
+                   Saving *s)
 {
     Tap   *tap = taps_cut(a, f, cost, read, s->price);
     Prices p = {m->target, f, constant_expressions(a, f)};
@@ -228,7 +230,8 @@ static void cross_regions(Module *m, Graph *g, Arena *scratch, Saving *saving)
             map[v] = graph_copy_node(m, to, g, v, map);
             continue;
         }
-        Border x = {.m = m, .scratch = scratch, .top = to, .forward = g->node[f], .backward = g->node[v], .saving = saving};
+        Border x = {
+            .m = m, .scratch = scratch, .top = to, .forward = g->node[f], .backward = g->node[v], .saving = saving};
         ValueId *f_arg = NEW_N(scratch, ValueId, x.forward.in_count + 1u);
         ValueId *b_arg = NEW_N(scratch, ValueId, x.backward.in_count + 1u);
         for (uint32_t i = 0; i < x.forward.in_count; i++)
@@ -331,8 +334,8 @@ static Saving try_price(Module *m, const Graph *g, Arena *scratch, double price)
     return cross_all(m, copy, scratch, price);
 }
 
-/* The lowest price at which no more than `limit` bytes are saved: what is saved shrinks as the price grows. Powers of two
- * first, then some bits behind them. Negative if no price will do; *least is then what must be saved at least. */
+/* The lowest price at which no more than `limit` bytes are saved: what is saved shrinks as the price grows. Powers of
+ * two first, then some bits behind them. Negative if no price will do; *least is then what must be saved at least. */
 static double price_for(Module *m, const Graph *g, Arena *scratch, int64_t limit, int64_t *least)
 {
     Saving free = try_price(m, g, scratch, 0);
@@ -375,9 +378,11 @@ PassResult pass_taps(PassCtx *cx)
         int64_t least = 0;
         double  price = m->memory ? price_for(m, g, cx->scratch, m->memory, &least) : 0;
         if (price < 0) {
-            Diag *d = diag_error(cx->diags, "E0704", m->entry[i].at, "a training step must save %lld bytes for the backward direction; the limit is %lld",
+            Diag *d = diag_error(cx->diags, "E0704", m->entry[i].at,
+                                 "a training step must save %lld bytes for the backward direction; the limit is %lld",
                                  (long long)least, (long long)m->memory);
-            diag_help(d, "allow --memory %lldM, drop #[save], or train on shorter sequences", (long long)((least + (1 << 20) - 1) >> 20));
+            diag_help(d, "allow --memory %lldM, drop #[save], or train on shorter sequences",
+                      (long long)((least + (1 << 20) - 1) >> 20));
             return PASS_FAILED;
         }
         Saving s = cross_all(m, g, cx->scratch, price);

@@ -1,10 +1,12 @@
 /* unroll.c: write out the iterations of a repeat that carries a #[group].
  *
- * A region is compiled once and run n times, so no program can hold work of two iterations. Where the user wants several layers in
- * one program, the repeat gives way to its iterations: nodes of the surrounding graph, with one parameter each where the region had
- * a set of them. This happens before differentiation, so the backward direction comes out written out as well.
+ * A region is compiled once and run n times, so no program can hold work of two iterations. Where the user wants
+ * several layers in one program, the repeat gives way to its iterations: nodes of the surrounding graph, with one
+ * parameter each where the region had a set of them. This happens before differentiation, so the backward direction
+ * comes out written out as well.
  *
- * Paths get the index: "layers.attention" becomes "layers.L3.attention". A #[cut] in the region is another one in each iteration. */
+ * Paths get the index: "layers.attention" becomes "layers.L3.attention". A #[cut] in the region is another one in each
+ * iteration. */
 #include "passes/pass.h"
 
 #include <string.h>
@@ -26,7 +28,8 @@ static bool wanted(const Module *m, const Node *n)
 
 static StrId indexed_scope(const Unroll *x, const Node *repeat, StrId scope, int32_t index)
 {
-    const char *s = interned(x->m->strings, scope), *prefix = interned(x->m->strings, repeat->scope); /* the region's own */
+    const char *s = interned(x->m->strings, scope),
+               *prefix = interned(x->m->strings, repeat->scope); /* the region's own */
     size_t      n = strlen(prefix);
     if (strncmp(s, prefix, n) != 0 || (s[n] != '.' && s[n] != 0))
         return scope;

@@ -4,8 +4,8 @@
  * graph nodes, so they are shape-checked and simplified like everything else; they create no transposes, and the sum
  * that undoes a broadcast stands in the rule of `broadcast` and nowhere else.
  *
- * C does not say in which order arguments are evaluated, and plans must be the same whatever compiler made anec: at most
- * one argument of a call creates nodes. */
+ * C does not say in which order arguments are evaluated, and plans must be the same whatever compiler made anec: at
+ * most one argument of a call creates nodes. */
 #include "passes/adjoint.h"
 #include "passes/switches.h"
 

@@ -3,12 +3,12 @@
  *
  * "Everything that leads to sinks only" would be too much: in a graph without repeats that is the whole backward
  * direction. So the walk from a sink back takes what has the parameter's shape (sums of contributions, views, factors,
- * products with parameters: the adjoint of a parameter expression) up to and including one contraction over positions: a
- * product of two activations, g x^T (but not W^T g, which has a parameter as operand and is the cotangent of an
+ * products with parameters: the adjoint of a parameter expression) up to and including one contraction over positions:
+ * a product of two activations, g x^T (but not W^T g, which has a parameter as operand and is the cotangent of an
  * activation), or a sum with the product g * x under it.
  *
- * What comes after the contraction is linear in its result, with coefficients that change only with an update: a *tail*.
- * The defer pass makes it run once per update. */
+ * What comes after the contraction is linear in its result, with coefficients that change only with an update: a
+ * *tail*. The defer pass makes it run once per update. */
 #include "passes/taps.h"
 
 typedef enum { UNREAD, STEP, SUMMED, OTHER } Stage; /* the largest of what the readers say */
@@ -126,7 +126,8 @@ bool *weight_gradients(Arena *a, const Graph *g)
         if (n->op == OP_matmul && vector_operand(g, n) < 0 &&
             (param[node_arg(g, v, 0)] || param[node_arg(g, v, 1)]))
             s = OTHER;
-        if (s == SUMMED && !weighted[v] && n->op != OP_mul && n->op != OP_reshape && n->op != OP_transpose && n->op != OP_neg)
+        if (s == SUMMED && !weighted[v] && n->op != OP_mul && n->op != OP_reshape && n->op != OP_transpose &&
+            n->op != OP_neg)
             s = OTHER;
         is[v] = s == STEP || s == SUMMED;
         Stage say = is[v] ? below(g, weighted, v, s) : OTHER;

@@ -8,20 +8,21 @@
  *       src/...               the sources the plan was made from
  *
  * A plan holds no weights, only recipes that make them from parameters. It is a schedule that needs no knowledge of the
- * model: entries are lists of steps over buffers, parameters and tables. There is no path, date or machine name in it, and
- * equal inputs give equal bytes.
+ * model: entries are lists of steps over buffers, parameters and tables. There is no path, date or machine name in it,
+ * and equal inputs give equal bytes.
  *
  * Values. A Ref names memory a step reads or writes: (part of) a buffer, a parameter, a gradient, a table, or a number
- * that stands for a whole tensor. Buffers are dense and row-major. A buffer with stack n > 0 has n elements of the given
- * shape; inside a loop of n iterations `stacked` refs mean the element of the current iteration (element i belongs to
- * index first + i). Parameter patterns contain "{L}" where the loop's index goes: "layers.{L}.attention.wq.weight".
+ * that stands for a whole tensor. Buffers are dense and row-major. A buffer with stack n > 0 has n elements of the
+ * given shape; inside a loop of n iterations `stacked` refs mean the element of the current iteration (element i
+ * belongs to index first + i). Parameter patterns contain "{L}" where the loop's index goes:
+ * "layers.{L}.attention.wq.weight".
  *
  * Devices. `run` steps execute a program whose ports are bound to surfaces: buffers of kind BUF_SURFACE, fp16, laid out
  * as [1, C, 1, S]. A port may carry several values, each a range of channels (PlanPart); `move` steps copy between
  * buffers and surfaces and convert between fp32 and fp16 (round to nearest even; values beyond fp16's range become
- * +-65504 and are counted by the runtime). Everything else is `op` steps, in fp32 on the CPU, with the names and meaning
- * of src/ir/ops.def, and four products with vectors that exist here only (plan_ops.c). A destination that is a gradient or
- * an accumulator is added to, all others are overwritten. */
+ * +-65504 and are counted by the runtime). Everything else is `op` steps, in fp32 on the CPU, with the names and
+ * meaning of src/ir/ops.def, and four products with vectors that exist here only (plan_ops.c). A destination that is a
+ * gradient or an accumulator is added to, all others are overwritten. */
 #ifndef ANEL_PLAN_PLAN_H
 #define ANEL_PLAN_PLAN_H
 
@@ -156,8 +157,8 @@ typedef struct {
 } PlanProgram;
 
 /* ---- buffers ---- */
-/* An accumulator is f32, and zero at the start of every window of micro-batches. Backward steps add to it, whatever they
- * are; the entry's update steps, which run once at the end of the window, read it. */
+/* An accumulator is f32, and zero at the start of every window of micro-batches. Backward steps add to it, whatever
+ * they are; the entry's update steps, which run once at the end of the window, read it. */
 typedef enum { BUF_PLAIN, BUF_SURFACE, BUF_ACCUMULATOR } PlanBufferKind;
 typedef struct {
     const char    *name;
@@ -193,7 +194,7 @@ typedef struct {
     double      splat;    /* REF_SPLAT */
     uint64_t    offset;   /* elements from the start of the (element of the) buffer; 0 for other kinds */
     PlanShape   shape;    /* what the step sees: dense, may be a view of the buffer's shape */
-    uint32_t   *leaf;     /* parameter or state id per iteration of the enclosing loop (or one); set by plan_resolve() */
+    uint32_t *leaf; /* parameter or state id per iteration of the enclosing loop (or one); set by plan_resolve() */
 } Ref;
 
 typedef struct {
@@ -279,16 +280,16 @@ typedef struct {
     uint32_t     param_count, state_count; /* single parameters and states over all groups */
 } Plan;
 
-/* Check the whole plan once (names unique, indices and ranges in bounds, products without overflow, shapes of refs within
- * their buffers, patterns that name existing leaves for every index, every step's operand count and shapes by the rules
- * of the operation, steps read nothing that was never written) and fill the fields marked above. After it nobody needs to
- * check again. False with a message that names the place and the remedy. */
+/* Check the whole plan once (names unique, indices and ranges in bounds, products without overflow, shapes of refs
+ * within their buffers, patterns that name existing leaves for every index, every step's operand count and shapes by
+ * the rules of the operation, steps read nothing that was never written) and fill the fields marked above. After it
+ * nobody needs to check again. False with a message that names the place and the remedy. */
 bool plan_resolve(Plan *p, Arena *a, Buf *err);
 
 /* Text of the manifest. */
 void plan_print(const Plan *p, Buf *out);
-/* Parse and resolve a manifest; `name` is used in messages. NULL with a message (file:line: ...). In a manifest of a later
- * minor version keys we do not know are skipped; unknown blocks, steps and recipes are always errors. */
+/* Parse and resolve a manifest; `name` is used in messages. NULL with a message (file:line: ...). In a manifest of a
+ * later minor version keys we do not know are skipped; unknown blocks, steps and recipes are always errors. */
 Plan *plan_parse(Arena *a, const char *name, const char *text, size_t len, Buf *err);
 /* Read plan.anep from a plan directory. The hash of the manifest's canonical text, in which comments and spacing do not
  * count, goes to `hash`, HASH_HEX bytes, when it is not NULL. */

@@ -1,10 +1,10 @@
-/* plan_flow.c: the order of steps makes sense: nothing is read that was never written (staged weights always are), and no operation reads memory it
- * is overwriting.
+/* plan_flow.c: the order of steps makes sense: nothing is read that was never written (staged weights always are), and
+ * no operation reads memory it is overwriting.
  *
  * For every buffer we keep the ranges written so far, as a sorted list of disjoint intervals of elements (of the whole
  * stack). A loop's body is looked at once: its first iteration has the least written, so what is fine there is fine in
- * all; a write to the current element of a stack counts for every element, because a loop covers all of them. The update of
- * an entry runs at another time and finds nothing written but accumulators. */
+ * all; a write to the current element of a stack counts for every element, because a loop covers all of them. The
+ * update of an entry runs at another time and finds nothing written but accumulators. */
 #include "plan/plan_resolve.h"
 
 #include <inttypes.h>

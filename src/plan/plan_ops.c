@@ -1,8 +1,8 @@
 /* plan_ops.c: operand types and shapes of every CPU operation: a plan's own copy of the shape rules.
  *
- * The compiler has the same rules for its graph (ir/infer.c). They are written a second time, over plain shapes, because
- * a plan is a file from anywhere and the runtime links nothing of the compiler. Types are fewer here: reals are fp32,
- * truth values are the integers 0 and 1. */
+ * The compiler has the same rules for its graph (ir/infer.c). They are written a second time, over plain shapes,
+ * because a plan is a file from anywhere and the runtime links nothing of the compiler. Types are fewer here: reals are
+ * fp32, truth values are the integers 0 and 1. */
 #include "plan/plan_ops.h"
 
 #include <string.h>
@@ -329,7 +329,8 @@ static bool scaled(PlanRule *r, uint32_t axis)
     r->out->shape = x;
     if (!is_type(r, 0, PLAN_F32) || !is_type(r, 1, PLAN_F32))
         return false;
-    return x.rank == 2 && plan_numel(r->in[1].shape) == x.dim[axis] ? true : differ(r, "matrix and vector", x, r->in[1].shape);
+    return x.rank == 2 && plan_numel(r->in[1].shape) == x.dim[axis] ? true
+                                                                    : differ(r, "matrix and vector", x, r->in[1].shape);
 }
 
 static bool rule_colscale(PlanRule *r)

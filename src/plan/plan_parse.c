@@ -2,7 +2,8 @@
  *
  * Recursive descent over lines, one function per section; what a section refers to must stand before it, as it does in
  * everything plan_print() writes. A typing mistake should cost its author one reading of the message, so unknown words
- * are errors with a suggestion. Only a manifest of a later minor version may have keys we do not know; they are skipped.
+ * are errors with a suggestion. Only a manifest of a later minor version may have keys we do not know; they are
+ * skipped.
  *
  * This file checks the form. Whether the plan makes sense is the business of plan_resolve(), which runs at the end. */
 #include "base/suggest.h"
@@ -355,8 +356,9 @@ static bool version(Parser *ps)
 
 static bool section(Parser *ps, uint32_t *seen)
 {
-    static const char *const keys[] = {"compiler", "model", "target", "sources", "config", "param", "state", "table",
-                                       "program", "buffer", "surface", "accumulator", "stage", "entry", "train", "weights", NULL};
+    static const char *const keys[] = {"compiler", "model", "target",  "sources", "config",  "param",
+                                       "state",    "table", "program", "buffer",  "surface", "accumulator",
+                                       "stage",    "entry", "train",   "weights", NULL};
     Plan                    *p = ps->plan;
     const char             **text[] = {&p->compiler, &p->model, &p->target, &p->sources_hash};
     for (uint32_t i = 0; i < COUNT(text); i++)

@@ -15,7 +15,8 @@ typedef struct {
     uint32_t  config_cap, param_cap, state_cap, table_cap, program_cap, buffer_cap, stage_cap, entry_cap, train_cap;
 } Parser;
 
-/* A key that none of `known` (up to NULL) is: an error with a suggestion, or a line to skip in a file of a later version. */
+/* A key that none of `known` (up to NULL) is: an error with a suggestion, or a line to skip in a file of a later
+ * version. */
 bool parse_unknown(Parser *ps, const char *where, const char *const *known);
 /* Next line of a block opened on line `open`; *done at its closing brace. */
 bool parse_block_line(Parser *ps, uint32_t open, bool *done);

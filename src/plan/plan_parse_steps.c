@@ -1,7 +1,7 @@
 /* plan_parse_steps.c: entries and their steps.
  *
- * A step is one line: what it does, results, an arrow, operands, attributes. Names of buffers, tables and programs become
- * numbers here, names of parameters and states only in plan_resolve(), because {L} makes several of them. */
+ * A step is one line: what it does, results, an arrow, operands, attributes. Names of buffers, tables and programs
+ * become numbers here, names of parameters and states only in plan_resolve(), because {L} makes several of them. */
 #include "base/suggest.h"
 #include "plan/plan_parse.h"
 

@@ -67,7 +67,8 @@ bool plan_recipe_equal(const Recipe *x, const Recipe *y)
     case RECIPE_TABLE: return x->table == y->table;
     case RECIPE_SHAPE: return plan_shape_equal(x->shape, y->shape);
     case RECIPE_PERMUTE: return memcmp(x->perm, y->perm, sizeof x->perm) == 0;
-    case RECIPE_SLICE: return memcmp(x->begin, y->begin, sizeof x->begin) == 0 && memcmp(x->end, y->end, sizeof x->end) == 0;
+    case RECIPE_SLICE:
+        return memcmp(x->begin, y->begin, sizeof x->begin) == 0 && memcmp(x->end, y->end, sizeof x->end) == 0;
     case RECIPE_CONCAT: return x->axis == y->axis;
     case RECIPE_SCALE: return memcmp(&x->c, &y->c, sizeof x->c) == 0;
     default: return true;
@@ -184,8 +185,11 @@ Recipe *parse_recipe(Parser *ps, int depth)
     }
     r->kind = kind_by_name(word);
     if (r->kind == RECIPE_COUNT) {
-        text_fail(t, "unknown recipe function '%.60s'; there are T, shape, permute, slice, concat, colscale, rowscale, mul, "
-                     "add, scale and apply", word);
+        text_fail(
+            t,
+            "unknown recipe function '%.60s'; there are T, shape, permute, slice, concat, colscale, rowscale, mul, "
+            "add, scale and apply",
+            word);
         return NULL;
     }
     bool ok = text_take(t, "(");
@@ -317,7 +321,8 @@ bool check_recipe(Check *c, const char *where, int32_t first, int32_t n, Recipe 
     case RECIPE_SHAPE:
         return plan_numel(r->shape) == plan_numel(x)
                    ? true
-                   : check_fail(c, "%s: shape() of %s is not %s", where, check_shape_text(c, x), check_shape_text(c, r->shape));
+                   : check_fail(c, "%s: shape() of %s is not %s", where, check_shape_text(c, x),
+                                check_shape_text(c, r->shape));
     case RECIPE_PERMUTE: return permute_ok(c, where, r, x);
     case RECIPE_SLICE: return slice_ok(c, where, r, x);
     case RECIPE_CONCAT:

@@ -151,8 +151,9 @@ static bool check_leaves(Check *c)
     return true;
 }
 
-/* The number (from 1) of the leaf behind leaf `id` of its group, if the path asked for is the group's at that index; else 0.
- * Most references are to whole groups, and looking up every path of every layer would take longer than all other checks. */
+/* The number (from 1) of the leaf behind leaf `id` of its group, if the path asked for is the group's at that index;
+ * else 0. Most references are to whole groups, and looking up every path of every layer would take longer than all
+ * other checks. */
 static uint32_t next_of_group(const Check *c, bool param, const char *pattern, uint32_t id, int32_t index)
 {
     uint32_t    group = param ? c->param.group[id] : c->state.group[id];
@@ -238,8 +239,9 @@ static bool check_port(Check *c, const PlanProgram *g, const char *what, const P
             return check_fail(c, "program '%s', %s '%s': part '%s' does not lie within its %" PRId32 " channels",
                               g->name, what, t->name, q->name, t->shape.dim[1]);
         if (plan_numel(q->shape) != (int64_t)q->channels * t->shape.dim[3])
-            return check_fail(c, "program '%s', %s '%s': part '%s' of shape %s does not fill %" PRIu32 " channels of %" PRId32,
-                        g->name, what, t->name, q->name, check_shape_text(c, q->shape), q->channels, t->shape.dim[3]);
+            return check_fail(
+                c, "program '%s', %s '%s': part '%s' of shape %s does not fill %" PRIu32 " channels of %" PRId32,
+                g->name, what, t->name, q->name, check_shape_text(c, q->shape), q->channels, t->shape.dim[3]);
     }
     return true;
 }
@@ -258,8 +260,9 @@ static bool check_program(Check *c, PlanProgram *g)
         if (!check_port(c, g, in ? "input" : "output", t))
             return false;
         if (i && i != g->ins && strcmp(t[-1].name, t->name) >= 0)
-            return check_fail(c, "program '%s': ports '%s', '%s' are not in alphabetical order, in which they are bound", g->name,
-                        t[-1].name, t->name);
+            return check_fail(c,
+                              "program '%s': ports '%s', '%s' are not in alphabetical order, in which they are bound",
+                              g->name, t[-1].name, t->name);
     }
     Interner *seen = interner_new(c->arena);
     for (uint32_t i = 0; i < g->weights; i++) {

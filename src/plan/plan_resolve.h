@@ -1,4 +1,5 @@
-/* plan_resolve.h: what the parts of plan_resolve() share: plan_resolve.c (definitions, entries), plan_resolve_steps.c. */
+/* plan_resolve.h: what the parts of plan_resolve() share: plan_resolve.c (definitions, entries),
+ * plan_resolve_steps.c. */
 #ifndef ANEL_PLAN_PLAN_RESOLVE_H
 #define ANEL_PLAN_PLAN_RESOLVE_H
 
@@ -35,8 +36,8 @@ const char *check_shape_text(Check *c, PlanShape s);
  * common shape. NULL, with a message that begins with `where`, if there is no such leaf. */
 uint32_t *check_leaf_ids(Check *c, const char *where, bool param, const char *pattern, int32_t first, int32_t n,
                          PlanShape *shape);
-/* plan_recipe.c: fill in and check shapes and parameters of recipe `r` for loop indices first .. first + n - 1, nested `depth`
- * deep. False with a message that begins with `where`. */
+/* plan_recipe.c: fill in and check shapes and parameters of recipe `r` for loop indices first .. first + n - 1, nested
+ * `depth` deep. False with a message that begins with `where`. */
 bool check_recipe(Check *c, const char *where, int32_t first, int32_t n, Recipe *r, int depth);
 /* plan_stage.c: the weights in surfaces; fills c->stage. */
 bool check_stages(Check *c);

@@ -80,7 +80,9 @@ static bool check_accumulator(Check *c, const Step *s, const Ref *r, bool writte
     const PlanBuffer *b = &c->p->buffer[r->index];
     if (b->kind != BUF_ACCUMULATOR || c->part == (written ? PART_BACKWARD : PART_UPDATE))
         return true;
-    return step_failf(c, s, written ? "the accumulator '%s' is added to in backward only" : "the accumulator '%s' is read in update only",
+    return step_failf(c, s,
+                      written ? "the accumulator '%s' is added to in backward only"
+                              : "the accumulator '%s' is read in update only",
                       b->name);
 }
 

@@ -1,7 +1,7 @@
 /* plan_stage.c: weights in surfaces: their text, and what must hold of them.
  *
- * A `stage` block says what a surface holds before any step runs: rows of numbers that recipes make of parameters, each row
- * at the beginning of a channel. Rows come in order of channels and do not overlap. */
+ * A `stage` block says what a surface holds before any step runs: rows of numbers that recipes make of parameters, each
+ * row at the beginning of a channel. Rows come in order of channels and do not overlap. */
 #include "plan/plan_parse.h"
 #include "plan/plan_resolve.h"
 
@@ -47,7 +47,8 @@ bool parse_stage(Parser *ps)
     bool ok = text_name(&ps->t, &name, NULL) && parse_find_buffer(ps, name, &s.buffer) &&
               text_int32(&ps->t, 0, INT32_MAX, &s.first) && text_need(&ps->t, "{") && text_end(&ps->t);
     for (bool done = false; ok && (ok = parse_block_line(ps, open, &done)) && !done;)
-        ok = (text_take(&ps->t, keys[0]) ? weight(ps, &s, &cap) : parse_unknown(ps, "a stage", keys)) && text_end(&ps->t);
+        ok = (text_take(&ps->t, keys[0]) ? weight(ps, &s, &cap) : parse_unknown(ps, "a stage", keys)) &&
+             text_end(&ps->t);
     if (!ok)
         return false;
     GROW(ps->arena, ps->plan->stage, ps->plan->stages, ps->stage_cap);

@@ -61,10 +61,10 @@ int64_t cost_run_ns(const Target *t, const Work *w)
                             at(w->in_bytes + w->out_bytes + w->spill_bytes, t->bandwidth));
 }
 
-/* Linear up to the size of a layer's direction: maderix/ANE compiles its 60 programs of some 18 operations in 3.2 to 3.5 s on
- * M4, Orion the kernel of a GPT-2 block, some 40, in 55 ms. The square term makes 8 layers, both directions, in one program
- * of some 1000 operations cost minutes (ANEForge: 162 s; half a second layer by layer). If it began at once, six small
- * programs a layer would always seem better than two. */
+/* Linear up to the size of a layer's direction: maderix/ANE compiles its 60 programs of some 18 operations in 3.2 to
+ * 3.5 s on M4, Orion the kernel of a GPT-2 block, some 40, in 55 ms. The square term makes 8 layers, both directions,
+ * in one program of some 1000 operations cost minutes (ANEForge: 162 s; half a second layer by layer). If it began at
+ * once, six small programs a layer would always seem better than two. */
 int64_t cost_compile_ns(const Target *t, const Work *w)
 {
     double ops = w->ops, more = ops > (double)t->compile_knee ? ops - (double)t->compile_knee : 0;
@@ -73,7 +73,8 @@ int64_t cost_compile_ns(const Target *t, const Work *w)
 
 int64_t cost_cpu_ns(const Target *t, const Work *w)
 {
-    return (int64_t)llround(at(w->conv_flops + w->matmul_flops, t->cpu_flops * 1e3) + at(w->inner_bytes, t->cpu_bandwidth));
+    return (int64_t)llround(at(w->conv_flops + w->matmul_flops, t->cpu_flops * 1e3) +
+                            at(w->inner_bytes, t->cpu_bandwidth));
 }
 
 int64_t cost_staging_ns(const Target *t, uint64_t bytes)

@@ -5,9 +5,9 @@
  *       + matmul_flops / peak_matmul + inner_bytes / elementwise
  *       + (in_bytes + out_bytes + spill_bytes) / bandwidth
  *
- * Weights on the engine's notch (work_notched()) stream with notch_bandwidth instead. Times are whole nanoseconds, so that
- * ties are ties on every machine. These are predictions: docs/targets.md says how the constants were fitted to published
- * figures, and `anec explain --fit` how well. */
+ * Weights on the engine's notch (work_notched()) stream with notch_bandwidth instead. Times are whole nanoseconds, so
+ * that ties are ties on every machine. These are predictions: docs/targets.md says how the constants were fitted to
+ * published figures, and `anec explain --fit` how well. */
 #ifndef ANEL_TARGET_COST_H
 #define ANEL_TARGET_COST_H
 
@@ -30,8 +30,8 @@ void    work_add(Work *to, const Work *w);
 Work    work_times(Work w, uint32_t n);
 /* A 1x1 convolution of `in` to `out` channels over `tokens` positions; its weights, unless they are counted already. */
 void    work_conv(Work *to, uint64_t in, uint64_t out, uint64_t tokens, bool weights);
-/* Does a [out, in] matrix, in fp16, stream slowly? Its share per core (ceil(out/16) rows) is within 16 KiB of a multiple
- * of 1 MiB. Published by stablehlo-coreml, after the analysis of the author of the Asahi driver. */
+/* Does a [out, in] matrix, in fp16, stream slowly? Its share per core (ceil(out/16) rows) is within 16 KiB of a
+ * multiple of 1 MiB. Published by stablehlo-coreml, after the analysis of the author of the Asahi driver. */
 bool    work_notched(uint64_t out, uint64_t in);
 
 /* One evaluation. */

@@ -34,8 +34,9 @@
 
 /* A range left at 0, 0 is the kind's own: see range(). */
 const FactInfo fact_info[FACT_COUNT] = {
-#define FACT(name_, kind_, default_, unit_, help_)                                                          \
-    [FACT_##name_] = {.name = #name_, .unit = unit_, .help = help_, .kind = KIND_##kind_, .offset = offsetof(Target, name_)},
+#define FACT(name_, kind_, default_, unit_, help_)                                                                     \
+    [FACT_##name_] = {                                                                                                 \
+        .name = #name_, .unit = unit_, .help = help_, .kind = KIND_##kind_, .offset = offsetof(Target, name_)},
 #include "target/target.def"
 };
 

@@ -69,7 +69,8 @@ static uint32_t one_of(File *f, const Token *tok, const char *what, const char *
         Buf all = {0};
         for (uint32_t k = 0; k < names; k++)
             buf_printf(&all, "%s%s", k ? ", " : "one of ", name[k]);
-        suggest_among(diag_error(f->l->ds, "E1003", tok->at, "%s '%s'", what, tok->text), tok->text, name, names, all.data);
+        suggest_among(diag_error(f->l->ds, "E1003", tok->at, "%s '%s'", what, tok->text), tok->text, name, names,
+                      all.data);
         buf_free(&all);
     }
     return i;
@@ -86,7 +87,8 @@ static bool evidence(File *f, uint32_t k, Confidence *conf, const char **text)
     *conf = (Confidence)c;
     *text = "";
     if (c != CONF_ASSUMED && (f->toks == k + 1 || (f->tok[k + 1].string && !*f->tok[k + 1].text))) {
-        Diag *d = diag_error(f->l->ds, "E1006", f->line, "this is called %s, but nothing says by whom", confidence_name[c]);
+        Diag *d =
+            diag_error(f->l->ds, "E1006", f->line, "this is called %s, but nothing says by whom", confidence_name[c]);
         diag_help(d, "add the evidence in quotes, or call it 'assumed'");
         return false;
     }
@@ -113,7 +115,8 @@ static void fact_line(File *f)
     uint32_t k = fact_by_name(f->tok[0].text);
     if (k == FACT_COUNT || f->tok[0].string) {
         Diag *d = diag_error(f->l->ds, "E1003", f->tok[0].at, "there is no fact '%s'", f->tok[0].text);
-        suggest_among(d, f->tok[0].text, name, FACT_COUNT, "'anec target any' prints all facts, docs/targets.md explains them");
+        suggest_among(d, f->tok[0].text, name, FACT_COUNT,
+                      "'anec target any' prints all facts, docs/targets.md explains them");
         return;
     }
     const FactInfo *info = &fact_info[k];
@@ -198,7 +201,8 @@ static bool is_path(const char *name)
 static const char *beside(Arena *a, const char *file, const char *name)
 {
     const char *slash = strrchr(file, '/');
-    return is_path(name) && name[0] != '/' && slash ? arena_printf(a, "%.*s/%s", (int)(slash - file), file, name) : name;
+    return is_path(name) && name[0] != '/' && slash ? arena_printf(a, "%.*s/%s", (int)(slash - file), file, name)
+                                                    : name;
 }
 
 static bool inherits_line(File *f)
@@ -206,7 +210,8 @@ static bool inherits_line(File *f)
     if (f->toks != 2 || f->tok[1].string)
         return bad_line(f, f->line, "inherits needs the name of one profile");
     if (f->inherited || f->body) {
-        diag_error(f->l->ds, "E1005", f->tok[0].at, f->body ? "'inherits' comes before all facts" : "'inherits' is said twice");
+        diag_error(f->l->ds, "E1005", f->tok[0].at,
+                   f->body ? "'inherits' comes before all facts" : "'inherits' is said twice");
         return false;
     }
     f->inherited = true;
@@ -244,7 +249,8 @@ static bool name_line(File *f, const char *wanted)
     f->t->name = f->tok[1].text;
     f->named = true;
     if (wanted && strcmp(wanted, f->t->name) != 0) {
-        Diag *d = diag_error(f->l->ds, "E1002", f->tok[1].at, "this profile is looked for as '%s', but calls itself '%s'", wanted, f->t->name);
+        Diag *d = diag_error(f->l->ds, "E1002", f->tok[1].at,
+                             "this profile is looked for as '%s', but calls itself '%s'", wanted, f->t->name);
         diag_help(d, "name the file %s.target, or change its first line", f->t->name);
         return false;
     }
@@ -277,7 +283,8 @@ static Target *read_file(Load *l, const char *path, const char *wanted, Span at)
         return NULL;
     }
     if (len > MAX_FILE) {
-        diag_help(diag_error(l->ds, "E1002", at, "'%s' is too long for a target profile", path), "a profile has at most 1 MiB");
+        diag_help(diag_error(l->ds, "E1002", at, "'%s' is too long for a target profile", path),
+                  "a profile has at most 1 MiB");
         return NULL;
     }
     uint32_t errors = l->ds->errors;
@@ -342,7 +349,8 @@ static Target *load(Load *l, const char *name, Span at)
             return NULL;
         }
     if (l->depth == MAX_DEPTH) {
-        diag_help(diag_error(l->ds, "E1007", at, "profiles inherit more than %d deep", MAX_DEPTH), "say the facts in one of them");
+        diag_help(diag_error(l->ds, "E1007", at, "profiles inherit more than %d deep", MAX_DEPTH),
+                  "say the facts in one of them");
         return NULL;
     }
     l->chain[l->depth++] = path;

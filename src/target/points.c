@@ -186,14 +186,15 @@ static bool complete(Reader *r)
     const Point *p = r->p;
     if (!p || (p->target && p->source && p->low > 0 && p->programs))
         return true;
-    diag_help(diag_error(r->ds, "E1002", r->in.line, "the point \"%s\" is not complete", p->name), "it needs a target, a time, a source and work");
+    diag_help(diag_error(r->ds, "E1002", r->in.line, "the point \"%s\" is not complete", p->name),
+              "it needs a target, a time, a source and work");
     return false;
 }
 
 static bool line(Reader *r)
 {
-    static const char *const keys[] = {"target", "ms", "source", "note", "left_out", "compile", "programs", "in", "out", "conv",
-                                       "matmul", "touch", "kernel", "inside"};
+    static const char *const keys[] = {"target", "ms",  "source", "note",   "left_out", "compile", "programs",
+                                       "in",     "out", "conv",   "matmul", "touch",    "kernel",  "inside"};
     const char *key = r->in.tok[0].text;
     if (strcmp(key, "point") == 0) {
         if (!complete(r) || r->in.toks != 2)
@@ -251,7 +252,8 @@ double point_predicted(const Point *p, const Target *t)
 {
     int64_t ns = 0;
     for (uint32_t i = 0; i < p->programs; i++)
-        ns += p->program[i].times * (p->compile ? cost_compile_ns(t, &p->program[i].work) : cost_run_ns(t, &p->program[i].work));
+        ns += p->program[i].times *
+              (p->compile ? cost_compile_ns(t, &p->program[i].work) : cost_run_ns(t, &p->program[i].work));
     return (double)ns / 1e6;
 }
 

@@ -9,10 +9,10 @@
  *       conv 512 512 64 32 shared    # in, out, positions, how many (1), with the same weights
  *       out 512 64
  *
- * More lines of a program: `matmul M K N COUNT` (two activations), `touch CHANNELS POSITIONS TIMES` (elementwise work that
- * reads or writes so much), `kernel NAME D H HEADS SEQ` (one of published.h), `inside D H HEADS SEQ LAYERS` (the forward
- * kernels of so many layers without what they save: one fused program). Of a point: `compile` (the time is that of
- * compiling), `note TEXT`, `left_out WHY` (not to be predicted: the reason). */
+ * More lines of a program: `matmul M K N COUNT` (two activations), `touch CHANNELS POSITIONS TIMES` (elementwise work
+ * that reads or writes so much), `kernel NAME D H HEADS SEQ` (one of published.h), `inside D H HEADS SEQ LAYERS` (the
+ * forward kernels of so many layers without what they save: one fused program). Of a point: `compile` (the time is that
+ * of compiling), `note TEXT`, `left_out WHY` (not to be predicted: the reason). */
 #ifndef ANEL_TARGET_POINTS_H
 #define ANEL_TARGET_POINTS_H
 

@@ -1,8 +1,8 @@
 /* published.c: see published.h.
  *
- * Inner bytes count, for each operation that is no product and no view, what it reads and writes. A value of c channels is
- * 2 * c * seq bytes; the scores of a layer, [heads, seq, seq], have as many channels as heads * seq. What only takes the
- * input surface apart, or puts the output surface together, is counted with the surfaces. */
+ * Inner bytes count, for each operation that is no product and no view, what it reads and writes. A value of c channels
+ * is 2 * c * seq bytes; the scores of a layer, [heads, seq, seq], have as many channels as heads * seq. What only takes
+ * the input surface apart, or puts the output surface together, is counted with the surfaces. */
 #include "target/published.h"
 
 typedef struct {
@@ -44,7 +44,8 @@ static void probabilities(Kernel *k, const LayerDims *l)
     k->w.weight_bytes += 2 * l->seq * l->seq; /* the mask */
 }
 
-static PublishedKernel kernel(const char *name, const char *does, bool backward, const Kernel *k, uint64_t in, uint64_t out)
+static PublishedKernel kernel(const char *name, const char *does, bool backward, const Kernel *k, uint64_t in,
+                              uint64_t out)
 {
     PublishedKernel p = {name, does, backward, k->w.conv_flops > 0, in, out, k->w};
     p.work.in_bytes = 2 * in * k->seq;
@@ -92,7 +93,8 @@ void published_layer(LayerDims l, PublishedKernel out[PUBLISHED_KERNELS])
     product(&k, d);
     product(&k, d);
     inner(&k, 2 * d, 2);
-    out[3] = kernel("sdpaBwd1", "adjoint of the output projection, probabilities again, dV, dP", true, &k, 4 * d, d + 2 * hs);
+    out[3] = kernel("sdpaBwd1", "adjoint of the output projection, probabilities again, dV, dP", true, &k, 4 * d,
+                    d + 2 * hs);
 
     k = (Kernel){.seq = l.seq};
     inner(&k, 11 * hs, 6); /* adjoint of softmax */

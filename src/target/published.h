@@ -1,6 +1,6 @@
-/* published.h: the training kernels of maderix/ANE for a layer of llama's form, as published: six programs per layer with
- * the weights baked in; their channels in and out, and their work. What our plans are compared with (`anec explain`), and
- * what the published times of engines are times of (points.h). */
+/* published.h: the training kernels of maderix/ANE for a layer of llama's form, as published: six programs per layer
+ * with the weights baked in; their channels in and out, and their work. What our plans are compared with (`anec
+ * explain`), and what the published times of engines are times of (points.h). */
 #ifndef ANEL_TARGET_PUBLISHED_H
 #define ANEL_TARGET_PUBLISHED_H
 

@@ -7,10 +7,10 @@
  *     reload   unknown    disputed  "two projects report ..., one shows ..."
  *     op gelu  quirk      shown     "mode must be given"
  *
- * One fact a line: name, value, how well it is known, evidence (which only what is `assumed` may lack). Names, kinds and
- * defaults stand in target.def; `op` lines say whether the engine runs a MIL operation. A profile starts from the one it
- * `inherits`, or from `any`, the conservative defaults. Profiles are looked for beside the standard library; a user may
- * give a file of his own. docs/targets.md is the description for people. */
+ * One fact a line: name, value, how well it is known, evidence (which only what is `assumed` may lack). Names, kinds
+ * and defaults stand in target.def; `op` lines say whether the engine runs a MIL operation. A profile starts from the
+ * one it `inherits`, or from `any`, the conservative defaults. Profiles are looked for beside the standard library; a
+ * user may give a file of his own. docs/targets.md is the description for people. */
 #ifndef ANEL_TARGET_TARGET_H
 #define ANEL_TARGET_TARGET_H
 
@@ -111,7 +111,16 @@ const char **targets_find(Arena *a, TargetPath where);
 void targets_list(Arena *a, TargetPath where, Buf *out);
 
 /* ---- facts as data ---- */
-typedef enum { KIND_int, KIND_real, KIND_flag, KIND_text, KIND_word_family, KIND_word_io, KIND_word_tri, KIND_word_device } FactKind;
+typedef enum {
+    KIND_int,
+    KIND_real,
+    KIND_flag,
+    KIND_text,
+    KIND_word_family,
+    KIND_word_io,
+    KIND_word_tri,
+    KIND_word_device
+} FactKind;
 
 typedef struct {
     const char *name, *unit, *help;

@@ -1,4 +1,5 @@
-/* test_backend.c: plans of a small transformer: their shape, their determinism, and that the host device takes the MIL. */
+/* test_backend.c: plans of a small transformer: their shape, their determinism, and that the host device takes the
+ * MIL. */
 #include "rig.h"
 
 #include "backend_ane/backend.h"
@@ -114,7 +115,8 @@ Test(backend, ports_have_sixteens_of_channels_and_at_least_sixty_four)
                 used += port[k]->part[j].channels;
             }
             int32_t c = port[k]->shape.dim[1];
-            cr_expect(c >= 64 && c % 16 == 0 && (uint32_t)c >= used && (c < 64 + 16 || (uint32_t)c < used + 16), "%s: %d for %u", p->name, c, used);
+            cr_expect(c >= 64 && c % 16 == 0 && (uint32_t)c >= used && (c < 64 + 16 || (uint32_t)c < used + 16),
+                      "%s: %d for %u", p->name, c, used);
         }
     }
     arena_free(a);

@@ -77,8 +77,15 @@ static int64_t least(void *data, const Word *set)
 
 static ChainResult solve(Arena *a, Order *o, uint32_t max_programs, uint32_t max_ideals)
 {
-    ChainProblem p = {.atoms = o->n, .before = o->before, .apart = o->apart, .cost = price, .data = o, .least = o->fixed,
-                      .least_atom = o->weight, .max_programs = max_programs, .max_ideals = max_ideals};
+    ChainProblem p = {.atoms = o->n,
+                      .before = o->before,
+                      .apart = o->apart,
+                      .cost = price,
+                      .data = o,
+                      .least = o->fixed,
+                      .least_atom = o->weight,
+                      .max_programs = max_programs,
+                      .max_ideals = max_ideals};
     p.bound = o->n % 2 ? least : NULL;
     return chain_solve(a, &p);
 }
@@ -142,13 +149,15 @@ Test(ideals, no_division_is_cheaper_for_any_number_of_programs)
         cr_assert(!r.beam);
         int64_t at_most = COST_ILLEGAL;
         for (uint32_t k = 1; k <= o.n; k++) {
-            int64_t want = best[k] < at_most ? best[k] : COST_ILLEGAL; /* what is no cheaper than with fewer is left out */
+            int64_t want =
+                best[k] < at_most ? best[k] : COST_ILLEGAL; /* what is no cheaper than with fewer is left out */
             at_most = best[k] < at_most ? best[k] : at_most;
             cr_expect_eq(r.cost[k], want, "seed %llu, %u programs: %lld, not %lld", (unsigned long long)seed, k,
                          (long long)r.cost[k], (long long)want);
             if (r.cost[k] != COST_ILLEGAL) {
                 possible++;
-                cr_expect_eq(judge(&o, r.program[k], k), r.cost[k], "seed %llu, %u programs", (unsigned long long)seed, k);
+                cr_expect_eq(judge(&o, r.program[k], k), r.cost[k], "seed %llu, %u programs", (unsigned long long)seed,
+                             k);
             }
         }
         arena_free(a);

@@ -21,13 +21,15 @@ static Bench bench(void)
     Bench b = {.a = arena_new()};
     b.m = module_new(b.a, interner_new(b.a), NULL);
     b.g = module_add_graph(b.m, intern(b.m->strings, "g"));
-    b.x = graph_add_input(b.m, b.g, intern(b.m->strings, "x"), (Type){DT_REAL, shape_of(1, (int32_t[]){4})}, false, (Span){0});
+    b.x = graph_add_input(b.m, b.g, intern(b.m->strings, "x"), (Type){DT_REAL, shape_of(1, (int32_t[]){4})}, false,
+                          (Span){0});
     return b;
 }
 
 static ValueId add(Bench *b, Op op, const char *scope, const char *stmt, const char *name, Role role, bool again)
 {
-    Node n = {.op = op, .role = role, .again = again, .scope = sid(b, scope), .stmt = sid(b, stmt), .name = sid(b, name)};
+    Node n = {
+        .op = op, .role = role, .again = again, .scope = sid(b, scope), .stmt = sid(b, stmt), .name = sid(b, name)};
     return graph_add(b->m, b->g, &n, &b->x, 1);
 }
 
@@ -43,11 +45,15 @@ static const char **labels(Bench *b, const char *region)
 Test(labels, are_scope_statement_and_operation)
 {
     Bench   b = bench();
-    ValueId v[] = {add(&b, OP_exp, "layers.attention", "q", "", ROLE_FWD, false), add(&b, OP_exp, "layers.attention", "q", "", ROLE_FWD, false),
-                   add(&b, OP_tanh, "layers.attention", "q", "q", ROLE_FWD, false), add(&b, OP_exp, "layers", "xn.r", "", ROLE_FWD, false),
-                   add(&b, OP_exp, "layers2", "", "", ROLE_FWD, false), add(&b, OP_tanh, "layers", "xn.u", "u", ROLE_BWD, false),
+    ValueId v[] = {add(&b, OP_exp, "layers.attention", "q", "", ROLE_FWD, false),
+                   add(&b, OP_exp, "layers.attention", "q", "", ROLE_FWD, false),
+                   add(&b, OP_tanh, "layers.attention", "q", "q", ROLE_FWD, false),
+                   add(&b, OP_exp, "layers", "xn.r", "", ROLE_FWD, false),
+                   add(&b, OP_exp, "layers2", "", "", ROLE_FWD, false),
+                   add(&b, OP_tanh, "layers", "xn.u", "u", ROLE_BWD, false),
                    add(&b, OP_tanh, "layers.attention", "q", "q", ROLE_BWD, true)};
-    const char *want[] = {"attention_q_exp", "attention_q_exp_2", "attention_q", "xn_r_exp", "layers2_exp", "d_xn_u", "re_attention_q"};
+    const char *want[] = {"attention_q_exp", "attention_q_exp_2", "attention_q", "xn_r_exp", "layers2_exp",
+                          "d_xn_u",          "re_attention_q"};
     const char **l = labels(&b, "layers");
     for (size_t i = 0; i < COUNT(v); i++)
         cr_expect_str_eq(l[v[i]], want[i]);
@@ -59,7 +65,8 @@ Test(labels, are_scope_statement_and_operation)
 Test(labels, the_last_value_with_the_variables_name_has_it)
 {
     Bench   b = bench();
-    ValueId early = add(&b, OP_exp, "", "p", "p", ROLE_BWD, false), late = add(&b, OP_tanh, "", "p", "p", ROLE_BWD, false);
+    ValueId early = add(&b, OP_exp, "", "p", "p", ROLE_BWD, false),
+            late = add(&b, OP_tanh, "", "p", "p", ROLE_BWD, false);
     const char **l = labels(&b, "");
     cr_expect_str_eq(l[early], "d_p_exp");
     cr_expect_str_eq(l[late], "d_p");
@@ -72,7 +79,8 @@ Test(labels, a_statement_does_not_count_what_another_makes)
     /* The variable q_exp and an exp on the way to q; path a.b, statement c and path a, statement b.c */
     ValueId one[] = {add(&b, OP_exp, "", "q", "", ROLE_FWD, false), add(&b, OP_exp, "a.b", "c", "", ROLE_FWD, false)};
     ValueId two[] = {add(&c, OP_exp, "", "q", "", ROLE_FWD, false), add(&c, OP_exp, "a.b", "c", "", ROLE_FWD, false),
-                     add(&c, OP_exp, "a", "b.c", "", ROLE_FWD, false), add(&c, OP_tanh, "", "q_exp", "q_exp", ROLE_FWD, false)};
+                     add(&c, OP_exp, "a", "b.c", "", ROLE_FWD, false),
+                     add(&c, OP_tanh, "", "q_exp", "q_exp", ROLE_FWD, false)};
     const char **l = labels(&b, ""), **k = labels(&c, "");
     cr_expect_str_eq(l[one[0]], "q_exp");
     cr_expect_str_eq(k[two[3]], "q_exp");

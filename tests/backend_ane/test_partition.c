@@ -1,5 +1,5 @@
-/* test_partition.c: what the partitioner heeds: limits, groups, paths through the CPU; and that its arithmetic is that of
- * the plans. */
+/* test_partition.c: what the partitioner heeds: limits, groups, paths through the CPU; and that its arithmetic is that
+ * of the plans. */
 #include "rig.h"
 
 #include "backend_ane/atoms.h"
@@ -42,7 +42,8 @@ static ValueId product(Bench *b, ValueId x, int32_t rows)
     int32_t  dim[] = {rows, b->g->node[x].type.shape.dim[0]};
     uint32_t leaf = b->m->params;
     GROW(b->a, b->m->param, b->m->params, b->m->params_cap);
-    b->m->param[b->m->params++] = (Param){.path = intern(b->m->strings, arena_printf(b->a, "w%u", leaf)), .type = type_of(DT_REAL, 2, dim), .lr = 1};
+    b->m->param[b->m->params++] = (Param){
+        .path = intern(b->m->strings, arena_printf(b->a, "w%u", leaf)), .type = type_of(DT_REAL, 2, dim), .lr = 1};
     Node node = {.op = OP_param, .type = type_of(DT_REAL, 2, dim)};
     node.a.leaf.set = module_add_param_set(b->m, b->m->param[leaf].path, &leaf, 1);
     ValueId w = graph_add(b->m, b->g, &node, NULL, 0);
@@ -218,8 +219,8 @@ Test(partition_work, the_divided_parts_have_the_work_of_the_programs)
                     program[v] = x.atom[v] ? x.atom[v] <= end ? 1 : 2 : 0;
                 bool legal;
                 Work w = atoms_work(&x, set, &legal), want = work_of_program(a, m, g, program, 1);
-                cr_expect_eq(memcmp(&w, &want, sizeof w), 0, "graph %u, %u of %u atoms: out %llu, not %llu", i, end, x.atoms,
-                             (unsigned long long)w.out_bytes, (unsigned long long)want.out_bytes);
+                cr_expect_eq(memcmp(&w, &want, sizeof w), 0, "graph %u, %u of %u atoms: out %llu, not %llu", i, end,
+                             x.atoms, (unsigned long long)w.out_bytes, (unsigned long long)want.out_bytes);
                 programs++;
             }
         }

@@ -138,7 +138,8 @@ Test(mil_text, constants_are_named_by_content_and_stand_first_in_order)
     mil_input(t, "i00_in", (MilShape){4, {1, 64, 1, 32}});
     mil_statement(t, "fp16", (MilShape){4, {1, 64, 1, 32}}, "y", "mul", (MilArg[]){{"y", half}, {"x", "i00_in"}}, 2);
     mil_output(t, "y");
-    const char *s = printed(a, t), *h = strstr(s, "fp16 c_h_3555 = const()"), *i = strstr(s, "c_i4_0_768_0_m1 = const()");
+    const char *s = printed(a, t), *h = strstr(s, "fp16 c_h_3555 = const()"),
+               *i = strstr(s, "c_i4_0_768_0_m1 = const()");
     cr_assert(h != NULL && i != NULL && h < i, "%s", s);
     cr_expect(strstr(h + 1, "fp16 c_h_3555 = ") == NULL);
     cr_expect(strstr(s, "val = fp16(0x1.554p-2)") != NULL, "%s", s);
@@ -180,7 +181,8 @@ Test(mil_text, constants_may_be_named_by_what_they_are_for)
     cr_expect_str_eq(mil_file(t, "t_rope", "const/0123456789ab.blob", s), "t_rope");
     cr_expect_str_eq(mil_file(t, "t_rope", "const/0123456789ab.blob", s), "t_rope");
     cr_expect_str_eq(mil_file(t, "t_rope", "const/ba9876543210.blob", s), "t_rope_ba987654"); /* other contents */
-    cr_expect(strstr(printed(a, t), "at_q = const()[name = string(\"at_q\"), val = tensor<int32, [4]>([0, 768, 0, 0])];") != NULL);
+    cr_expect(strstr(printed(a, t),
+                     "at_q = const()[name = string(\"at_q\"), val = tensor<int32, [4]>([0, 768, 0, 0])];") != NULL);
     arena_free(a);
 }
 

@@ -55,7 +55,8 @@ Test(weights, a_layer_has_one_surface_that_both_directions_read)
     const Plan      *p = r.plan;
     const PlanEntry *e = &p->entry[0];
     const PlanStage *s = stage_of(p, "layers_w64");
-    const Step      *fwd = run_of(p, e->forward, e->forwards, "layers_fwd"), *bwd = run_of(p, e->backward, e->backwards, "layers_bwd");
+    const Step *fwd = run_of(p, e->forward, e->forwards, "layers_fwd"),
+               *bwd = run_of(p, e->backward, e->backwards, "layers_bwd");
     cr_assert(fwd && bwd);
     cr_assert(fwd->ins == 2 && bwd->ins == 2);
     cr_expect(fwd->in[1].index == s->buffer && fwd->in[1].stacked);
@@ -64,7 +65,8 @@ Test(weights, a_layer_has_one_surface_that_both_directions_read)
     cr_expect_eq(p->buffer[s->buffer].stack, 3);
     cr_expect_eq(s->weights, 4);
     uint32_t channel = 0, turned = 0;
-    for (uint32_t i = 0; i < s->weights; i++) { /* 3 x [64, 64] and 2 x [96, 64] stacked, [64, 64], [64, 96] transposed; gains are in them */
+    for (uint32_t i = 0; i < s->weights;
+         i++) { /* 3 x [64, 64] and 2 x [96, 64] stacked, [64, 64], [64, 96] transposed; gains are in them */
         cr_expect_eq(s->weight[i].channel, channel);
         cr_expect_eq(s->weight[i].shape.dim[1], 64);
         channel += (uint32_t)s->weight[i].shape.dim[0];
@@ -132,8 +134,9 @@ Test(weights, every_shape_finds_a_place_that_its_readers_can_use)
                 if (strcmp((turned ? w->recipe->in[0] : w->recipe)->pattern, want[i].pattern) != 0)
                     continue;
                 found = true;
-                cr_expect(w->shape.dim[0] == want[i].rows && w->shape.dim[1] == want[i].columns && turned == want[i].turned,
-                          "%s: %dx%d%s", want[i].pattern, w->shape.dim[0], w->shape.dim[1], turned ? " transposed" : "");
+                cr_expect(
+                    w->shape.dim[0] == want[i].rows && w->shape.dim[1] == want[i].columns && turned == want[i].turned,
+                    "%s: %dx%d%s", want[i].pattern, w->shape.dim[0], w->shape.dim[1], turned ? " transposed" : "");
             }
         cr_expect(found, "%s", want[i].pattern);
     }
@@ -207,8 +210,8 @@ Test(weights, predictions_do_not_depend_on_the_way_that_was_taken)
     BackendResult x = compile(a, 4, WEIGHTS_BAKED, target_any()), y = compile(a, 4, WEIGHTS_DYNAMIC, target_any());
     for (int k = 0; k <= WEIGHTS_RELOAD; k++) {
         cr_expect_gt(x.mode[k].run_ns, 0);
-        cr_expect(x.mode[k].run_ns <= y.mode[k].run_ns * 1.02 && y.mode[k].run_ns <= x.mode[k].run_ns * 1.02, "%d: %lld, %lld", k,
-                  (long long)x.mode[k].run_ns, (long long)y.mode[k].run_ns);
+        cr_expect(x.mode[k].run_ns <= y.mode[k].run_ns * 1.02 && y.mode[k].run_ns <= x.mode[k].run_ns * 1.02,
+                  "%d: %lld, %lld", k, (long long)x.mode[k].run_ns, (long long)y.mode[k].run_ns);
         cr_expect_eq(x.mode[k].programs, y.mode[k].programs);
     }
     cr_expect_eq(x.mode[WEIGHTS_BAKED].programs, 2 * 4 + 2); /* both directions of the layers, and of the final norm */

@@ -31,7 +31,8 @@ Test(f16, every_half_converts_exactly_both_ways)
 Test(f16, rounding_is_to_nearest_even_between_all_neighbours)
 {
     for (uint32_t h = 0; h < 0x7c00; h++) {
-        double lo = value_of((uint16_t)h), hi = h == 0x7bff ? 65536.0 : value_of((uint16_t)(h + 1)), mid = (lo + hi) / 2;
+        double lo = value_of((uint16_t)h), hi = h == 0x7bff ? 65536.0 : value_of((uint16_t)(h + 1)),
+               mid = (lo + hi) / 2;
         uint16_t even = (uint16_t)(h & 1 ? h + 1 : h);
         cr_assert_eq(f16_from_f64(mid), even);
         cr_assert_eq(f16_from_f64(nextafter(mid, 0)), h);

@@ -46,7 +46,8 @@ Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **
     return m;
 }
 
-static void write_plan(Rig *r, const char *model, const char *defines, const Target *target, int64_t memory, WeightMode weights)
+static void write_plan(Rig *r, const char *model, const char *defines, const Target *target, int64_t memory,
+                       WeightMode weights)
 {
     Diags        *ds;
     Module       *m = rig_elaborate(r->a, model, defines, &ds);
@@ -64,9 +65,9 @@ static void write_plan(Rig *r, const char *model, const char *defines, const Tar
     cr_assert(r->plan != NULL, "%s", err.data);
 }
 
-/* Matrices such that activations keep their size; gains around their first value, biases and the like around 0. All on grids so coarse that
- * what folding makes of them, W * g and W b + bias, is exact in fp16: then a plan whose programs are exact computes what
- * the model says, and nothing but the order of additions is left to compare. */
+/* Matrices such that activations keep their size; gains around their first value, biases and the like around 0. All on
+ * grids so coarse that what folding makes of them, W * g and W b + bias, is exact in fp16: then a plan whose programs
+ * are exact computes what the model says, and nothing but the order of additions is left to compare. */
 static void draw_params(Rig *r)
 {
     r->param = NEW_N(r->a, double *, r->m->params + 1u);
@@ -76,7 +77,9 @@ static void draw_params(Rig *r)
         uint64_t     key = rng_key(7, interned(r->m->strings, p->path));
         double       mean = p->init.kind == INIT_ONES ? 1 : p->init.kind == INIT_VALUE ? p->init.a : 0;
         r->param[i] = NEW_N(r->a, double, (size_t)n);
-        double       grid = p->init.kind == INIT_ONES || p->init.kind == INIT_VALUE ? 16 : p->init.kind == INIT_ZEROS ? 32 : 64;
+        double grid = p->init.kind == INIT_ONES || p->init.kind == INIT_VALUE ? 16
+                      : p->init.kind == INIT_ZEROS                            ? 32
+                                                                              : 64;
         for (int64_t k = 0; k < n; k++)
             r->param[i][k] = mean + round(0.1 * rng_normal(key, (uint64_t)k) * grid) / grid;
     }
@@ -165,9 +168,11 @@ Run run_open(const Rig *r, const char *entry, Numerics numerics, ReduceMode redu
     bool wide = numerics == NUMERICS_EXACT;
     Run  run = {0};
     Buf  err = {0};
-    run.device = device_open("host", &(DeviceOptions){.numerics = numerics, .reduce = reduce, .wide_ports = wide}, &err);
+    run.device =
+        device_open("host", &(DeviceOptions){.numerics = numerics, .reduce = reduce, .wide_ports = wide}, &err);
     cr_assert(run.device != NULL, "%s", err.data);
-    run.exec = exec_open(r->plan, path_join(r->a, r->dir, "plan"), run.device, &(ExecOptions){.wide_ports = wide}, &err);
+    run.exec =
+        exec_open(r->plan, path_join(r->a, r->dir, "plan"), run.device, &(ExecOptions){.wide_ports = wide}, &err);
     cr_assert(run.exec != NULL, "%s", err.data);
     run.entry = exec_entry(run.exec, entry);
     cr_assert_neq(run.entry, EXEC_NO_ENTRY);
@@ -179,7 +184,8 @@ Run run_open(const Rig *r, const char *entry, Numerics numerics, ReduceMode redu
             p->value[k] = (float)value[k];
     }
     bool trained = r->plan->entry[run.entry].backwards > 0;
-    cr_assert(exec_bake(run.exec, run.entry, trained ? EXEC_FORWARD | EXEC_BACKWARD : EXEC_FORWARD, &err), "%s", err.data);
+    cr_assert(exec_bake(run.exec, run.entry, trained ? EXEC_FORWARD | EXEC_BACKWARD : EXEC_FORWARD, &err), "%s",
+              err.data);
     return run;
 }
 

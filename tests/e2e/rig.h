@@ -1,7 +1,7 @@
 /* rig.h: the whole chain for the end-to-end tests: a model file to a plan on disk, and the fp64 reference beside it.
  *
- * The model is compiled twice. One module goes through the passes and the back end and becomes a plan; the other stays as
- * the front end left it, and graph_eval() of its entries is the truth that the plan is measured against. */
+ * The model is compiled twice. One module goes through the passes and the back end and becomes a plan; the other stays
+ * as the front end left it, and graph_eval() of its entries is the truth that the plan is measured against. */
 #ifndef ANEL_TESTS_E2E_RIG_H
 #define ANEL_TESTS_E2E_RIG_H
 
@@ -20,7 +20,8 @@ typedef struct {
 /* The front end on a model of models/ or tests/e2e/models/ with `defines`. Mistakes fail the test. */
 Module *rig_elaborate(Arena *a, const char *model, const char *defines, Diags **ds);
 
-/* Compile <model>.anel of models/ or of tests/e2e/models/ with `defines` ("dim=64 heads=4"), write the plan, read it back, draw parameters. */
+/* Compile <model>.anel of models/ or of tests/e2e/models/ with `defines` ("dim=64 heads=4"), write the plan, read it
+ * back, draw parameters. */
 Rig  rig_open(const char *model, const char *defines);
 /* The same for a target, with a limit on what is saved (0: none). */
 Rig  rig_open_for(const char *model, const char *defines, const Target *target, int64_t memory);

@@ -1,8 +1,8 @@
 /* test_pass_equality.c: no pass changes what a model computes.
  *
- * Every model, shrunk, runs through the pipeline up to each pass in turn; loss, gradients of all parameters, results of the
- * other entries and the states they leave are evaluated in fp64 on random data and compared with those of the model as it
- * was elaborated (differentiated, not otherwise touched). The same with each rewrite switched off. */
+ * Every model, shrunk, runs through the pipeline up to each pass in turn; loss, gradients of all parameters, results of
+ * the other entries and the states they leave are evaluated in fp64 on random data and compared with those of the model
+ * as it was elaborated (differentiated, not otherwise touched). The same with each rewrite switched off. */
 #include "rig.h"
 
 #include "passes/passes.h"
@@ -124,8 +124,8 @@ static Outcome reference(Rig *r, int32_t vocab)
 }
 
 /* Before differentiation there are no gradients: they are compared from `autodiff` on. */
-static void same_after(Rig *r, const Outcome *want, const char *model, const char *defines, int32_t vocab, const char *pass,
-                       uint64_t off, const char *what)
+static void same_after(Rig *r, const Outcome *want, const char *model, const char *defines, int32_t vocab,
+                       const char *pass, uint64_t off, const char *what)
 {
     Outcome got = {.count = 0};
     Diags  *ds;
@@ -166,8 +166,10 @@ Test(pass_equality, with_each_rewrite_off)
         Rig     r = rig_model(cases[i].model, cases[i].defines);
         Outcome want = reference(&r, cases[i].vocab);
         for (Switch k = 0; k < SWITCH_COUNT; k++)
-            same_after(&r, &want, cases[i].model, cases[i].defines, cases[i].vocab, "place", UINT64_C(1) << k, switches[k]);
-        same_after(&r, &want, cases[i].model, cases[i].defines, cases[i].vocab, "place", ~UINT64_C(0), "all rewrites off");
+            same_after(&r, &want, cases[i].model, cases[i].defines, cases[i].vocab, "place", UINT64_C(1) << k,
+                       switches[k]);
+        same_after(&r, &want, cases[i].model, cases[i].defines, cases[i].vocab, "place", ~UINT64_C(0),
+                   "all rewrites off");
         rig_close(&r);
     }
 }

@@ -1,8 +1,8 @@
 /* test_plan_numerics.c: what a plan computes is what the model says.
  *
- * Every model, shrunk, goes through the whole compiler and is run by the executor on the host device. Loss and gradients
- * of all parameters are compared with fp64 evaluation of the differentiated graph as it was before any pass: in exact
- * numerics, where only the CPU's fp32 steps round, and in the engine's, with both widths of sums. */
+ * Every model, shrunk, goes through the whole compiler and is run by the executor on the host device. Loss and
+ * gradients of all parameters are compared with fp64 evaluation of the differentiated graph as it was before any pass:
+ * in exact numerics, where only the CPU's fp32 steps round, and in the engine's, with both widths of sums. */
 #include "rig.h"
 
 #include "passes/passes.h"
@@ -16,7 +16,7 @@ typedef struct {
     const char *model, *defines;
     int32_t     vocab;
     bool        decodes;
-    double      constants; /* error of constants that are rounded after folding (1/48, those of GELU), not before as the reference's */
+    double      constants; /* error of those that are rounded after folding (1/48, GELU's), not before as the reference's */
 } Case;
 
 static const Case cases[] = {
@@ -41,12 +41,14 @@ static const Case cases[] = {
     {"weights", "", 80, false, 0},
 };
 
-/* The same models in other shapes: one layer, one key head, odd head counts and vocabularies, nothing for the engine. */
+/* The same models in other shapes: one layer, one key head, odd head counts and vocabularies, nothing for the
+ * engine. */
 static const Case shapes[] = {
     {"tiny", "dim=64 hidden=96 layers=1 heads=2 kv_heads=1 vocab=80 seq=32", 80, true, 0},
     {"tiny", "dim=48 hidden=40 layers=2 heads=3 kv_heads=3 vocab=11 seq=48", 11, true, 2e-3},
     {"tiny", "dim=24 hidden=24 layers=2 heads=2 kv_heads=1 vocab=11 seq=7", 11, true, 0},
-    {"stories110m", "dim=64 hidden=160 layers=5 heads=8 kv_heads=2 vocab=200 seq=16", 200, true, 5e-4}, /* 1/sqrt(8) on the CPU */
+    {"stories110m", "dim=64 hidden=160 layers=5 heads=8 kv_heads=2 vocab=200 seq=16", 200, true,
+     5e-4}, /* 1/sqrt(8) on the CPU */
     {"gpt2", "dim=96 layers=1 heads=3 vocab=33 ctx=64 seq=64", 33, false, 2e-3},
     {"qwen3_0_6b", "dim=64 hidden=96 layers=1 heads=4 kv_heads=4 hd=64 vocab=80 seq=16", 80, false, 0},
     {"layer768", "dim=256 hidden=352 heads=4 seq=128", 0, false, 0},
@@ -56,8 +58,8 @@ static const struct {
     const char *name;
     Numerics    numerics;
     ReduceMode  reduce;
-    /* Exact: CPU steps round to fp32 (6e-8) and add up to 2560 numbers. Engine: weights, activations and cotangents round
-     * to fp16 (5e-4 each) at some dozens of places on the way, mostly independently. */
+    /* Exact: CPU steps round to fp32 (6e-8) and add up to 2560 numbers. Engine: weights, activations and cotangents
+     * round to fp16 (5e-4 each) at some dozens of places on the way, mostly independently. */
     double      loss, peak, norm, cosine;
 } modes[] = {
     {"exact", NUMERICS_EXACT, REDUCE_STRICT, 1e-6, 2e-6, 2e-6, 1 - 1e-9},
@@ -119,8 +121,8 @@ static void train_case(Rig *r, const Case *c)
                       modes[k].name, p->path, d.peak, d.norm, d.cosine);
             worst = worst_of(worst, d);
         }
-        cr_expect(fabs(got - loss) <= (modes[k].loss + c->constants) * fabs(loss), "%s, %s: loss %.9g instead of %.9g", c->model,
-                  modes[k].name, got, loss);
+        cr_expect(fabs(got - loss) <= (modes[k].loss + c->constants) * fabs(loss), "%s, %s: loss %.9g instead of %.9g",
+                  c->model, modes[k].name, got, loss);
         fprintf(stderr, "%-14s %-8s loss %.1e  gradients: maximum %.1e, norm %.1e, 1 - cosine %.1e\n", c->model,
                 modes[k].name, fabs(got / loss - 1), worst.peak, worst.norm, 1 - worst.cosine);
         run_close(&run);
@@ -244,7 +246,8 @@ static void check_dynamic(const Rig *r)
     for (uint32_t k = 0; k < r->plan->programs; k++) {
         cr_expect_eq(r->plan->program[k].n, 1, "%s: %d instances", r->plan->program[k].name, r->plan->program[k].n);
         for (uint32_t i = 0; i < r->plan->program[k].weights; i++)
-            cr_expect_eq(r->plan->program[k].weight[i].recipe->kind, RECIPE_TABLE, "%s", r->plan->program[k].weight[i].path);
+            cr_expect_eq(r->plan->program[k].weight[i].recipe->kind, RECIPE_TABLE, "%s",
+                         r->plan->program[k].weight[i].path);
     }
 }
 
@@ -324,7 +327,8 @@ Test(plan_numerics, weight_gradients_of_the_engine)
         Rig r = rig_open_for(cases[i].model, cases[i].defines, &t, 0);
         /* the gradient of a tall weight, [hidden, dim] of a layer, or of two that are stacked */
         if (i < 3)
-            cr_assert(puts_out(r.plan, 96, 64) || puts_out(r.plan, 2 * 96, 64), "%s: weight gradients are still the CPU's", cases[i].model);
+            cr_assert(puts_out(r.plan, 96, 64) || puts_out(r.plan, 2 * 96, 64),
+                      "%s: weight gradients are still the CPU's", cases[i].model);
         train_case(&r, &cases[i]);
         rig_close(&r);
     }
@@ -377,7 +381,8 @@ static const double *teacher(Rig *r, const Graph **loss, Tensor **in, int32_t vo
     return out[g->outs - 1].v;
 }
 
-static void decode_case(Rig *r, const Case *c, const double *want, const double *tokens, int32_t seq, size_t mode, double bound)
+static void decode_case(Rig *r, const Case *c, const double *want, const double *tokens, int32_t seq, size_t mode,
+                        double bound)
 {
     int32_t vocab = c->vocab;
     Graph  *g = r->m->graph[module_entry(r->m, "decode")->graph];

@@ -1,7 +1,8 @@
 /* test_ranges.c: what the range analysis says of whole models is held against evaluation in fp64.
  *
- * Guarantees must hold for any parameters, inputs and states: they are tried as initialised, and with wild ones. Estimates
- * are for initialised parameters only, and are guesses: most must be within a factor of FACTOR of what is measured. */
+ * Guarantees must hold for any parameters, inputs and states: they are tried as initialised, and with wild ones.
+ * Estimates are for initialised parameters only, and are guesses: most must be within a factor of FACTOR of what is
+ * measured. */
 #include "rig.h"
 
 #include "base/rng.h"
@@ -66,8 +67,8 @@ static void watch(void *watcher, const Graph *g, ValueId v, const Tensor *x)
             continue;
         if (!row->known || y < row->lo - slack || y > row->hi + slack) {
             if (w->outside++ < 5)
-                fprintf(stderr, "%s: %s %u of @%u is %g, not in [%g, %g]\n", w->model, op_info[g->node[v].op].name, v, g->id, y, row->lo,
-                        row->hi);
+                fprintf(stderr, "%s: %s %u of @%u is %g, not in [%g, %g]\n", w->model, op_info[g->node[v].op].name, v,
+                        g->id, y, row->lo, row->hi);
         }
         if (row->mask < 0 && y < RANGE_MASK / 2)
             continue;
@@ -79,7 +80,8 @@ static void watch(void *watcher, const Graph *g, ValueId v, const Tensor *x)
 /* Parameters as initialised, or `wild`: of all sizes, and some not random at all. */
 static double draw(const Param *p, uint64_t key, uint64_t i, bool wild, uint32_t number)
 {
-    return wild ? (number % 5 == 0 ? 7.0 : pow(10, (double)(number % 4) - 1) * rng_normal(key, i)) : init_value(&p->init, key, i);
+    return wild ? (number % 5 == 0 ? 7.0 : pow(10, (double)(number % 4) - 1) * rng_normal(key, i))
+                : init_value(&p->init, key, i);
 }
 
 static void run_entry(Watch *w, Arena *a, const Module *m, const Graph *g, bool wild)
@@ -106,7 +108,8 @@ static void run_entry(Watch *w, Arena *a, const Module *m, const Graph *g, bool 
         uint64_t key = rng_key(3, interned(m->strings, g->input[k].name));
         in[k] = (Tensor){g->input[k].type, NEW_N(a, double, n), NULL};
         for (size_t i = 0; i < n; i++)
-            in[k].v[i] = g->input[k].type.dtype == DT_I32 ? floor(8 * rng_uniform(key, i)) : (wild ? 1e3 : 1) * rng_normal(key, i);
+            in[k].v[i] = g->input[k].type.dtype == DT_I32 ? floor(8 * rng_uniform(key, i))
+                                                          : (wild ? 1e3 : 1) * rng_normal(key, i);
         if (strcmp(interned(m->strings, g->input[k].name), "loss_scale") == 0)
             in[k].v[0] = wild ? 1e6 : w->r->loss_scale;
         else if (g->input[k].is_token && !wild) /* as a text would: the classes know nothing of each other */
@@ -136,10 +139,12 @@ static void compare_estimates(const Watch *w, const Module *m, double most)
             good += off <= FACTOR;
             if (!(off <= worst)) {
                 worst = off;
-                snprintf(where, sizeof where, "%s %u of @%u: %.2g, not %.2g", op_info[n->op].name, v, id, got, row->rms_max);
+                snprintf(where, sizeof where, "%s %u of @%u: %.2g, not %.2g", op_info[n->op].name, v, id, got,
+                         row->rms_max);
             }
         }
-    fprintf(stderr, "%-14s %u of %u estimates within a factor of %g; worst %.1f (%s)\n", w->model, good, all, FACTOR, worst, where);
+    fprintf(stderr, "%-14s %u of %u estimates within a factor of %g; worst %.1f (%s)\n", w->model, good, all, FACTOR,
+            worst, where);
     cr_expect(good >= most * all, "%s: %u of %u", w->model, good, all);
 }
 

@@ -1,14 +1,14 @@
 /* test_widths.c: the width of sums makes no difference to a plan.
  *
- * It is not settled whether the engine adds up in fp16 when a program asks for a sum. The host device does it both ways:
- * strict, with fp16 partial sums, and lenient, in fp32. Only the reductions named in `narrow` differ between the two; products,
- * convolutions and softmax are wide in both. By how much a reduction of n elements may differ is derived in
- * tests/mil/test_widths.c: strict and lenient are at most E(n) sum |x| apart, E growing with n.
+ * It is not settled whether the engine adds up in fp16 when a program asks for a sum. The host device does it both
+ * ways: strict, with fp16 partial sums, and lenient, in fp32. Only the reductions named in `narrow` differ between the
+ * two; products, convolutions and softmax are wide in both. By how much a reduction of n elements may differ is derived
+ * in tests/mil/test_widths.c: strict and lenient are at most E(n) sum |x| apart, E growing with n.
  *
- * What a plan's results may differ by follows from the lengths of its narrow reductions: every one adds its E(n) to what
- * passes through it, and without any there is nothing to pass on. Plans have none, because every sum is emitted as a product
- * with ones: the bound is zero, so loss and gradients must be the same bits. A plan that has one fails here with its length,
- * so that whoever emits it derives what it costs. */
+ * What a plan's results may differ by follows from the lengths of its narrow reductions: every one adds its E(n) to
+ * what passes through it, and without any there is nothing to pass on. Plans have none, because every sum is emitted as
+ * a product with ones: the bound is zero, so loss and gradients must be the same bits. A plan that has one fails here
+ * with its length, so that whoever emits it derives what it costs. */
 #include "rig.h"
 
 #include "base/file.h"
@@ -120,5 +120,7 @@ Test(widths, the_width_of_sums_does_not_reach_a_plan)
 
 Test(widths, a_narrow_sum_would_be_seen)
 {
-    cr_expect_eq(narrow_reductions("p", "  tensor<fp16, [1]> y = reduce_sum(x = x)\n y = reduce_max(x = x)\n y = reduce_mean(x = x)"), 2);
+    cr_expect_eq(narrow_reductions(
+                     "p", "  tensor<fp16, [1]> y = reduce_sum(x = x)\n y = reduce_max(x = x)\n y = reduce_mean(x = x)"),
+                 2);
 }

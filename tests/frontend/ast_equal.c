@@ -52,7 +52,8 @@ static bool expr(const Expr *a, const Expr *b)
     case EX_NAME:
         return a->name.id == b->name.id;
     case EX_CALL:
-        return a->call.fn.id == b->call.fn.id && args(a->call.args, b->call.args) && names(a->call.label, b->call.label);
+        return a->call.fn.id == b->call.fn.id && args(a->call.args, b->call.args) &&
+               names(a->call.label, b->call.label);
     case EX_UNARY:
     case EX_TRANSPOSE:
     case EX_PAREN:
@@ -122,7 +123,8 @@ static bool stmt(const Stmt *a, const Stmt *b)
     case ST_CONST:
         return decls(&a->decl, &b->decl);
     case ST_BIND:
-        return a->bind.tuple == b->bind.tuple && names(a->bind.names, b->bind.names) && expr(a->bind.value, b->bind.value);
+        return a->bind.tuple == b->bind.tuple && names(a->bind.names, b->bind.names) &&
+               expr(a->bind.value, b->bind.value);
     case ST_UPDATE:
         return a->update.name.id == b->update.name.id && expr(a->update.value, b->update.value);
     case ST_REPEAT:
@@ -132,8 +134,8 @@ static bool stmt(const Stmt *a, const Stmt *b)
     case ST_BLOCK:
         return stmts(a->block.body, b->block.body);
     case ST_IF:
-        return expr(a->cond.c, b->cond.c) && a->cond.has_else == b->cond.has_else && stmts(a->cond.then, b->cond.then) &&
-               stmts(a->cond.other, b->cond.other);
+        return expr(a->cond.c, b->cond.c) && a->cond.has_else == b->cond.has_else &&
+               stmts(a->cond.then, b->cond.then) && stmts(a->cond.other, b->cond.other);
     case ST_RETURN:
         return expr(a->value, b->value);
     case ST_ASSERT:

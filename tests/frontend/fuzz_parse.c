@@ -11,11 +11,13 @@
 #include <string.h>
 
 static const char *const words[] = {
-    "{",     "}",     "(",       ")",      "[",    "]",     "#[",   ";",  ",",  ".",    "..",    ":",     "=",   "==",
-    "<-",    "->",    "-",       "+",      "*",    "**",    "@",    "'",  "_",  "\"",   "//",    "/*",    "*/",  "\n",
-    "use ",  "fn ",   "block ",  "model ", "if ",  "then ", "else ", " in ", " as ", "entry ", "train ", "param ", "state ",
-    "repeat ", "return ", "assert ", " and ", "not ", "config ", "const ", "x", "real[C]", "1", "0.5", "1e999", "08", "&&",
-    "!",     "?",     "let ",    "def ",   "retrun ", "\xc3\xa9", "\xff", "\\", "#",   ":=",   "for ",   "true",  "if x { ",
+    "{",        "}",       "(",       ")",       "[",     "]",    "#[",      ";",       ",",      ".",
+    "..",       ":",       "=",       "==",      "<-",    "->",   "-",       "+",       "*",      "**",
+    "@",        "'",       "_",       "\"",      "//",    "/*",   "*/",      "\n",      "use ",   "fn ",
+    "block ",   "model ",  "if ",     "then ",   "else ", " in ", " as ",    "entry ",  "train ", "param ",
+    "state ",   "repeat ", "return ", "assert ", " and ", "not ", "config ", "const ",  "x",      "real[C]",
+    "1",        "0.5",     "1e999",   "08",      "&&",    "!",    "?",       "let ",    "def ",   "retrun ",
+    "\xc3\xa9", "\xff",    "\\",      "#",       ":=",    "for ", "true",    "if x { ",
 };
 
 typedef struct {
@@ -99,7 +101,8 @@ static const char *try(Arena *a, const Buf *text)
     } else {
         buf_clear(&out);
         fmt_file(f, strings, sources, &out);
-        File *g = parse_file(a, strings, sources, sources_add(sources, "fmt.anel", out.data ? out.data : "", out.len), ds);
+        File *g =
+            parse_file(a, strings, sources, sources_add(sources, "fmt.anel", out.data ? out.data : "", out.len), ds);
         if (!g->ok) {
             wrong = "the formatted text does not parse";
         } else if (!ast_equal(f, g)) {

@@ -62,10 +62,11 @@ Test(elab_origin, several_values_have_a_statement_each)
 
 Test(elab_origin, labels_start_anew_and_blocks_have_names_of_their_own)
 {
-    Elabed t = elab_ok("model M {\n"
-                       "  block inner(x: real[2]) -> real[2] { s = exp(x); return s * x; }\n"
-                       "  block outer(x: real[2]) -> real[2] { s = inner(x) as p; repeat r[L in 0..2] { s = sqrt(s); } return s; }\n"
-                       "  entry e(x: real[2]) -> real[2] { y = outer(x); z = inner(y); return z - x; } }\n");
+    Elabed t = elab_ok(
+        "model M {\n"
+        "  block inner(x: real[2]) -> real[2] { s = exp(x); return s * x; }\n"
+        "  block outer(x: real[2]) -> real[2] { s = inner(x) as p; repeat r[L in 0..2] { s = sqrt(s); } return s; }\n"
+        "  entry e(x: real[2]) -> real[2] { y = outer(x); z = inner(y); return z - x; } }\n");
     const Graph *g = elab_graph(&t, "e");
     cr_expect_str_eq(origin(&t, g, OP_exp, 0), "p/s/s");
     cr_expect_str_eq(origin(&t, g, OP_mul, 0), "p/result/result");
@@ -83,7 +84,8 @@ Test(elab_origin, labels_start_anew_and_blocks_have_names_of_their_own)
 
 Test(elab_origin, nodes_of_the_library_know_the_statement_of_the_model)
 {
-    const char *text = "use \"std/nn.anel\";\nmodel M { entry e(x: real[4, 4]) -> real[4, 4] {\n  y = silu(x);\n  return y; } }\n";
+    const char *text =
+        "use \"std/nn.anel\";\nmodel M { entry e(x: real[4, 4]) -> real[4, 4] {\n  y = silu(x);\n  return y; } }\n";
     Elabed t = elab_ok(text);
     const Graph *g = elab_graph(&t, "e");
     for (ValueId v = 1; v < g->count; v++)

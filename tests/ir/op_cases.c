@@ -91,7 +91,14 @@ const OpCase op_case[] = {
     {OP_xent, {"real[2, 3, 5]", "i32[2, 3]"}, NULL, "xent %a %b axis=2", "real[2, 3]", 0, 0, 5},
     {OP_xent, {"real[1]", "i32[]"}, NULL, "xent %a %b axis=0", "real[]", 0, 0, 1},
     {OP_xent_grad, {"real[4, 6]", "i32[6]", "real[6]"}, NULL, "xent_grad %a %b %c axis=0", "real[4, 6]", 0, 0, 4},
-    {OP_xent_grad, {"real[2, 3, 5]", "i32[2, 5]", "real[2, 5]"}, NULL, "xent_grad %a %b %c axis=1", "real[2, 3, 5]", 0, 0, 3},
+    {OP_xent_grad,
+     {"real[2, 3, 5]", "i32[2, 5]", "real[2, 5]"},
+     NULL,
+     "xent_grad %a %b %c axis=1",
+     "real[2, 3, 5]",
+     0,
+     0,
+     3},
     {OP_splice, {"real[2, 5]", "real[2, 2]", "i32[]"}, NULL, "splice %a %b %c axis=1", "real[2, 5]", 0, 0, 4},
     {OP_splice, {"real[3, 2]", "real[3, 2]", "i32[1]"}, NULL, "splice %a %b %c axis=0", "real[3, 2]", 0, 0, 1},
     {OP_cast, {"real[2]"}, NULL, "cast %a", "f16[2]", 0, 0, 0},
@@ -110,16 +117,18 @@ const size_t op_cases = COUNT(op_case);
 const char *case_text(Rig *r, const OpCase *c)
 {
     Buf b = {0};
-    buf_puts(&b, "module\nparam 0 \"w\" : real[2] init=zeros\nstate 0 \"s\" : real[2] init=zeros\n"
-                 "param_set 0 \"w\" = 0\nstate_set 0 \"s\" = 0\ntable 1 : real[2, 3] { 1 -2 3 0.5 5 6 }\ngraph @main (");
+    buf_puts(&b,
+             "module\nparam 0 \"w\" : real[2] init=zeros\nstate 0 \"s\" : real[2] init=zeros\n"
+             "param_set 0 \"w\" = 0\nstate_set 0 \"s\" = 0\ntable 1 : real[2, 3] { 1 -2 3 0.5 5 6 }\ngraph @main (");
     for (int i = 0; i < CASE_OPERANDS && c->operand[i]; i++)
         buf_printf(&b, "%s_: %s", i ? ", " : "", c->operand[i]);
     buf_puts(&b, ") {\n");
     for (int i = 0; i < CASE_OPERANDS && c->operand[i]; i++)
         buf_printf(&b, "  %%%c = input index=%d : %s\n", 'a' + i, i, c->operand[i]);
     buf_printf(&b, "%s  %%y = %s : %s\n  return %%y\n}\n", c->before ? c->before : "", c->line, c->result);
-    buf_puts(&b, "graph @body (_: real[2], _: real[2]) {\n  %h = input index=0 : real[2]\n  %x = input index=1 : real[2]\n"
-                 "  %m = mul %h %x : real[2]\n  %t = tanh %m : real[2]\n  return %t, %m\n}\n");
+    buf_puts(&b,
+             "graph @body (_: real[2], _: real[2]) {\n  %h = input index=0 : real[2]\n  %x = input index=1 : real[2]\n"
+             "  %m = mul %h %x : real[2]\n  %t = tanh %m : real[2]\n  return %t, %m\n}\n");
     const char *text = arena_strndup(r->a, b.data, b.len);
     buf_free(&b);
     return text;

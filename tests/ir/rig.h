@@ -1,4 +1,5 @@
-/* rig.h: what the tests of src/ir share: a module with an arena, diagnostics and short ways to make types and numbers. */
+/* rig.h: what the tests of src/ir share: a module with an arena, diagnostics and short ways to make types and
+ * numbers. */
 #ifndef ANEL_TESTS_IR_RIG_H
 #define ANEL_TESTS_IR_RIG_H
 

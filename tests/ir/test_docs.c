@@ -1,4 +1,5 @@
-/* test_docs.c: docs/ir.md is true: its example is a module as the printer writes it, and its table lists every operation. */
+/* test_docs.c: docs/ir.md is true: its example is a module as the printer writes it, and its table lists every
+ * operation. */
 #include "rig.h"
 
 #include "base/file.h"

@@ -1,4 +1,5 @@
-/* test_eval.c: the evaluator's structure: regions, leaves, sinks, states, errors. The kernels are tested in test_ops.c. */
+/* test_eval.c: the evaluator's structure: regions, leaves, sinks, states, errors. The kernels are tested in
+ * test_ops.c. */
 #include "rig.h"
 
 #include "base/rng.h"

@@ -50,7 +50,11 @@ static const struct {
     {OP_cmp, {"real[2]", "real[1]"}, "cmp %a %b kind=lt", "bool[2]", "differ"},
     {OP_cmp, {"bool[2]", "bool[2]"}, "cmp %a %b kind=lt", "bool[2]", "truth values have no order"},
     {OP_select, {"real[2]", "real[2]", "real[2]"}, "select %a %b %c", "real[2]", "the condition is real[2]"},
-    {OP_select, {"bool[2]", "real[2]", "f16[2]"}, "select %a %b %c", "real[2]", "the choices real[2] and f16[2] differ"},
+    {OP_select,
+     {"bool[2]", "real[2]", "f16[2]"},
+     "select %a %b %c",
+     "real[2]",
+     "the choices real[2] and f16[2] differ"},
     {OP_sum, {"real[2]"}, "sum %a axes=[1]", "real[2]", "reduced axes 0x2 of a value of rank 1"},
     {OP_amax, {"i32[2]"}, "amax %a axes=[0]", "i32[1]", "a number is needed"},
     {OP_softmax, {"real[2]"}, "softmax %a axis=-1", "real[2]", "axis -1 of a value of rank 1"},
@@ -68,11 +72,25 @@ static const struct {
     {OP_concat, {"real[2, 2]", "real[3, 3]"}, "concat %a %b axis=0", "real[5, 2]", "differ in axis 1"},
     {OP_concat, {NULL}, "concat axis=0", "real[5, 2]", "nothing to concatenate"},
     {OP_gather, {"real[2]", "real[2]"}, "gather %a %b", "real[2]", "needs a table and i32 indices"},
-    {OP_scatter_add, {"i32[2]", "real[3]"}, "scatter_add %a %b", "real[4]", "cannot scatter real[3] by i32[2] into real[4]"},
-    {OP_xent, {"real[2, 3]", "i32[2]"}, "xent %a %b axis=0", "real[3]", "logits real[2, 3] need classes i32[3], got i32[2]"},
-    {OP_xent_grad, {"real[2, 3]", "i32[3]", "real[2]"}, "xent_grad %a %b %c axis=0", "real[2, 3]",
+    {OP_scatter_add,
+     {"i32[2]", "real[3]"},
+     "scatter_add %a %b",
+     "real[4]",
+     "cannot scatter real[3] by i32[2] into real[4]"},
+    {OP_xent,
+     {"real[2, 3]", "i32[2]"},
+     "xent %a %b axis=0",
+     "real[3]",
+     "logits real[2, 3] need classes i32[3], got i32[2]"},
+    {OP_xent_grad,
+     {"real[2, 3]", "i32[3]", "real[2]"},
+     "xent_grad %a %b %c axis=0",
+     "real[2, 3]",
      "cotangent is real[2], not real[3]"},
-    {OP_splice, {"real[4]", "real[5]", "i32[]"}, "splice %a %b %c axis=0", "real[4]",
+    {OP_splice,
+     {"real[4]", "real[5]", "i32[]"},
+     "splice %a %b %c axis=0",
+     "real[4]",
      "cannot write real[5] into real[4] along axis 0"},
     {OP_splice, {"real[4]", "real[1]", "real[]"}, "splice %a %b %c axis=0", "real[4]", "one i32 is needed"},
     {OP_cast, {"real[4]"}, "cast %a", "f16[2]", "cannot cast real[4] to f16[2]"},
@@ -82,8 +100,14 @@ Test(ops, shape_rules_refuse_what_does_not_fit)
 {
     for (size_t i = 0; i < COUNT(bad); i++) {
         Rig    r = rig_new();
-        OpCase c = {bad[i].op, {bad[i].operand[0], bad[i].operand[1], bad[i].operand[2]}, NULL, bad[i].line, bad[i].result,
-                    0, 0, 0};
+        OpCase c = {bad[i].op,
+                    {bad[i].operand[0], bad[i].operand[1], bad[i].operand[2]},
+                    NULL,
+                    bad[i].line,
+                    bad[i].result,
+                    0,
+                    0,
+                    0};
         Module *m = rig_read(&r, case_text(&r, &c));
         cr_assert(m != NULL, "%s", rig_errors(&r));
         cr_expect(!module_verify(m, "test", r.ds), "%s", bad[i].line);
@@ -128,8 +152,8 @@ Test(ops, values_are_those_of_the_definitions)
         do {
             double want = define(m, n, arg, at);
             if (!isnan(want))
-                cr_expect(fabs(y->v[e] - want) <= 1e-12 * (1 + fabs(want)), "%s [%d]: %.17g, not %.17g", c->line, (int)e,
-                          y->v[e], want);
+                cr_expect(fabs(y->v[e] - want) <= 1e-12 * (1 + fabs(want)), "%s [%d]: %.17g, not %.17g", c->line,
+                          (int)e, y->v[e], want);
             e++;
         } while (next_index(n->type.shape, at));
         rig_free(&r);
@@ -178,8 +202,8 @@ static bool check_tangent(Rig *r, const OpCase *c, const Module *m, Tensor *in, 
     for (int64_t e = 0; e < shape_numel(n->type.shape); e++) {
         double d1 = (p1[e] - m1[e]) / (2 * h), d2 = (p2[e] - m2[e]) / h, want = (4 * d2 - d1) / 3;
         double got = y->dv ? y->dv[e] : 0;
-        cr_expect(fabs(got - want) <= 1e-7 * (1 + fabs(want)), "%s (%s) [%d]: tangent %.12g, differences %.12g", c->line,
-                  what, (int)e, got, want);
+        cr_expect(fabs(got - want) <= 1e-7 * (1 + fabs(want)), "%s (%s) [%d]: tangent %.12g, differences %.12g",
+                  c->line, what, (int)e, got, want);
     }
     return y->dv != NULL;
 }

@@ -124,8 +124,9 @@ Test(text, meaning_is_kept_not_only_text)
 Test(text, comments_blanks_and_order_of_attributes_are_free)
 {
     Rig     r = rig_new();
-    Module *m = rig_read(&r, "; a comment\n\nmodule ; no name\ngraph @g (\"x\": real[2]) { ; here\n\n"
-                             "\t%x.7 = input index=0:real[2];x\n  %x=slice %x.7 end=[1]   begin=[0] : real[1]\r\n return %x\n}");
+    Module *m = rig_read(
+        &r, "; a comment\n\nmodule ; no name\ngraph @g (\"x\": real[2]) { ; here\n\n"
+            "\t%x.7 = input index=0:real[2];x\n  %x=slice %x.7 end=[1]   begin=[0] : real[1]\r\n return %x\n}");
     cr_assert(m != NULL, "%s", rig_errors(&r));
     buf_clear(&r.buf);
     module_print(m, &r.buf);
@@ -200,7 +201,8 @@ static const struct {
     {"", NULL},
     {"modul\n", "t.ir:1:1: error[E0901]: 'module' is expected, not 'modul'"},
     {"module\nparam 1 \"x\" : real[] init=zeros\n", "t.ir:2:7: error[E0901]: an integer in 0..0 is expected, not '1'"},
-    {"module\nparam 0 \"x\" : real[2, ] init=zeros\n", "t.ir:2:23: error[E0901]: an integer in -2147483648..2147483647"},
+    {"module\nparam 0 \"x\" : real[2, ] init=zeros\n",
+     "t.ir:2:23: error[E0901]: an integer in -2147483648..2147483647"},
     {"module\nparam 0 \"x\" : real[1,1,1,1,1,1,1] init=zeros\n", "']' is expected, not ','"},
     {"module\nparam 0 \"x : real[] init=zeros\n", "a string is expected"},
     {"module\nparam 0 \"\\x00\" : real[] init=zeros\n", "a string is expected"},
@@ -212,17 +214,24 @@ static const struct {
     {"module\nentry \"e\" @g\n", "the name of a graph is expected, not '@g'"},
     {"module\ngraph @g () {\n", "t.ir:3:1: error[E0901]: the line ends where '}' is expected"},
     {"module\ngraph @g () {\n}\n", "'return' before '}' is expected"},
-    {"module\ngraph @g () {\n return\n}\ngraph @g () {\n return\n}\n", "t.ir:5:7: error[E0901]: a name that no other graph has"},
-    {"module\ngraph @g () {\n %x = neg %y : real[]\n return\n}\n", "t.ir:3:11: error[E0901]: a value that is defined above"},
-    {"module\ngraph @g () {\n %x = iota : i32[2]\n %x = iota : i32[2]\n return\n}\n", "t.ir:4:2: error[E0901]: a name that is not"},
+    {"module\ngraph @g () {\n return\n}\ngraph @g () {\n return\n}\n",
+     "t.ir:5:7: error[E0901]: a name that no other graph has"},
+    {"module\ngraph @g () {\n %x = neg %y : real[]\n return\n}\n",
+     "t.ir:3:11: error[E0901]: a value that is defined above"},
+    {"module\ngraph @g () {\n %x = iota : i32[2]\n %x = iota : i32[2]\n return\n}\n",
+     "t.ir:4:2: error[E0901]: a name that is not"},
     {"module\ngraph @g () {\n %x = blub : i32[2]\n return\n}\n", "an operation is expected, not 'blub'"},
     {"module\ngraph @g () {\n neg : i32[2]\n return\n}\n", "'%name =', grad, state_set, return or '}' is expected"},
     {"module\ngraph @g () {\n %x = softmax : i32[2]\n return\n}\n", "'axis=' is expected, not ':'"},
-    {"module\ngraph @g () {\n %x = softmax axis=1 axis=1 : i32[2]\n return\n}\n", "another attribute of 'softmax', or ':' is expected"},
-    {"module\ngraph @g () {\n %x = iota : i32[2] fwd\n return\n}\n", "bwd, upd, again, ane, cpu, program=, scope=, stmt=, tag= or hint= is expected"},
-    {"module\ngraph @g () {\n %x = param of=\"w\" : i32[2]\n return\n}\n", "the pattern of a leaf set is expected, not '\"w\"'"},
+    {"module\ngraph @g () {\n %x = softmax axis=1 axis=1 : i32[2]\n return\n}\n",
+     "another attribute of 'softmax', or ':' is expected"},
+    {"module\ngraph @g () {\n %x = iota : i32[2] fwd\n return\n}\n",
+     "bwd, upd, again, ane, cpu, program=, scope=, stmt=, tag= or hint= is expected"},
+    {"module\ngraph @g () {\n %x = param of=\"w\" : i32[2]\n return\n}\n",
+     "the pattern of a leaf set is expected, not '\"w\"'"},
     {"module\ngraph @g () {\n %x = const table=1 : i32[2]\n return\n}\n", "the number of a table is expected"},
-    {"module\ngraph @g () {\n %x = cmp kind=lo : i32[2]\n return\n}\n", "eq, ne, lt, gt, le or ge is expected, not 'lo'"},
+    {"module\ngraph @g () {\n %x = cmp kind=lo : i32[2]\n return\n}\n",
+     "eq, ne, lt, gt, le or ge is expected, not 'lo'"},
     {"module\ngraph @g () {\n return\n %x = iota : i32[2]\n}\n", "'}' is expected, not '%x'"},
     {"module\nblub\n", "train or check is expected, not 'blub'"},
 };
@@ -240,7 +249,8 @@ Test(text, errors_name_the_place_and_what_was_expected)
 Test(text, one_mistake_does_not_echo)
 {
     Rig r = rig_new();
-    cr_assert_null(rig_read(&r, "module\ngraph @g () {\n return\ngraph @h () {\n %x = iota : i32[2]\n return %x\n}\nentry \"e\" @h\n"));
+    cr_assert_null(rig_read(
+        &r, "module\ngraph @g () {\n return\ngraph @h () {\n %x = iota : i32[2]\n return %x\n}\nentry \"e\" @h\n"));
     cr_assert_eq(r.ds->errors, 1, "%s", rig_errors(&r));
     rig_free(&r);
 }

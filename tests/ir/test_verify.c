@@ -17,10 +17,12 @@
     "param_set 1 \"w.0\" = 0\n"                                                                                        \
     "state_set 0 \"s\" = 0\n"                                                                                          \
     "table 1 : real[2] { 1 2 }\n"
-#define MAIN(lines) HEAD "graph @main (\"x\": real[2]) {\n %x = input index=0 : real[2]\n" lines "}\nentry \"e\" @main\n"
+#define MAIN(lines)                                                                                                    \
+    HEAD "graph @main (\"x\": real[2]) {\n %x = input index=0 : real[2]\n" lines "}\nentry \"e\" @main\n"
 #define BODY(main, body)                                                                                               \
     MAIN(main) "graph @body (\"h\": real[2]) {\n %h = input index=0 : real[2]\n" body "}\n"
-#define REPEAT " %r = repeat %x body=@body first=0 n=2 carry=1 xs=0 : none\n %y = proj %r index=0 : real[2]\n return %y\n"
+#define REPEAT                                                                                                         \
+    " %r = repeat %x body=@body first=0 n=2 carry=1 xs=0 : none\n %y = proj %r index=0 : real[2]\n return %y\n"
 
 static const struct {
     const char *text, *rule, *message;
@@ -40,7 +42,8 @@ static const struct {
     {MAIN(" %y = reshape %x : real[2, 0]\n return %y\n"), "V5", "axis 1 has extent 0"},
     {MAIN(" %y = broadcast %x : real[70000, 70000]\n return %y\n"), "V5", "2^31 elements or more"},
     {MAIN(" %y = reshape %x : real[2, 1, 1, 1, 1, 1]\n return %y\n"), "V5", "rank 6, at most 5 is allowed"},
-    {HEAD "param 3 \"deep\" : real[1, 1, 1, 1, 1, 1] init=zeros\n", "V5", "parameter 'deep' has no type, or rank over 5"},
+    {HEAD "param 3 \"deep\" : real[1, 1, 1, 1, 1, 1] init=zeros\n", "V5",
+     "parameter 'deep' has no type, or rank over 5"},
     {HEAD "table 2 \"t\" : none { 1 }\n", "V5", "table 't' has no type"},
     {HEAD "state 1 \"empty\" : real[0] init=zeros\n", "V5", "state 'empty' is real[0]: axis 0"},
     {HEAD "graph @g (\"x\": none) {\n return\n}\n", "V5", "input 0 has no type"},
@@ -72,8 +75,10 @@ static const struct {
     {BODY(" %c = call %x body=@body : none\n %y = proj %c index=1 : real[2]\n return %y\n", " return %h\n"), "V10",
      "result 1 of 1"},
     {MAIN(" %y = proj %x index=0 : real[2]\n return %y\n"), "V10", "the operand is neither a repeat nor a call"},
-    {BODY(REPEAT, " %r = repeat %h body=@inner first=0 n=2 carry=1 xs=0 : none\n return %h\n")
-     "graph @inner (\"h\": real[2]) {\n %h = input index=0 : real[2]\n return %h\n}\n", "V10", "a repeat inside a region"},
+    {BODY(
+         REPEAT,
+         " %r = repeat %h body=@inner first=0 n=2 carry=1 xs=0 : none\n return %h\n") "graph @inner (\"h\": real[2]) {\n %h = input index=0 : real[2]\n return %h\n}\n",
+     "V10", "a repeat inside a region"},
     {BODY(REPEAT, " %c = call %h body=@body : none\n return %h\n"), "V10", "the region contains itself"},
     {MAIN(" %y = stop_grad %x : real[2] ane\n return %y\n"), "V11", "'stop_grad' has no MIL form"},
     {MAIN(" %w = grad %x of=\"w.0\" : none\n return %w\n"), "V12", "result 0 is no value of the graph"},
@@ -128,9 +133,12 @@ Test(verify, messages_show_the_line)
 static void expect_after(void (*damage)(Module *m), const char *rule, const char *message)
 {
     Rig     r = rig_new();
-    Module *m = rig_load(&r, BODY(REPEAT, " %c = call %h body=@f : none\n %y = proj %c index=0 : real[2]\n return %y\n")
-                                 "graph @f (\"h\": real[2]) {\n %h = input index=0 : real[2]\n %k = const value=1 : real[2]\n"
-                                 " return %h\n}\ncheck \"f\" @f \"f\" @f\n");
+    Module *m = rig_load(
+        &r,
+        BODY(
+            REPEAT,
+            " %c = call %h body=@f : none\n %y = proj %c index=0 : real[2]\n return %y\n") "graph @f (\"h\": real[2]) {\n %h = input index=0 : real[2]\n %k = const value=1 : real[2]\n"
+                                                                                           " return %h\n}\ncheck \"f\" @f \"f\" @f\n");
     damage(m);
     cr_expect(!module_verify(m, "test", r.ds));
     cr_expect(strstr(rig_errors(&r), rule) != NULL && strstr(r.buf.data, message) != NULL, "%s", r.buf.data);
@@ -204,18 +212,19 @@ Test(verify, damage_beyond_the_text_form_is_told)
 Test(verify, stacks_of_a_repeat_may_have_rank_six)
 {
     Rig r = rig_new();
-    rig_load(&r, "module\ngraph @main (\"x\": real[2, 1, 1, 1, 1, 3]) {\n"
-                 " %x = input index=0 : real[2, 1, 1, 1, 1, 3]\n"
-                 " %r = repeat %x body=@body first=0 n=2 carry=0 xs=1 : none\n"
-                 " %y = proj %r index=0 : real[2, 1, 1, 1, 1, 3]\n"
-                 " %z = slice %y begin=[1, 0, 0, 0, 0, 0] end=[2, 1, 1, 1, 1, 3] : real[1, 1, 1, 1, 1, 3]\n"
-                 " %n = neg %z : real[1, 1, 1, 1, 1, 3]\n"
-                 " %z1 = reshape %n : real[1, 3]\n"
-                 " %z6 = reshape %z1 : real[1, 1, 1, 1, 1, 3]\n"
-                 " %two = concat %z6 %z6 axis=0 : real[2, 1, 1, 1, 1, 3]\n"
-                 " %r2 = repeat %two body=@body first=0 n=2 carry=0 xs=1 : none\n"
-                 " %last = reshape %z : real[3]\n"
-                 " return %last\n}\n"
-                 "graph @body (\"x\": real[1, 1, 1, 1, 3]) {\n %x = input index=0 : real[1, 1, 1, 1, 3]\n return %x\n}\n");
+    rig_load(&r,
+             "module\ngraph @main (\"x\": real[2, 1, 1, 1, 1, 3]) {\n"
+             " %x = input index=0 : real[2, 1, 1, 1, 1, 3]\n"
+             " %r = repeat %x body=@body first=0 n=2 carry=0 xs=1 : none\n"
+             " %y = proj %r index=0 : real[2, 1, 1, 1, 1, 3]\n"
+             " %z = slice %y begin=[1, 0, 0, 0, 0, 0] end=[2, 1, 1, 1, 1, 3] : real[1, 1, 1, 1, 1, 3]\n"
+             " %n = neg %z : real[1, 1, 1, 1, 1, 3]\n"
+             " %z1 = reshape %n : real[1, 3]\n"
+             " %z6 = reshape %z1 : real[1, 1, 1, 1, 1, 3]\n"
+             " %two = concat %z6 %z6 axis=0 : real[2, 1, 1, 1, 1, 3]\n"
+             " %r2 = repeat %two body=@body first=0 n=2 carry=0 xs=1 : none\n"
+             " %last = reshape %z : real[3]\n"
+             " return %last\n}\n"
+             "graph @body (\"x\": real[1, 1, 1, 1, 3]) {\n %x = input index=0 : real[1, 1, 1, 1, 3]\n return %x\n}\n");
     rig_free(&r);
 }

@@ -53,7 +53,8 @@ void mil_run(MilRun *r, const char *text, Numerics numerics, ReduceMode reduce, 
              FillFn *fill, void *context)
 {
     *r = (MilRun){0};
-    Device  *d = device_open("host", &(DeviceOptions){.numerics = numerics, .reduce = reduce, .wide_ports = true}, &r->err);
+    Device *d =
+        device_open("host", &(DeviceOptions){.numerics = numerics, .reduce = reduce, .wide_ports = true}, &r->err);
     Program *p = program_compile(d, "test.mil", text, strlen(text), file, files, &r->err);
     if (!p) {
         device_close(d);

@@ -1,5 +1,5 @@
-/* test_groups.c: values that are parts of others, and calls that run tile by tile, keep the meaning of the text. Numbers
- * are small integers, so every result is exact and compared with ==. */
+/* test_groups.c: values that are parts of others, and calls that run tile by tile, keep the meaning of the text.
+ * Numbers are small integers, so every result is exact and compared with ==. */
 #include "mil_test.h"
 
 #include <criterion/criterion.h>

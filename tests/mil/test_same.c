@@ -1,9 +1,9 @@
 /* test_same.c: the kernels chosen for this machine give the bits of the portable ones.
  *
  * check_same() runs a program on two devices, one of them plain, and compares the output surfaces byte by byte: on
- * ordinary numbers, and on arbitrary bit patterns, so that infinities, subnormals and NaN are among them (any NaN equals
- * any other). All cases of the other tests pass through it; here are the sizes at which loops change their step, and
- * every class of float on its way to fp16. */
+ * ordinary numbers, and on arbitrary bit patterns, so that infinities, subnormals and NaN are among them (any NaN
+ * equals any other). All cases of the other tests pass through it; here are the sizes at which loops change their step,
+ * and every class of float on its way to fp16. */
 #include "mil_test.h"
 
 #include "base/f16.h"
@@ -137,7 +137,7 @@ Test(mil_same, at_every_length_around_a_step)
 /* Floats whose upper half takes every value, the lower half those next to ties. */
 Test(mil_same, every_class_of_float_rounds_alike)
 {
-    static const char     text[] = PROGRAM("tensor<fp32, [65536]> x", H("65536") "y = cast(x = x, dtype = \"fp16\");", "y");
+    static const char text[] = PROGRAM("tensor<fp32, [65536]> x", H("65536") "y = cast(x = x, dtype = \"fp16\");", "y");
     static const uint32_t low[] = {0, 1, 0xfff, 0x1000, 0x1001, 0x1fff, 0x2000, 0x7fff, 0x8000, 0xefff, 0xf000, 0xffff};
     Side                  side[2];
     Buf                   err = {0};

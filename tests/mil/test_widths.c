@@ -2,9 +2,9 @@
  *
  * Let u = 2^-11 and w = 2^-24 be the unit roundoffs of fp16 and fp32, and A = sum |x| over the n elements of a row.
  *
- * Strict: eight lanes of m = ceil(n / 8) elements at most, every partial sum rounded to fp16, then three levels of pairs. An
- * element passes at most h = (m - 1) + 3 rounded additions (the first one of a lane adds to zero, which is exact), so
- * (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 4.2)
+ * Strict: eight lanes of m = ceil(n / 8) elements at most, every partial sum rounded to fp16, then three levels of
+ * pairs. An element passes at most h = (m - 1) + 3 rounded additions (the first one of a lane adds to zero, which is
+ * exact), so (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., 4.2)
  *     |strict - sum| <= g(h, u) A,    g(h, u) = h u / (1 - h u).
  * It holds down to zero, for additions with a subnormal result are exact, and as long as h u < 1 and nothing overflows.
  *
@@ -74,7 +74,8 @@ Test(widths, narrow_and_wide_sums_are_as_far_apart_as_derived)
             char   text[512];
             double strict[ROWS], lenient[ROWS], worst = 0, *x = xcalloc((size_t)ROWS * (size_t)n, sizeof *x);
             snprintf(text, sizeof text,
-                     PROGRAM("tensor<fp16, [%d, %d]> x", H("16, 1") "y = reduce_sum(x = x, axes = [1], keep_dims = true);", "y"),
+                     PROGRAM("tensor<fp16, [%d, %d]> x",
+                             H("16, 1") "y = reduce_sum(x = x, axes = [1], keep_dims = true);", "y"),
                      (int)ROWS, n);
             sums(text, REDUCE_STRICT, &d, strict, x, n);
             sums(text, REDUCE_LENIENT, &d, lenient, x, n);
@@ -90,7 +91,8 @@ Test(widths, narrow_and_wide_sums_are_as_far_apart_as_derived)
                 worst = fmax(worst, fabs(strict[row] - lenient[row]) / a / (strict_bound(n) + lenient_bound(n)));
                 apart += strict[row] != lenient[row];
             }
-            fprintf(stderr, "%4d %-8s elements: apart by %.3f of the bound\n", n, positive ? "positive" : "normal", worst);
+            fprintf(stderr, "%4d %-8s elements: apart by %.3f of the bound\n", n, positive ? "positive" : "normal",
+                    worst);
             free(x);
         }
     cr_expect_gt(apart, 100, "the two widths must differ somewhere");

@@ -209,7 +209,8 @@ static const char *sums(Rig *r, const Graph *g)
     const char *all = "";
     for (ValueId v = 1; v < g->count; v++)
         if (g->node[v].op == OP_add && g->node[v].role == ROLE_BWD)
-            all = arena_printf(r->a, "%s%s/%s ", all, interned(r->m->strings, g->node[v].scope), interned(r->m->strings, g->node[v].stmt));
+            all = arena_printf(r->a, "%s%s/%s ", all, interned(r->m->strings, g->node[v].scope),
+                               interned(r->m->strings, g->node[v].stmt));
     return all;
 }
 
@@ -240,8 +241,9 @@ Test(autodiff, sums_of_cotangents_belong_to_the_reader)
     cr_expect_str_eq(sums_of_readers((const char *const[]){"wq", "wk", "wv"}, (const char *const[]){"y", "y", "y"}, 3),
                      "wk/y.xn wq/y.xn ");
     /* One more reader, wherever, adds a sum and leaves the others as they are. */
-    cr_expect_str_eq(sums_of_readers((const char *const[]){"wq", "", "wk", "wv"}, (const char *const[]){"y", "a.b", "y", "y"}, 4),
-                     "wk/y.xn /a.b.xn wq/y.xn ");
+    cr_expect_str_eq(
+        sums_of_readers((const char *const[]){"wq", "", "wk", "wv"}, (const char *const[]){"y", "a.b", "y", "y"}, 4),
+        "wk/y.xn /a.b.xn wq/y.xn ");
 }
 
 Test(autodiff, nodes_of_a_call_are_named_below_its_statement)
@@ -254,7 +256,8 @@ Test(autodiff, nodes_of_a_call_are_named_below_its_statement)
     graph_add_out(m, f, g_unary(m, f, &ret, OP_tanh, g_unary(m, f, &a, OP_exp, x)), 0);
     ValueId w = one_param(&r, g, "w", REAL(4)), y = w;
     for (uint32_t i = 0; i < 2; i++) { /* y = f(w); z = f(y) */
-        Node call = {.op = OP_call, .a.call.graph = f->id, .scope = str(&r, "s"), .stmt = str(&r, i ? "z" : "y")}, result = call;
+        Node call = {.op = OP_call, .a.call.graph = f->id, .scope = str(&r, "s"), .stmt = str(&r, i ? "z" : "y")},
+             result = call;
         result.op = OP_proj;
         result.name = call.stmt;
         memset(&result.a, 0, sizeof result.a);
@@ -267,8 +270,8 @@ Test(autodiff, nodes_of_a_call_are_named_below_its_statement)
     const char *all = "";
     for (ValueId v = 1; v < g->count; v++)
         if (g->node[v].op == OP_exp || g->node[v].op == OP_tanh)
-            all = arena_printf(r.a, "%s%s/%s/%s ", all, interned(m->strings, g->node[v].scope), interned(m->strings, g->node[v].stmt),
-                               interned(m->strings, g->node[v].name));
+            all = arena_printf(r.a, "%s%s/%s/%s ", all, interned(m->strings, g->node[v].scope),
+                               interned(m->strings, g->node[v].stmt), interned(m->strings, g->node[v].name));
     cr_expect_str_eq(all, "s/y.a/a s/y/y s/z.a/a s/z/z ");
     rig_free(&r);
 }

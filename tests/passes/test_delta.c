@@ -1,5 +1,5 @@
-/* test_delta.c: the adjoint of softmax that sums over the output of the product behind it (R9): the same gradients, no sum
- * over the scores, and left alone where the sum is not that of the output. */
+/* test_delta.c: the adjoint of softmax that sums over the output of the product behind it (R9): the same gradients, no
+ * sum over the scores, and left alone where the sum is not that of the output. */
 #include "passes/switches.h"
 #include "rig.h"
 

@@ -1,5 +1,5 @@
-/* test_fold.c: gains and rotary pairs that become part of weights: what is rewritten, what is left alone, and that values
- * and gradients stay. Whole models are compared in tests/e2e/test_pass_equality.c. */
+/* test_fold.c: gains and rotary pairs that become part of weights: what is rewritten, what is left alone, and that
+ * values and gradients stay. Whole models are compared in tests/e2e/test_pass_equality.c. */
 #include "passes/fold.h"
 #include "passes/switches.h"
 #include "passes/taps.h"
@@ -45,7 +45,8 @@ static ValueId times(Fold *f, ValueId w, ValueId x)
 static bool is_folded(const Graph *g)
 {
     for (ValueId v = 1; v < g->count; v++)
-        if (g->node[v].op == OP_matmul && is_param_expr(g, node_arg(g, v, 0)) && g->node[node_arg(g, v, 0)].op != OP_param)
+        if (g->node[v].op == OP_matmul && is_param_expr(g, node_arg(g, v, 0)) &&
+            g->node[node_arg(g, v, 0)].op != OP_param)
             return true;
     return false;
 }
@@ -249,7 +250,8 @@ Test(fold, rotary_pairs_of_projections_with_a_bias)
 {
     Fold    f = start(SHAPE(C, S));
     ValueId y = times(&f, one_param(&f.r, f.g, "wq", REAL(H * D, C)), f.x);
-    y = g_binary(f.r.m, f.g, NULL, OP_add, y, rows(&f.r, f.g, one_param(&f.r, f.g, "bias", REAL(H * D)), SHAPE(H * D, S)));
+    y = g_binary(f.r.m, f.g, NULL, OP_add, y,
+                 rows(&f.r, f.g, one_param(&f.r, f.g, "bias", REAL(H * D)), SHAPE(H * D, S)));
     ValueId q = turned_heads(&f, y, swap), k = turned(&f, "wk", swap);
     cr_expect(finish(&f, score(&f, q, k)));
 }
@@ -264,7 +266,8 @@ Test(fold, rotary_pairs_that_the_switch_or_another_reader_keeps)
     f = start(SHAPE(C, S)); /* the keys are read as they are: neither side may change */
     q = turned(&f, "wq", swap);
     k = turned(&f, "wk", swap);
-    ValueId s = score(&f, q, k), kept = mean_of_squares(&f.r, f.g, g_slice(f.r.m, f.g, NULL, k, DIMS(0, 0, 0), DIMS(H, 2, S)));
+    ValueId s = score(&f, q, k),
+            kept = mean_of_squares(&f.r, f.g, g_slice(f.r.m, f.g, NULL, k, DIMS(0, 0, 0), DIMS(H, 2, S)));
     ValueId all = g_broadcast(f.r.m, f.g, NULL, g_reshape(f.r.m, f.g, NULL, kept, SHAPE(1, 1, 1)), SHAPE(H, S, S));
     cr_expect_not(finish(&f, g_binary(f.r.m, f.g, NULL, OP_add, s, all)));
 
@@ -287,7 +290,8 @@ static bool stacked(int32_t rows_each, int32_t columns, uint32_t weights, uint64
     ValueId sum = 0;
     f.r.m->off = off;
     for (uint32_t i = 0; i < weights; i++) {
-        ValueId y = times(&f, one_param(&f.r, f.g, arena_printf(f.r.a, "w%u", i), REAL(rows_each + (int32_t)i, columns)), f.x);
+        ValueId y =
+            times(&f, one_param(&f.r, f.g, arena_printf(f.r.a, "w%u", i), REAL(rows_each + (int32_t)i, columns)), f.x);
         ValueId m = mean_of_squares(&f.r, f.g, y);
         sum = sum ? g_binary(f.r.m, f.g, NULL, OP_add, sum, m) : m;
     }

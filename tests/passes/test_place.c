@@ -130,7 +130,8 @@ Test(place, the_head_goes_where_it_costs_less)
         r.m->target = &t;
         const Graph *g = placed(&r);
         uint32_t     engine = products_with(g, 32000, 768, DEV_ANE), cpu = products_with(g, 32000, 768, DEV_CPU);
-        cr_expect(engine == cases[i].on_engine && engine + cpu == 2, "case %zu: %u on the engine, %u on the CPU", i, engine, cpu);
+        cr_expect(engine == cases[i].on_engine && engine + cpu == 2, "case %zu: %u on the engine, %u on the CPU", i,
+                  engine, cpu);
         rig_free(&r);
     }
 }
@@ -161,7 +162,8 @@ Test(place, the_tail_of_a_loss_is_the_cpus)
     Rig     r = rig_new();
     Module *m = r.m;
     Graph  *g = new_graph(&r, "loss");
-    ValueId y = g_matmul(m, g, NULL, one_param(&r, g, "w1", REAL(768, 768)), input(&r, g, "x", REAL(768, 512)), false, false);
+    ValueId y =
+        g_matmul(m, g, NULL, one_param(&r, g, "w1", REAL(768, 768)), input(&r, g, "x", REAL(768, 512)), false, false);
     y = g_matmul(m, g, NULL, one_param(&r, g, "w2", REAL(768, 768)), y, false, false);
     ValueId e = g_binary(m, g, NULL, OP_sub, y, input(&r, g, "target", REAL(768, 512)));
     graph_add_out(m, g, mean_of_squares(&r, g, e), 0);
@@ -177,11 +179,13 @@ Test(place, the_tail_of_a_loss_is_the_cpus)
 
 Test(place, a_number_enters_a_program_as_a_row)
 {
-    /* The scale of the loss meets the engine's work at once where the CPU is slow: as [1, S], grown to [C, S] inside. */
+    /* The scale of the loss meets the engine's work at once where the CPU is slow: as [1, S], grown to [C, S]
+     * inside. */
     Rig     r = rig_new();
     Module *m = r.m;
     Graph  *g = new_graph(&r, "loss");
-    ValueId y = g_matmul(m, g, NULL, one_param(&r, g, "w", REAL(768, 768)), input(&r, g, "x", REAL(768, 512)), false, false);
+    ValueId y =
+        g_matmul(m, g, NULL, one_param(&r, g, "w", REAL(768, 768)), input(&r, g, "x", REAL(768, 512)), false, false);
     y = g_unary(m, g, NULL, OP_tanh, y);
     graph_add_out(m, g, mean_of_squares(&r, g, g_unary(m, g, NULL, OP_tanh, y)), 0);
     train_on(&r, g);

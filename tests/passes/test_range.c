@@ -1,5 +1,5 @@
-/* test_range.c: intervals of single operations: sound on random data for operands of all signs and sizes, and no wider than
- * the mathematics says where it says something. Whole models are tests/e2e/test_ranges.c's. */
+/* test_range.c: intervals of single operations: sound on random data for operands of all signs and sizes, and no wider
+ * than the mathematics says where it says something. Whole models are tests/e2e/test_ranges.c's. */
 #include "rig.h"
 
 #include "base/rng.h"
@@ -90,7 +90,8 @@ static void every_operation(Rig *r, Graph *g, const double a[2], const double b[
     static const double power[] = {0, 1, 2, 3, 0.5, -0.5, -1, -2, -3, 1.7};
     Module  *m = r->m;
     ValueId  x = between(r, g, a[0], a[1], SHAPE(4, 6)), y = between(r, g, b[0], b[1], SHAPE(4, 6));
-    ValueId  class = input(r, g, "class", INTS(6)), index = input(r, g, "index", INTS(5)), at = input(r, g, "at", (Type){DT_I32, {0}});
+    ValueId class = input(r, g, "class", INTS(6)), index = input(r, g, "index", INTS(5)),
+            at = input(r, g, "at", (Type){DT_I32, {0}});
     for (size_t i = 0; i < COUNT(binary); i++) {
         bin(r, g, binary[i], x, y);
         bin(r, g, binary[i], x, x);
@@ -166,11 +167,17 @@ Test(range, intervals_are_as_narrow_as_can_be_said)
     Rig     r = rig_new();
     Graph  *g = new_graph(&r, "loss");
     Module *m = r.m;
-    ValueId x = between(&r, g, -2, 3, SHAPE(4, 6)), y = between(&r, g, 0.5, 2, SHAPE(4, 6)), any = input(&r, g, "any", REAL(4, 6));
+    ValueId x = between(&r, g, -2, 3, SHAPE(4, 6)), y = between(&r, g, 0.5, 2, SHAPE(4, 6)),
+            any = input(&r, g, "any", REAL(4, 6));
     ValueId most = g_broadcast(m, g, NULL, g_amax(m, g, NULL, any, 2), SHAPE(4, 6));
-    ValueId twice = g_broadcast(m, g, NULL, g_amax(m, g, NULL, any, 2), SHAPE(4, 6)); /* computed again: the same value */
-    ValueId v[] = {bin(&r, g, OP_mul, x, y),  bin(&r, g, OP_mul, x, x), bin(&r, g, OP_div, x, y),     g_sum(m, g, NULL, x, 2),
-                   g_softmax(m, g, NULL, any, 0), un(&r, g, OP_exp, bin(&r, g, OP_sub, any, twice)),
+    ValueId twice =
+        g_broadcast(m, g, NULL, g_amax(m, g, NULL, any, 2), SHAPE(4, 6)); /* computed again: the same value */
+    ValueId v[] = {bin(&r, g, OP_mul, x, y),
+                   bin(&r, g, OP_mul, x, x),
+                   bin(&r, g, OP_div, x, y),
+                   g_sum(m, g, NULL, x, 2),
+                   g_softmax(m, g, NULL, any, 0),
+                   un(&r, g, OP_exp, bin(&r, g, OP_sub, any, twice)),
                    bin(&r, g, OP_max, un(&r, g, OP_tanh, any), un(&r, g, OP_neg, un(&r, g, OP_tanh, any))),
                    g_matmul(m, g, NULL, x, y, false, true)};
     (void)most;
@@ -197,7 +204,8 @@ Test(range, normalised_values_are_bounded)
         ValueId x = input(&r, g, "x", REAL(9, 6)), y = input(&r, g, "y", REAL(9, 6));
         ValueId square = way == 1 ? g_powc(m, g, NULL, x, 2) : bin(&r, g, OP_mul, x, x);
         ValueId sum = g_sum(m, g, NULL, square, 1);
-        ValueId mean_ = way == 2 ? bin(&r, g, OP_div, sum, number(&r, g, 9, sum)) : bin(&r, g, OP_mul, number(&r, g, 1.0 / 9, sum), sum);
+        ValueId mean_ = way == 2 ? bin(&r, g, OP_div, sum, number(&r, g, 9, sum))
+                                 : bin(&r, g, OP_mul, number(&r, g, 1.0 / 9, sum), sum);
         ValueId safe = bin(&r, g, OP_add, mean_, number(&r, g, 1e-6, sum));
         ValueId root = way == 1 ? g_powc(m, g, NULL, safe, -0.5) : un(&r, g, OP_rsqrt, safe);
         ValueId xh = bin(&r, g, OP_mul, g_broadcast(m, g, NULL, root, SHAPE(9, 6)), way == 3 ? y : x);
@@ -239,14 +247,17 @@ Test(range, loops_are_walked_until_intervals_stand_still)
     }
 }
 
-/* In a loop, a carried value is not what it was at first: h_i / rms(h_0) has no bound, x / rms(h_0) of the invariant x = h_0 has. */
+/* In a loop, a carried value is not what it was at first: h_i / rms(h_0) has no bound, x / rms(h_0) of the invariant x
+ * = h_0 has. */
 Test(range, a_carried_value_is_another_one_each_time)
 {
     Rig     r = rig_new();
     Graph  *g = new_graph(&r, "loss"), *body = new_graph(&r, "body");
     Module *m = r.m;
-    ValueId h = input(&r, body, "h", REAL(4, 4)), x0 = input(&r, body, "x0", REAL(4, 4)), root = input(&r, body, "root", REAL(1, 4));
-    ValueId w = per_layer(&r, body, "w", 3, REAL(4, 4), (Init){INIT_NORMAL, 0.3, 0}), spread = g_broadcast(m, body, NULL, root, SHAPE(4, 4));
+    ValueId h = input(&r, body, "h", REAL(4, 4)), x0 = input(&r, body, "x0", REAL(4, 4)),
+            root = input(&r, body, "root", REAL(1, 4));
+    ValueId w = per_layer(&r, body, "w", 3, REAL(4, 4), (Init){INIT_NORMAL, 0.3, 0}),
+            spread = g_broadcast(m, body, NULL, root, SHAPE(4, 4));
     ValueId no = bin(&r, body, OP_mul, h, spread), yes = bin(&r, body, OP_mul, x0, spread);
     graph_add_out(m, body, bin(&r, body, OP_add, bin(&r, body, OP_add, no, yes), w), 0);
     ValueId x = input(&r, g, "x", REAL(4, 4));

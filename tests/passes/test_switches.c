@@ -1,5 +1,5 @@
-/* test_switches.c: every rewrite of switches.def does something when it is on, nothing when it is off, and keeps the value
- * either way. A switch without a case here fails. */
+/* test_switches.c: every rewrite of switches.def does something when it is on, nothing when it is off, and keeps the
+ * value either way. A switch without a case here fails. */
 #include "rig.h"
 
 #include "passes/switches.h"
@@ -64,7 +64,8 @@ static ValueId subject(Case *c, Switch k, const char **elsewhere)
     case SWITCH_slice_concat:
         return g_slice(c->m, c->g, NULL, g_concat(c->m, c->g, NULL, (ValueId[]){x, y}, 2, 0), DIMS(4, 0), DIMS(8, 4));
     case SWITCH_pad_concat: {
-        ValueId top = g_pad(c->m, c->g, NULL, x, DIMS(2, 0), DIMS(5, 0)), low = g_pad(c->m, c->g, NULL, y, DIMS(6, 0), DIMS(1, 0));
+        ValueId top = g_pad(c->m, c->g, NULL, x, DIMS(2, 0), DIMS(5, 0)),
+                low = g_pad(c->m, c->g, NULL, y, DIMS(6, 0), DIMS(1, 0));
         return bin(c, OP_add, low, top);
     }
     case SWITCH_signs: return bin(c, OP_sub, x, un(c, OP_neg, y));

@@ -32,7 +32,8 @@ Test(maxflow, small_network)
 enum { NODES = 12 };
 
 /* What a choice costs: the values of `again` are computed again, the others saved where they are read. */
-static int64_t total(const Graph *g, const TapCost *cost, const TapRead *read, uint32_t again, int64_t memory, int64_t *bytes)
+static int64_t total(const Graph *g, const TapCost *cost, const TapRead *read, uint32_t again, int64_t memory,
+                     int64_t *bytes)
 {
     int64_t sum = 0;
     bool    have[NODES + 1] = {false};
@@ -71,7 +72,8 @@ static Graph *random_graph(Rig *r, uint64_t key, uint64_t *at, TapCost *cost, Ta
     return g;
 }
 
-/* The cut is the best of all choices, at any price of memory; and no choice that saves as little is cheaper without it. */
+/* The cut is the best of all choices, at any price of memory; and no choice that saves as little is cheaper without
+ * it. */
 Test(taps, agrees_with_brute_force)
 {
     Rig r = rig_new();
@@ -154,7 +156,8 @@ Test(taps, within_one_graph_too)
     uint32_t products = 0;
     for (ValueId v = 1; v < g->count; v++)
         products += g->node[v].op == OP_matmul && g->node[v].role == ROLE_BWD;
-    cr_expect(products == 7 + 4 + 4 + 1, "of the products only the scores are computed again, and x needs no cotangent: %u", products);
+    cr_expect(products == 7 + 4 + 4 + 1,
+              "of the products only the scores are computed again, and x needs no cotangent: %u", products);
     rig_free(&r);
 }
 
@@ -208,7 +211,8 @@ static bool limited(int64_t limit, int64_t *bytes, double *flops, const char **t
     *bytes = r.m->saved_bytes;
     *flops = r.m->recomputed_flops;
     static char first[300];
-    snprintf(first, sizeof first, "%s: %s", r.ds->count ? r.ds->item[0]->code : "", r.ds->count ? r.ds->item[0]->text : "");
+    snprintf(first, sizeof first, "%s: %s", r.ds->count ? r.ds->item[0]->code : "",
+             r.ds->count ? r.ds->item[0]->text : "");
     *text = first;
     rig_free(&r);
     return ok;
@@ -226,7 +230,8 @@ Test(taps, keeps_to_a_limit_on_memory)
     for (int64_t limit = all - 1; limit > 8 << 20; limit = limit / 4 * 3) {
         double before = flops;
         cr_assert(limited(limit, &bytes, &flops, &text), "%s", text);
-        cr_expect(bytes <= limit && bytes <= last, "%lld bytes saved under a limit of %lld", (long long)bytes, (long long)limit);
+        cr_expect(bytes <= limit && bytes <= last, "%lld bytes saved under a limit of %lld", (long long)bytes,
+                  (long long)limit);
         cr_expect(flops >= before);
         last = bytes;
     }
@@ -235,7 +240,8 @@ Test(taps, keeps_to_a_limit_on_memory)
     cr_assert(limited(least, &bytes, &flops, &text), "%s", text);
     cr_expect(bytes == least);
     cr_expect(!limited(least - 1, &bytes, &flops, &text));
-    cr_expect_str_eq(text, "E0704: a training step must save 5111808 bytes for the backward direction; the limit is 5111807");
+    cr_expect_str_eq(text,
+                     "E0704: a training step must save 5111808 bytes for the backward direction; the limit is 5111807");
 }
 
 Test(taps, saves_what_norms_make_of_their_input)
@@ -265,12 +271,13 @@ Test(taps, saves_what_norms_make_of_their_input)
 
 Test(taps, what_the_cpu_hands_back_is_not_computed_again_first)
 {
-    /* Cross-entropy and a penalty on the same logits: computing them again, cheap as it is, would take a program of its own
-     * before the CPU's work. */
+    /* Cross-entropy and a penalty on the same logits: computing them again, cheap as it is, would take a program of its
+     * own before the CPU's work. */
     Rig     r = rig_new();
     Module *m = r.m;
     Graph  *g = new_graph(&r, "loss");
-    ValueId logits = g_matmul(m, g, NULL, one_param(&r, g, "w", REAL(256, 64)), input(&r, g, "x", REAL(64, 256)), false, false);
+    ValueId logits =
+        g_matmul(m, g, NULL, one_param(&r, g, "w", REAL(256, 64)), input(&r, g, "x", REAL(64, 256)), false, false);
     Node    n = {.op = OP_xent};
     ValueId loss = graph_add(m, g, &n, (ValueId[]){logits, input(&r, g, "targets", INTS(256))}, 2);
     graph_add_out(m, g, g_binary(m, g, NULL, OP_add, mean(&r, g, loss), mean_of_squares(&r, g, logits)), 0);
@@ -287,7 +294,8 @@ Test(taps, what_the_cpu_hands_back_is_not_computed_again_first)
 
 Test(taps, targets_decide)
 {
-    /* With memory that is free to reach, a softmax is read again; where bytes are dear, the gate's products are computed again. */
+    /* With memory that is free to reach, a softmax is read again; where bytes are dear, the gate's products are
+     * computed again. */
     static const struct {
         double      bandwidth, cpu_bandwidth, peak, staging;
         const char *name;

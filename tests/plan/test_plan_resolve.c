@@ -50,7 +50,8 @@ static const struct {
     {"0 2 1)", "0 2 2)", "permute() does not name each axis of 4x2x6 once"},
     {"0 2 1)", "0 1)", "permute() does not name each axis of 4x2x6 once"},
     {", 4x2x6)", ", 4x2x7)", "shape() of 8x6 is not 4x2x7"},
-    {"concat(0, layers.{L}.w, layers.{L}.base)", "concat(2, layers.{L}.w, layers.{L}.base)", "concat() along axis 2 of 8x6"},
+    {"concat(0, layers.{L}.w, layers.{L}.base)", "concat(2, layers.{L}.w, layers.{L}.base)",
+     "concat() along axis 2 of 8x6"},
     {"concat(0, layers.{L}.w, layers.{L}.base)", "concat(0, layers.{L}.w, embed)", "concat() of 8x6 and 50x8"},
     {"scale(layers.{L}.w, -0.5)", "scale(layers.{L}.w, inf)", "scale() by a number that is not finite"},
     {"scale(layers.{L}.w, -0.5)", "mul(layers.{L}.w)", "expected ',', found ')"},
@@ -84,13 +85,17 @@ static const struct {
     {"accumulator sums 50x8", "accumulator sums 2000000x2000000", "extents must be at least 1"},
     /* the parts of an entry */
     {"add xt:6x8 <- sums:6x8", "add sums:6x8 <- sums:6x8", "the accumulator 'sums' is added to in backward only"},
-    {"    iota tokens:6 <-", "    slice xt:6x8 <- sums:50x8 from 0 0 to 6 8", "the accumulator 'sums' is read in update only"},
-    {"add xt:6x8 <- sums:6x8, 1.0:6x8", "add xt:6x8 <- xt:6x8, 1.0:6x8", "reads 'xt', parts of which no step before has written"},
-    {"add xt:6x8 <- sums:6x8, 1.0:6x8", "add xt:6x8 <- state layers.{L}.cache:6x8, 1.0:6x8", "update steps do not touch states"},
-    {"add xt:6x8 <- sums:6x8, 1.0:6x8", "run layer_fwd fwd_out:1x10x1x6 <- fwd_in:1x8x1x6", "programs do not run in update"},
+    {"    iota tokens:6 <-", "    slice xt:6x8 <- sums:50x8 from 0 0 to 6 8",
+     "the accumulator 'sums' is read in update only"},
+    {"add xt:6x8 <- sums:6x8, 1.0:6x8", "add xt:6x8 <- xt:6x8, 1.0:6x8",
+     "reads 'xt', parts of which no step before has written"},
+    {"add xt:6x8 <- sums:6x8, 1.0:6x8", "add xt:6x8 <- state layers.{L}.cache:6x8, 1.0:6x8",
+     "update steps do not touch states"},
+    {"add xt:6x8 <- sums:6x8, 1.0:6x8", "run layer_fwd fwd_out:1x10x1x6 <- fwd_in:1x8x1x6",
+     "programs do not run in update"},
     {"coldot grad layers.{L}.v:8", "coldot grad layers.{L}.w:8x6", "operand and result are 50x8 and 8x6"},
-    {"colscale grad embed:50x8 <- sums:50x8, param layers.{L}.v:8", "colscale grad embed:50x8 <- sums:50x8, param layers.{L}.w:8x6",
-     "matrix and vector are 50x8 and 8x6"},
+    {"colscale grad embed:50x8 <- sums:50x8, param layers.{L}.v:8",
+     "colscale grad embed:50x8 <- sums:50x8, param layers.{L}.w:8x6", "matrix and vector are 50x8 and 8x6"},
     /* references */
     {"gather xt:6x8 <- param embed:50x8", "gather xt:7x8 <- param embed:50x8",
      "56 elements from 0 on of 'xt', which has 48"},
@@ -143,10 +148,12 @@ static const struct {
     {"<- fwd_in:1x8x1x6", "<- fwd_in:1x8x1x6, fwd_in:1x8x1x6", "'layer_fwd' has 1 inputs and 1 outputs"},
     {"<- fwd_in:1x8x1x6", "<- fwd_out[L]:1x8x1x6", "result and operand overlap"},
     /* order */
-    {"    transpose x:8x6 <- xt:6x8 perm 1 0\n", "", "`move fwd_in:8x6 <- x:8x6`: reads 'x', parts of which no step before"},
+    {"    transpose x:8x6 <- xt:6x8 perm 1 0\n", "",
+     "`move fwd_in:8x6 <- x:8x6`: reads 'x', parts of which no step before"},
     {"      move fwd_in:8x6 <- x:8x6", "      move fwd_in:4x6 <- x:4x6",
      "reads 'fwd_in', parts of which no step before"},
-    {"      move keep[L]:48 <- x:48\n", "", "entry 'loss', backward: `move grad layers.{L}.w:8x6 <- keep[L]:8x6`: reads 'keep'"},
+    {"      move keep[L]:48 <- x:48\n", "",
+     "entry 'loss', backward: `move grad layers.{L}.w:8x6 <- keep[L]:8x6`: reads 'keep'"},
     {"    xent loss:6 <- x:8x6, table picks:6 axis 0\n", "",
      "no forward step writes all of the result 'loss' ('loss')"},
     {"transpose x:8x6 <- xt:6x8 perm 1 0", "transpose xt:8x6 <- xt:6x8 perm 1 0", "cannot work in place"},
@@ -163,9 +170,10 @@ Test(plan_resolve, every_check_speaks)
         buf_add(&text, sample_plan, (size_t)(at - sample_plan));
         buf_puts(&text, wrong[i].new);
         buf_puts(&text, at + strlen(wrong[i].old));
-        cr_expect((plan_parse(a, "plan.anep", text.data, text.len, &err) != NULL) == !wrong[i].message, "%s: %s", wrong[i].new,
+        cr_expect((plan_parse(a, "plan.anep", text.data, text.len, &err) != NULL) == !wrong[i].message, "%s: %s",
+                  wrong[i].new, err.data);
+        cr_expect(!wrong[i].message || (err.data && strstr(err.data, wrong[i].message) != NULL), "%s: %s", wrong[i].new,
                   err.data);
-        cr_expect(!wrong[i].message || (err.data && strstr(err.data, wrong[i].message) != NULL), "%s: %s", wrong[i].new, err.data);
         buf_free(&text);
         buf_free(&err);
         arena_free(a);

@@ -34,8 +34,8 @@ Test(plan_text, a_target_has_a_name_and_maybe_a_hash)
     Buf    err = {0}, out = {0};
     const char *at = strstr(sample_plan, line);
     cr_assert(at != NULL);
-    const char *text = arena_printf(a, "%.*s%s 00112233445566778899aabbccddeeff%s", (int)(at - sample_plan), sample_plan, line,
-                                    at + strlen(line));
+    const char *text = arena_printf(a, "%.*s%s 00112233445566778899aabbccddeeff%s", (int)(at - sample_plan),
+                                    sample_plan, line, at + strlen(line));
     Plan *p = parse(a, text, &err);
     cr_assert(p != NULL, "%s", err.data);
     cr_expect_str_eq(p->target, "m4");
@@ -43,7 +43,8 @@ Test(plan_text, a_target_has_a_name_and_maybe_a_hash)
     plan_print(p, &out);
     cr_expect_str_eq(out.data, text);
     cr_expect_str_eq(parse(a, sample_plan, &err)->target_hash, "");
-    text = arena_printf(a, "%.*s%s 00112233445566778899aabbccddeeff more%s", (int)(at - sample_plan), sample_plan, line, at + strlen(line));
+    text = arena_printf(a, "%.*s%s 00112233445566778899aabbccddeeff more%s", (int)(at - sample_plan), sample_plan, line,
+                        at + strlen(line));
     cr_expect(parse(a, text, &err) == NULL);
     buf_free(&out);
     buf_free(&err);

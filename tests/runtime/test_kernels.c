@@ -1,8 +1,8 @@
 /* test_kernels.c: every CPU operation against the plain fp64 loops of reference.c, run the way plans run it.
  *
- * A case is one step of a manifest. Operands a, b, c are reals, i, j, k integers, bare numbers are themselves; the result
- * y is real, n an integer. Around it a manifest is made and executed: once writing into a buffer, once (for reals) adding
- * into a gradient that already holds something. */
+ * A case is one step of a manifest. Operands a, b, c are reals, i, j, k integers, bare numbers are themselves; the
+ * result y is real, n an integer. Around it a manifest is made and executed: once writing into a buffer, once (for
+ * reals) adding into a gradient that already holds something. */
 #include "base/file.h"
 #include "base/rng.h"
 #include "exec.h"
@@ -301,10 +301,15 @@ Test(kernels, the_table_and_the_cases_are_complete)
 
 Test(kernels, what_may_work_in_place_does)
 {
-    static const char *const step[] = {"add a:40x9 <- a:40x9, b:40x9", "sub b:40x9 <- a:40x9, b:40x9",
-                                       "softmax a:40x9 <- a:40x9 axis 0", "colscale a:40x9 <- a:40x9, c:9", "rowscale a:40x9 <- a:40x9, c:40", "softmax a:40x9 <- a:40x9 axis 1",
+    static const char *const step[] = {"add a:40x9 <- a:40x9, b:40x9",
+                                       "sub b:40x9 <- a:40x9, b:40x9",
+                                       "softmax a:40x9 <- a:40x9 axis 0",
+                                       "colscale a:40x9 <- a:40x9, c:9",
+                                       "rowscale a:40x9 <- a:40x9, c:40",
+                                       "softmax a:40x9 <- a:40x9 axis 1",
                                        "xent_grad a:40x9 <- a:40x9, i:9, c:9 axis 0",
-                                       "splice a:40x9 <- a:40x9, b:3x9, j:1 axis 0", "reshape a:360 <- a:360",
+                                       "splice a:40x9 <- a:40x9, b:3x9, j:1 axis 0",
+                                       "reshape a:360 <- a:360",
                                        "select b:40x9 <- k:40x9, a:40x9, b:40x9"};
     for (size_t i = 0; i < COUNT(step); i++) {
         Bench       b = bench(step[i], false, -2, 2, 2);

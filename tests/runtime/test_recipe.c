@@ -28,8 +28,10 @@ static Bake open_recipe(const char *recipe, int elements)
 {
     Bake b = {.a = arena_new()};
     Buf  text = {0}, err = {0};
-    buf_printf(&text, "%sprogram p {\n  mil p 3123456789abcdef0123456789abcdef\n  in i00 1x64x1x16\n  out o00 1x64x1x16\n"
-                      "  weight w.bin %dx1x1x1 = %s\n}\n", head, elements, recipe);
+    buf_printf(&text,
+               "%sprogram p {\n  mil p 3123456789abcdef0123456789abcdef\n  in i00 1x64x1x16\n  out o00 1x64x1x16\n"
+               "  weight w.bin %dx1x1x1 = %s\n}\n",
+               head, elements, recipe);
     b.plan = plan_parse(b.a, "case", text.data, text.len, &err);
     cr_assert(b.plan != NULL, "%s: %s", recipe, err.data);
     b.e = (Exec){.plan = b.plan, .param = NEW_N(b.a, ExecParam, b.plan->param_count)};

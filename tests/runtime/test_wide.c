@@ -88,7 +88,14 @@ Test(wide, kernels_of_one_and_two_operands)
         bool         splat[2] = {false, false};
         const void  *in[2] = {x, y};
         StepAttr     none = {0};
-        KernelArgs   a = {.a = &none, .ins = 2, .in_shape = shape, .in_type = type, .splat = splat, .shape = shape[0], .numel = n, .in = in};
+        KernelArgs a = {.a = &none,
+                        .ins = 2,
+                        .in_shape = shape,
+                        .in_type = type,
+                        .splat = splat,
+                        .shape = shape[0],
+                        .numel = n,
+                        .in = in};
         for (size_t i = 0; i < n; i++) {
             x[i] = number(l + 100, i);
             y[i] = number(l + 200, i);
@@ -114,7 +121,9 @@ Test(wide, softmax_and_cross_entropy)
         size_t      s = (size_t)columns[l], n = CLASSES * s;
         float      *z = xcalloc(n, 4), *dy = xcalloc(s, 4);
         int32_t    *class = xcalloc(s, 4);
-        PlanShape   shape[3] = {{.rank = 2, .dim = {CLASSES, columns[l]}}, {.rank = 1, .dim = {columns[l]}}, {.rank = 1, .dim = {columns[l]}}};
+        PlanShape shape[3] = {{.rank = 2, .dim = {CLASSES, columns[l]}},
+                              {.rank = 1, .dim = {columns[l]}},
+                              {.rank = 1, .dim = {columns[l]}}};
         PlanType    type[3] = {PLAN_F32, PLAN_I32, PLAN_F32};
         bool        splat[3] = {false, false, false};
         const void *in[3] = {z, class, dy};

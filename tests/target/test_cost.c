@@ -28,8 +28,8 @@ Test(cost, published_times_are_predicted_within_a_quarter)
         cr_assert(t != NULL, "%s", p->target);
         double ms = point_predicted(p, t), error = point_error(p, ms);
         if (!p->left_out)
-            cr_expect(fabs(error) <= 0.25, "%s: published %g to %g ms, predicted %.4g (%+.0f %%)", p->name, p->low, p->high,
-                      ms, 100 * error);
+            cr_expect(fabs(error) <= 0.25, "%s: published %g to %g ms, predicted %.4g (%+.0f %%)", p->name, p->low,
+                      p->high, ms, 100 * error);
         else /* a point that would fit is not left out */
             cr_expect(fabs(error) > 0.25 && strlen(p->left_out) > 10, "%s", p->name);
         used += !p->left_out;
@@ -94,7 +94,8 @@ Test(cost, more_work_never_costs_less)
 Test(cost, the_notch_is_where_it_was_seen)
 {
     static const uint32_t on[][2] = {{1024, 8192}, {2048, 4096}, {4096, 4096}, {2048, 8192}, {8192, 2048}};
-    static const uint32_t off[][2] = {{768, 768}, {2048, 768}, {768, 2048}, {3072, 3072}, {2048, 2048}, {1, 1}, {32000, 768}};
+    static const uint32_t off[][2] = {{768, 768},   {2048, 768}, {768, 2048}, {3072, 3072},
+                                      {2048, 2048}, {1, 1},      {32000, 768}};
     for (size_t i = 0; i < COUNT(on); i++)
         cr_expect(work_notched(on[i][0], on[i][1]), "%u x %u", on[i][0], on[i][1]);
     for (size_t i = 0; i < COUNT(off); i++)
@@ -115,7 +116,8 @@ Test(cost, a_large_program_takes_minutes_to_compile)
 
 /* ---- the published programs ---- */
 
-/* Channels as published, and the bytes that follow from them: 23,461,888 per layer at 256 positions and 59,506,688 at 512. */
+/* Channels as published, and the bytes that follow from them: 23,461,888 per layer at 256 positions and 59,506,688 at
+ * 512. */
 Test(published, channels_and_bytes_are_the_published_ones)
 {
     static const struct {

@@ -32,8 +32,9 @@ Test(docs, every_fact_is_listed_as_it_is)
 Test(docs, the_rates_are_those_of_the_profiles)
 {
     static const char *const name[] = {"any", "m1", "m2", "m3", "m4", "m4-max", "m5"}, *const dirs[] = {SOURCE_DIR};
-    static const uint32_t    fact[] = {FACT_dispatch,  FACT_peak,        FACT_peak_matmul,   FACT_weight_bandwidth, FACT_notch_bandwidth,
-                                       FACT_bandwidth, FACT_elementwise, FACT_compile_fixed, FACT_compile_op};
+    static const uint32_t fact[] = {FACT_dispatch,        FACT_peak,      FACT_peak_matmul, FACT_weight_bandwidth,
+                                    FACT_notch_bandwidth, FACT_bandwidth, FACT_elementwise, FACT_compile_fixed,
+                                    FACT_compile_op};
     Arena *a = arena_new();
     char  *page, err[FILE_ERR_MAX];
     size_t len;

@@ -1,4 +1,5 @@
-/* test_profiles.c: profiles: those that are shipped say what is known, and whatever a file holds, it is read or told. */
+/* test_profiles.c: profiles: those that are shipped say what is known, and whatever a file holds, it is read or
+ * told. */
 #include "base/file.h"
 #include "base/rng.h"
 #include "target/target.h"
@@ -180,7 +181,8 @@ Test(facts, every_default_is_a_value_of_its_fact_and_prints_as_it_reads)
         fact_print(f, &t, &again);
         cr_expect_str_eq(b.data, again.data, "%s", f->name);
         cr_expect_eq(fact_by_name(f->name), i);
-        static const char *const wrong[] = {"", "-1", "+1", "1e99", "inf", "nan", "0x10", "maybe", "1.", "99999999999999999999", " 4", "4 "};
+        static const char *const wrong[] = {
+            "", "-1", "+1", "1e99", "inf", "nan", "0x10", "maybe", "1.", "99999999999999999999", " 4", "4 "};
         for (size_t k = 0; k < COUNT(wrong); k++)
             if (!(f->kind == KIND_real && strcmp(wrong[k], "1.") == 0))
                 cr_expect_not(fact_parse(f, &t, wrong[k]), "%s: '%s'", f->name, wrong[k]);
@@ -221,8 +223,9 @@ Test(facts, the_hash_depends_on_every_value_and_on_no_evidence)
 
 Test(files, a_profile_starts_from_what_it_inherits)
 {
-    static const char text[] = "# mine\ntarget mine\ninherits m4\r\n\tmax_axis 4096 shown \"a \\\"test\\\" \\\\\" # why\n"
-                               "op gelu no assumed\nop my.op yes derived \"x\"\ndispatch 1.5e2 assumed";
+    static const char text[] =
+        "# mine\ntarget mine\ninherits m4\r\n\tmax_axis 4096 shown \"a \\\"test\\\" \\\\\" # why\n"
+        "op gelu no assumed\nop my.op yes derived \"x\"\ndispatch 1.5e2 assumed";
     Rig r = rig_new();
     put(&r, "mine", text, strlen(text));
     const Target *t = get(&r, "mine");

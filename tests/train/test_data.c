@@ -96,7 +96,8 @@ Test(data, says_why_a_path_or_an_input_will_not_do, .init = count_up)
     setup(&f, DATA_BYTES, 256, bytes256, 256);
     f.s.data_path = "/nowhere/x.txt";
     cr_assert_null(open_it(&f));
-    cr_assert_str_eq(f.err, "cannot open data file '/nowhere/x.txt': No such file or directory; --data FILE names another");
+    cr_assert_str_eq(f.err,
+                     "cannot open data file '/nowhere/x.txt': No such file or directory; --data FILE names another");
     f.s.data_path = "/tmp";
     cr_assert_null(open_it(&f));
     cr_assert(strstr(f.err, "is a directory") != NULL);
