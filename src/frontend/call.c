@@ -256,7 +256,13 @@ Value instantiate(Elab *e, const Symbol *s, ArgValue *arg, const Expr *x)
     f.base = e->like.stmt;
     e->share = false;
     e->frame = &f;
+    if (e->spares) { /* a model has thousands of calls: memory for those that are open suffices */
+        f.var = e->spare[--e->spares].var;
+        f.vars_cap = e->spare[e->spares].cap;
+    }
     Value v = bind_args(e, arg) ? run_function(e, &f) : v_poison;
+    GROW(e->a, e->spare, e->spares, e->spares_cap);
+    e->spare[e->spares++] = (Vars){f.var, f.vars_cap};
     e->frame = caller;
     e->share = share;
     return v;

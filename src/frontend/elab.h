@@ -129,6 +129,12 @@ struct Frame {
     uint32_t depth;
 };
 
+/* An array for Frame.var. */
+typedef struct {
+    Var *var;
+    uint32_t cap;
+} Vars;
+
 /* ---- graphs under construction ---- */
 typedef enum { BUILD_ENTRY, BUILD_REGION, BUILD_CALL } BuildKind;
 
@@ -248,6 +254,8 @@ struct Elab {
     uint32_t insts, insts_cap;
     KnownTable *known;
     uint32_t knowns, knowns_cap;
+    Vars *spare; /* arrays of calls that have returned */
+    uint32_t spares, spares_cap;
 
     /* diagnostics: see explain.c */
     Told *told;
