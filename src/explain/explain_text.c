@@ -243,6 +243,10 @@ static void dispatches(const Text *t)
     buf_printf(t->out, "\n%s dispatches per micro-batch, %s per step of %" PRIu64 "; %s compilations per update, %s at the start\n",
                grouped(t->a, x->dispatches), grouped(t->a, x->dispatches * x->accum), x->accum,
                grouped(t->a, x->compiles_update), grouped(t->a, x->compiles));
+    if (x->reloads_update)
+        buf_printf(t->out, "%s compiled programs are given new weights per update (weights reload)\n", grouped(t->a, x->reloads_update));
+    if (x->staged_update)
+        buf_printf(t->out, "%s bytes of weights are staged per update (weights dynamic)\n", grouped(t->a, x->staged_update));
     if (!x->dispatches)
         return;
     buf_printf(t->out, "%s channels of a layer are saved for the backward direction", grouped(t->a, x->saved_channels));
