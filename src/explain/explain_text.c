@@ -119,7 +119,7 @@ static void one_program(const Text *t, const AnalysedProgram *g)
     buf_printf(t->out, "    %-10s %s bytes of parameters in %u files, %s bytes of tables\n", "weights", grouped(t->a, g->param_bytes),
                g->program->weights, grouped(t->a, g->work.weight_bytes - g->param_bytes));
     if (g->staged_bytes)
-        buf_printf(t->out, "    %-10s %s bytes of the surfaces above hold weights, written after each update\n", "staged",
+        buf_printf(t->out, "    %-10s %s bytes of the surfaces above hold weights\n", "staged",
                    grouped(t->a, g->staged_bytes));
     if (g->work.notch_bytes)
         buf_printf(t->out, "    %-10s %s bytes of weights have a size that may stream slowly\n", "notch",
