@@ -2,18 +2,21 @@
  * the predictions reproduce what is published. */
 #include "cmd.h"
 #include "explain/analyse.h"
+#include "explain/html.h"
 #include "target/points.h"
 
 #include "base/file.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { OPT_FIT = 256 };
+enum { OPT_FIT = 256, OPT_HTML };
 
 static const Option options[] = {
     {'t', "target", "NAME|FILE", "predict for this target only"},
     {'I', "include", "DIR", "look for target profiles here, before the standard places"},
     {'j', "json", NULL, "everything as JSON"},
+    {OPT_HTML, "html", "FILE", "a page with pictures and every program beside its source instead; - is standard output"},
     {OPT_FIT, "fit", NULL, "no plan: the published times the predictions were fitted to, and what is predicted"},
     {'h', "help", NULL, "this text"},
 };
@@ -51,9 +54,23 @@ static const Target **targets(ModelInput *in, uint32_t *count)
     return t;
 }
 
-static int explain(ModelInput *in, const char *path, bool json)
+typedef enum { AS_TEXT, AS_JSON, AS_HTML } Form;
+
+/* A page is a file, which is there as a whole or not at all; everything else goes to standard output. */
+static bool put_out(const Buf *b, const char *file, Buf *err)
 {
-    Buf            b = {0}, err = {0};
+    char why[FILE_ERR_MAX];
+    if (!file || strcmp(file, "-") == 0)
+        return fwrite(b->data, 1, b->len, stdout) == b->len;
+    if (file_write_atomic(file, b->data, b->len, why))
+        return true;
+    buf_puts(err, why);
+    return false;
+}
+
+static int explain(ModelInput *in, const char *path, Form form, const char *file)
+{
+    Buf            b = {0}, page = {0}, err = {0};
     char           hash[HASH_HEX];
     uint32_t       n;
     const Target **t = targets(in, &n);
@@ -62,13 +79,15 @@ static int explain(ModelInput *in, const char *path, bool json)
     Plan     *p = plan_open(in->arena, path, hash, &err);
     Analysis *x = p ? plan_analyse(in->arena, p, path, hash, t, n, &err) : NULL;
     if (x)
-        (json ? explain_json : explain_text)(in->arena, x, &b);
-    else
-        fprintf(stderr, "anec explain: %s\n", err.data);
-    fwrite(b.data ? b.data : "", 1, b.len, stdout);
+        (form == AS_JSON ? explain_json : explain_text)(in->arena, x, &b);
+    bool ok = x != NULL && (form != AS_HTML || plan_html(in->arena, path, p, b.data, &page, &err));
+    ok = ok && put_out(form == AS_HTML ? &page : &b, file, &err);
+    if (!ok)
+        fprintf(stderr, "anec explain: %s\n", err.len ? err.data : "standard output cannot be written");
     buf_free(&b);
+    buf_free(&page);
     buf_free(&err);
-    return x ? EXIT_OK : EXIT_INPUT;
+    return ok ? EXIT_OK : EXIT_INPUT;
 }
 
 /* ---- the fit ---- */
@@ -119,7 +138,7 @@ int cmd_explain(int argc, char **argv)
 {
     OptionReader r = {.program = "anec explain", .option = options, .options = COUNT(options), .argc = argc, .argv = argv};
     ModelInput   in;
-    const char  *path = NULL;
+    const char  *path = NULL, *page = NULL;
     bool         json = false, want_fit = false;
     int          status = EXIT_USAGE;
     model_input_init(&in, "anec");
@@ -133,6 +152,7 @@ int cmd_explain(int argc, char **argv)
             }
             break;
         case 'j': json = true; break;
+        case OPT_HTML: page = r.value; break;
         case OPT_FIT: want_fit = true; break;
         case 'h': status = help(); goto done;
         case OPTION_OPERAND:
@@ -146,8 +166,10 @@ int cmd_explain(int argc, char **argv)
         }
     if (want_fit == (path != NULL))
         usage_error("anec explain", NULL, NULL, path ? "--fit is about no plan" : "which plan? see anec explain --help");
+    else if (json + (page != NULL) + want_fit > 1)
+        usage_error("anec explain", NULL, NULL, "--json, --html and --fit exclude each other");
     else
-        status = want_fit ? fit(&in) : explain(&in, path, json);
+        status = want_fit ? fit(&in) : explain(&in, path, page ? AS_HTML : json ? AS_JSON : AS_TEXT, page);
 done:
     arena_free(in.arena);
     return status;

@@ -2,8 +2,8 @@
 #include "explain/analyse.h"
 
 #include "base/file.h"
+#include "explain/map.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,46 +179,14 @@ static bool is_param(const void *ctx, const char *path)
     return false;
 }
 
-/* Is s[0, n) FILE:LINE:COLUMN? */
-static bool place(Ctx *c, const char *s, size_t n, const char **file, uint32_t *line)
+static void count_source(Ctx *c, AnalysedProgram *g, MapPlace at)
 {
-    const char *colon[2] = {NULL, NULL};
-    for (const char *p = s + n; p-- > s && !colon[0];)
-        if (*p == ':')
-            colon[colon[1] == NULL] = p;
-    if (!colon[0] || colon[0] == s)
-        return false;
-    char         *after;
-    unsigned long x = strtoul(colon[0] + 1, &after, 10);
-    if (after != colon[1] || x == 0 || x > INT_MAX)
-        return false;
-    *file = arena_strndup(c->a, s, (size_t)(colon[0] - s));
-    *line = (uint32_t)x;
-    return true;
-}
-
-/* "LINE PLACE DIRECTION OPERATION STATEMENT": the statement is that of the model's own file, where it is known; else the
- * place counts. Lines of another form are passed over: the map is for people. */
-static void map_line(Ctx *c, AnalysedProgram *g, const char *s, size_t n)
-{
-    const char *word[5] = {NULL}, *file;
-    size_t      len[5] = {0};
-    uint32_t    words = 0, line, i = 0;
-    for (size_t k = 0; k < n && words < COUNT(word);) {
-        size_t end = k;
-        while (end < n && s[end] != ' ')
-            end++;
-        word[words] = s + k;
-        len[words++] = end - k;
-        k = end + 1;
-    }
-    if (!(words == 5 && place(c, word[4], len[4], &file, &line)) && !(words >= 2 && place(c, word[1], len[1], &file, &line)))
-        return;
-    while (i < g->sources && (g->source[i].line != line || strcmp(g->source[i].file, file) != 0))
+    uint32_t i = 0;
+    while (i < g->sources && (g->source[i].line != at.line || strcmp(g->source[i].file, at.file) != 0))
         i++;
     if (i == g->sources) {
         GROW(c->a, g->source, g->sources, g->sources_cap);
-        g->source[g->sources++] = (SourceCount){file, line, 0};
+        g->source[g->sources++] = (SourceCount){at.file, at.line, 0};
     }
     g->source[i].count++;
 }
@@ -236,12 +204,9 @@ static void read_map(Ctx *c, AnalysedProgram *g)
     size_t len;
     if (!file_read(c->a, path_join(c->a, c->dir, arena_printf(c->a, "map/%s.map", g->program->mil)), &text, &len, err))
         return; /* nothing needs it to run */
-    for (size_t i = 0; i < len;) {
-        const char *nl = memchr(text + i, '\n', len - i);
-        size_t      n = nl ? (size_t)(nl - text) - i : len - i;
-        map_line(c, g, text + i, n);
-        i += n + 1;
-    }
+    MapLine line;
+    for (const char *at = text; map_next(c->a, &at, &line);)
+        count_source(c, g, line.statement);
     if (g->sources)
         qsort(g->source, g->sources, sizeof *g->source, by_place);
 }
@@ -330,18 +295,82 @@ static void compare_published(Ctx *c)
     }
 }
 
+typedef struct {
+    const Plan *plan;
+    uint32_t    k;
+} Instance;
+
+/* Recipe visitor: goes on as long as no parameter is one that training changes. */
+static bool is_frozen(const Recipe *r, void *with)
+{
+    const Instance *x = with;
+    if (r->kind != RECIPE_PARAM)
+        return true;
+    uint32_t id = r->param[x->k], g = 0;
+    while (id - x->plan->param[g].id >= (uint32_t)x->plan->param[g].n)
+        g++;
+    return x->plan->param[g].frozen;
+}
+
+/* Instances of a program that hold a trained parameter. */
+static uint64_t instances_trained(const Plan *p, const PlanProgram *g)
+{
+    uint64_t n = 0;
+    for (uint32_t k = 0; k < (uint32_t)g->n; k++) {
+        bool trained = false;
+        for (uint32_t i = 0; i < g->weights && !trained; i++)
+            trained = !plan_recipe_visit(g->weight[i].recipe, is_frozen, &(Instance){p, k});
+        n += trained;
+    }
+    return n;
+}
+
+/* Does an entry run a program with this surface? */
+static bool reads_surface(const Step *step, uint32_t steps, uint32_t buffer)
+{
+    for (uint32_t i = 0; i < steps; i++) {
+        if (reads_surface(step[i].body, step[i].bodies, buffer))
+            return true;
+        for (uint32_t k = 0; step[i].kind == STEP_RUN && k < step[i].ins; k++)
+            if (step[i].in[k].kind == REF_BUFFER && step[i].in[k].index == buffer)
+                return true;
+    }
+    return false;
+}
+
+/* Bytes that go to a surface of weights when the trained parameters have changed. */
+static uint64_t staged_bytes(const Plan *p, const PlanStage *s)
+{
+    uint64_t all = 0, n = 0;
+    for (uint32_t i = 0; i < s->weights; i++)
+        all += 2 * numel(s->weight[i].shape);
+    for (uint32_t k = 0; k < (uint32_t)(p->buffer[s->buffer].stack ? p->buffer[s->buffer].stack : 1); k++) {
+        bool trained = false;
+        for (uint32_t i = 0; i < s->weights && !trained; i++)
+            trained = !plan_recipe_visit(s->weight[i].recipe, is_frozen, &(Instance){p, k});
+        n += trained;
+    }
+    return n * all;
+}
+
 static void count_all(Analysis *x)
 {
+    const Plan      *p = x->plan;
+    const PlanEntry *e = x->entry;
     for (uint32_t i = 0; i < x->programs; i++) {
         const AnalysedProgram *g = &x->program[i];
-        if (g->entry != x->entry)
+        if (g->entry != e)
             continue;
         x->dispatches += g->runs;
         x->compiles += (uint64_t)g->program->n;
-        x->compiles_update += g->has_params ? (uint64_t)g->program->n : 0;
+        if (p->train_entry)
+            *(p->weights == PLAN_RELOAD ? &x->reloads_update : &x->compiles_update) += instances_trained(p, g->program);
         for (uint32_t k = 0; k < g->values; k++)
             x->saved_channels += in_layer(x, g) && g->value[k].saved ? g->value[k].part->channels : 0;
     }
+    for (uint32_t i = 0; e && p->train_entry && i < p->stages; i++)
+        if (reads_surface(e->forward, e->forwards, p->stage[i].buffer) || reads_surface(e->backward, e->backwards, p->stage[i].buffer))
+            x->staged_update += staged_bytes(p, &p->stage[i]);
 }
 
 /* Stacks that are no surfaces: what the CPU copies aside for the backward direction. */

@@ -64,7 +64,10 @@ typedef struct {
     uint64_t         layers;      /* iterations of the longest loop of the entry that runs programs; 0: none */
     uint64_t         dispatches;  /* per micro-batch */
     uint64_t         compiles;    /* before the first step */
-    uint64_t         compiles_update; /* after every update */
+    /* After every update, as the plan says that programs get at parameters (PlanWeightMode), where devices can: */
+    uint64_t         compiles_update; /* baked: instances with trained parameters */
+    uint64_t         reloads_update;  /* reload: the same, given new weight files */
+    uint64_t         staged_update;   /* dynamic: bytes written to surfaces of weights; elements with trained parameters in full */
     uint64_t         saved_channels; /* of a layer, in surfaces */
     const PlanBuffer **kept;         /* other stacks that the backward direction reads */
     uint32_t         kepts;

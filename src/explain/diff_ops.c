@@ -23,8 +23,10 @@ typedef struct {
 } Ops;
 
 /* Taking values out of a packed input, and packing the output: they follow the ports, which are compared as such. */
-static bool is_packing(const AstFunc *f, const AstStmt *s)
+static bool is_packing(const AstFunc *f, const AstStmt *s, const char *op)
 {
+    if (strncmp(op, "slice_by_", 9) != 0 && strcmp(op, "split") != 0 && strcmp(op, "concat") != 0 && strcmp(op, "reshape") != 0)
+        return false; /* a program may work on its whole input */
     for (const AstArg *a = s->args.first; a; a = a->next)
         for (const AstParam *p = f->params.first; p; p = p->next)
             if (a->value->kind == AST_NAME && a->value->u.name == p->name)
@@ -58,7 +60,7 @@ static void add_program(Arena *a, const DiffSide *side, const PlanProgram *g, Op
         for (const AstStmt *s = f->body.first; s; s = s->next) {
             const AstParam *r = s->results.first;
             const char     *op = interned(names, s->op), *name = r ? interned(names, r->name) : "";
-            if (strcmp(op, "const") == 0 || is_packing(f, s))
+            if (strcmp(op, "const") == 0 || is_packing(f, s, op))
                 continue;
             GROW(a, ops->op, ops->ops, ops->cap);
             ops->op[ops->ops++] = (Op){g->name, name, op, arena_printf(a, "%s %s", name, op), false};

@@ -1,6 +1,8 @@
 /* explain_json.c: an analysis as a JSON document, for tools. Times are predictions, in nanoseconds. */
 #include "explain/analyse.h"
 
+#include "base/utf8.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -20,23 +22,23 @@ static json_t *predicted(const Analysis *x, const int64_t *ns)
     return o;
 }
 
-static json_t *program_json(const Analysis *x, const AnalysedProgram *g)
+static json_t *program_json(Arena *a, const Analysis *x, const AnalysedProgram *g)
 {
     json_t *ops = json_object(), *values = json_array(), *sources = json_array();
     for (uint32_t i = 0; i < g->ops; i++)
         json_object_set_new(ops, g->op[i].op, json_integer(g->op[i].count));
     for (uint32_t i = 0; i < g->values; i++) {
         const PortValue *v = &g->value[i];
-        json_array_append_new(values, json_pack("{s:s, s:s, s:b, s:i, s:i, s:b}", "name", v->part->name, "port", v->port->name,
-                                                "output", v->output, "channel", (int)v->part->channel, "channels",
-                                                (int)v->part->channels, "saved", v->saved));
+        json_array_append_new(values, json_pack("{s:s, s:s, s:b, s:i, s:i, s:b}", "name", utf8_clean(a, v->part->name), "port",
+                                                utf8_clean(a, v->port->name), "output", v->output, "channel",
+                                                (int)v->part->channel, "channels", (int)v->part->channels, "saved", v->saved));
     }
     for (uint32_t i = 0; i < g->sources; i++)
-        json_array_append_new(sources, json_pack("{s:s, s:i, s:i}", "file", g->source[i].file, "line", (int)g->source[i].line,
-                                                 "statements", (int)g->source[i].count));
-    return json_pack("{s:s, s:s?, s:b, s:I, s:i, s:b, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "name", g->program->name, "entry",
-                     g->entry ? g->entry->name : NULL, "backward", g->backward, "runs", (json_int_t)g->runs, "instances",
-                     (int)g->program->n, "per_layer", g->loop, "in_channels", (json_int_t)g->in, "out_channels",
+        json_array_append_new(sources, json_pack("{s:s, s:i, s:i}", "file", utf8_clean(a, g->source[i].file), "line",
+                                                 (int)g->source[i].line, "statements", (int)g->source[i].count));
+    return json_pack("{s:s, s:s?, s:b, s:I, s:i, s:b, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "name",
+                     utf8_clean(a, g->program->name), "entry", g->entry ? utf8_clean(a, g->entry->name) : NULL, "backward",
+                     g->backward, "runs", (json_int_t)g->runs, "instances", (int)g->program->n, "per_layer", g->loop, "in_channels", (json_int_t)g->in, "out_channels",
                      (json_int_t)g->out, "parameter_bytes", (json_int_t)g->param_bytes, "work", work_json(&g->work), "mil", ops,
                      "values", values, "sources", sources, "predicted_ns", predicted(x, g->ns));
 }
@@ -69,7 +71,7 @@ void explain_json(Arena *a, const Analysis *x, Buf *out)
     static const char *const where[2][2] = {{"forward", "forward_loops"}, {"backward", "backward_loops"}};
     json_t *programs = json_array(), *cpu = json_object(), *targets = json_array();
     for (uint32_t i = 0; i < x->programs; i++)
-        json_array_append_new(programs, program_json(x, &x->program[i]));
+        json_array_append_new(programs, program_json(a, x, &x->program[i]));
     for (uint32_t b = 0; b < 2; b++)
         for (uint32_t l = 0; l < 2; l++)
             json_object_set_new(cpu, where[b][l],
@@ -80,16 +82,18 @@ void explain_json(Arena *a, const Analysis *x, Buf *out)
     for (uint32_t i = 0; i < x->targets; i++)
         json_array_append_new(targets, json_string(x->target[i]->name));
     json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "model", x->plan->model, "plan",
-        x->hash, "target", x->plan->target, "entry", x->entry ? x->entry->name : NULL, "layers", (json_int_t)x->layers, "accum",
-        (json_int_t)x->accum, "dispatches_per_microbatch", (json_int_t)x->dispatches, "compilations_per_update",
-        (json_int_t)x->compiles_update, "compilations_at_start", (json_int_t)x->compiles, "saved_channels",
+        "{s:s, s:s, s:s, s:s, s:s?, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "model",
+        utf8_clean(a, x->plan->model), "plan", x->hash, "target", utf8_clean(a, x->plan->target), "weights",
+        plan_weight_mode_name[x->plan->weights], "entry", x->entry ? utf8_clean(a, x->entry->name) : NULL, "layers",
+        (json_int_t)x->layers, "accum", (json_int_t)x->accum, "dispatches_per_microbatch", (json_int_t)x->dispatches,
+        "compilations_per_update", (json_int_t)x->compiles_update, "reloads_per_update", (json_int_t)x->reloads_update,
+        "staged_bytes_per_update", (json_int_t)x->staged_update, "compilations_at_start", (json_int_t)x->compiles, "saved_channels",
         (json_int_t)x->saved_channels, "times", "predictions fitted to published figures, nothing was measured", "targets", targets,
         "programs", programs, "cpu", cpu, "layer", totals_json(x, analysis_layer(a, x)), "microbatch",
         totals_json(x, analysis_microbatch(a, x)), "seed6", published_json(x));
     char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII) : NULL;
     if (!text)
-        bug("the analysis is no JSON"); /* names in plans are UTF-8: the reader checks them */
+        bug("the analysis is no JSON");
     buf_puts(out, text);
     buf_putc(out, '\n');
     free(text);

@@ -119,7 +119,7 @@ static void one_program(const Text *t, const AnalysedProgram *g)
     buf_printf(t->out, "    %-10s %s bytes of parameters in %u files, %s bytes of tables\n", "weights", grouped(t->a, g->param_bytes),
                g->program->weights, grouped(t->a, g->work.weight_bytes - g->param_bytes));
     if (g->staged_bytes)
-        buf_printf(t->out, "    %-10s %s bytes of the surfaces above hold weights, written after each update\n", "staged",
+        buf_printf(t->out, "    %-10s %s bytes of the surfaces above hold weights\n", "staged",
                    grouped(t->a, g->staged_bytes));
     if (g->work.notch_bytes)
         buf_printf(t->out, "    %-10s %s bytes of weights have a size that may stream slowly\n", "notch",
@@ -243,6 +243,10 @@ static void dispatches(const Text *t)
     buf_printf(t->out, "\n%s dispatches per micro-batch, %s per step of %" PRIu64 "; %s compilations per update, %s at the start\n",
                grouped(t->a, x->dispatches), grouped(t->a, x->dispatches * x->accum), x->accum,
                grouped(t->a, x->compiles_update), grouped(t->a, x->compiles));
+    if (x->reloads_update)
+        buf_printf(t->out, "%s compiled programs are given new weights per update (weights reload)\n", grouped(t->a, x->reloads_update));
+    if (x->staged_update)
+        buf_printf(t->out, "%s bytes of weights are staged per update (weights dynamic)\n", grouped(t->a, x->staged_update));
     if (!x->dispatches)
         return;
     buf_printf(t->out, "%s channels of a layer are saved for the backward direction", grouped(t->a, x->saved_channels));

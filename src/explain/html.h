@@ -6,7 +6,8 @@
 #include "plan/plan.h"
 
 /* Append the page of the plan in `dir`. `tables` is text for people (anec explain), shown as it is; NULL: left out. False
- * with a sentence in `err` when a file of the plan cannot be read. Scratch memory in `a`. */
+ * with a sentence in `err` when MIL text is missing or cannot be read; without maps or sources there is a page without them.
+ * Scratch memory in `a`. */
 bool plan_html(Arena *a, const char *dir, const Plan *plan, const char *tables, Buf *out, Buf *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* picture.c: see picture.h. */
 #include "explain/picture.h"
 
+#include "base/utf8.h"
 #include "explain/layout.h"
 
 #include <inttypes.h>
@@ -25,14 +26,21 @@ typedef struct {
 
 void put_escaped(Buf *out, const char *s)
 {
-    for (; *s; s++)
+    for (size_t left = strlen(s), n; left; s += n, left -= n) {
+        n = utf8_length(s, left);
+        bool control = n == 0 || (unsigned char)*s < ' ' || *s == 0x7f;
         switch (*s) {
         case '&': buf_puts(out, "&amp;"); break;
         case '<': buf_puts(out, "&lt;"); break;
         case '>': buf_puts(out, "&gt;"); break;
         case '"': buf_puts(out, "&quot;"); break;
-        default: buf_putc(out, *s);
+        case '\'': buf_puts(out, "&#39;"); break;
+        case '\t':
+        case '\n': buf_putc(out, *s); break;
+        default: buf_add(out, control ? "\xef\xbf\xbd" : s, control ? 3 : n); /* U+FFFD */
         }
+        n = n ? n : 1;
+    }
 }
 
 static uint32_t add_box(Picture *p, Label l)
@@ -59,7 +67,7 @@ static void draw(Picture *p, Buf *out)
 {
     int32_t width, height;
     layout(p->a, p->box, p->boxes, p->edge, p->edges, &width, &height);
-    buf_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-4 -4 %d %d\" width=\"%d\" height=\"%d\">\n", width + 8,
+    buf_printf(out, "<svg viewBox=\"-4 -4 %d %d\" width=\"%d\" height=\"%d\">\n", width + 8,
                height + 8, width + 8, height + 8);
     for (uint32_t i = 0; i < p->edges; i++) {
         const Edge *e = &p->edge[i];
@@ -179,6 +187,7 @@ typedef struct {
     uint32_t    steps;  /* in it */
     const char *first;  /* operations in it */
     int32_t     turns;  /* of the enclosing loop, 0 outside */
+    bool        update; /* steps that run once per update */
     const char *tip;
 } EntryPicture;
 
@@ -211,7 +220,8 @@ static void end_cpu(EntryPicture *e)
 
 static const char *turns_text(const EntryPicture *e)
 {
-    return e->turns ? arena_printf(e->p.a, ", %" PRId32 " times", e->turns) : "";
+    const char *when = e->update ? " per update" : "";
+    return e->turns ? arena_printf(e->p.a, "%s, %" PRId32 " times", when, e->turns) : when;
 }
 
 static void add_steps(EntryPicture *e, const Step *s, uint32_t n);
@@ -265,6 +275,9 @@ void picture_of_entry(Arena *a, const Plan *plan, const PlanEntry *entry, Buf *o
     add_steps(&e, entry->forward, entry->forwards);
     end_cpu(&e);
     add_steps(&e, entry->backward, entry->backwards);
+    end_cpu(&e);
+    e.update = true;
+    add_steps(&e, entry->update, entry->updates);
     end_cpu(&e);
     draw(&e.p, out);
 }

@@ -1,4 +1,4 @@
-/* picture.h: a plan and its programs as drawings: SVG text that stands in a page by itself. */
+/* picture.h: a plan and its programs as drawings: SVG elements for a page of HTML. */
 #ifndef ANEL_EXPLAIN_PICTURE_H
 #define ANEL_EXPLAIN_PICTURE_H
 
@@ -9,10 +9,10 @@
 void picture_of_program(Arena *a, const AstProgram *p, const Interner *names, Buf *out);
 
 /* The order of an entry: programs, and the CPU's steps between them in one box, tied by what they hand over. Loops are
- * drawn once, with their number of turns. */
+ * drawn once, with their number of turns; last come the steps of an update. */
 void picture_of_entry(Arena *a, const Plan *plan, const PlanEntry *entry, Buf *out);
 
-/* `s` with the characters that mean something in HTML and SVG replaced. */
+/* `s` with the characters that mean something in HTML and SVG replaced, and those that neither allows. */
 void put_escaped(Buf *out, const char *s);
 
 #endif

@@ -68,7 +68,7 @@ static Facts facts_of(Arena *a, const Plan *p)
                 open.key = "";
         } else if (depth == 0) {
             bool split = strncmp(s, "config ", 7) == 0 || strncmp(s, "table ", 6) == 0 || strncmp(s, "buffer ", 7) == 0 ||
-                         strncmp(s, "surface ", 8) == 0;
+                         strncmp(s, "surface ", 8) == 0 || strncmp(s, "accumulator ", 12) == 0;
             const char *k = split ? key : s, *k_end = word_end(k);
             add_fact(a, &f, (Fact){split ? arena_strndup(a, s, (size_t)(end - s)) : "",
                                    arena_strndup(a, k, (size_t)(k_end - k)), arena_strdup(a, trimmed(k_end))});

@@ -2,35 +2,18 @@
 #include "lint/internal.h"
 
 #include "base/f16.h"
+#include "base/utf8.h"
 #include "plan/blob.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-/* Length of the UTF-8 sequence at `s` (of `n` bytes), 0 if it is none. Overlong forms and surrogates are none. */
-static size_t utf8_length(const unsigned char *s, size_t n)
-{
-    if (s[0] < 0x80)
-        return s[0] != 0;
-    size_t   len = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    uint32_t code = s[0] & (0xffu >> (len + 1));
-    if (s[0] < 0xc2 || s[0] > 0xf4 || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (s[i] & 0x3f);
-    }
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    return code < least[len] || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff) ? 0 : len;
-}
-
 static void check_bytes(Lint *l)
 {
     const Source *s = l->source;
     for (size_t i = 0, n; i < s->len; i += n) {
-        n = utf8_length((const unsigned char *)s->text + i, s->len - i);
+        n = utf8_length(s->text + i, s->len - i);
         if (n)
             continue;
         Span at = {l->file, (uint32_t)i, (uint32_t)i + 1};

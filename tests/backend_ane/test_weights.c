@@ -16,6 +16,7 @@ static BackendResult build(Arena *a, Module *m)
     diags_render(ds, &b);
     cr_assert(ok, "%s", b.data ? b.data : "");
     cr_assert(plan_resolve(r.plan, a, &b), "%s", b.data);
+    buf_free(&b);
     return r;
 }
 

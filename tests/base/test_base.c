@@ -1,4 +1,4 @@
-/* test_base.c: arena, buffer, interner, suggestions, random numbers, files. */
+/* test_base.c: arena, buffer, interner, suggestions, random numbers, files, UTF-8. */
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/file.h"
@@ -6,6 +6,7 @@
 #include "base/intern.h"
 #include "base/rng.h"
 #include "base/suggest.h"
+#include "base/utf8.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -128,4 +129,31 @@ Test(hash, known_value)
     char h[HASH_HEX];
     hash_hex("", 0, h);
     cr_assert_str_eq(h, "99aa06d3014798d86001c324468d497f"); /* XXH3-128 of nothing, seed 0 (the library's own test) */
+}
+
+Test(utf8, what_is_no_sequence_is_replaced_byte_by_byte)
+{
+    static const struct {
+        const char *text;
+        size_t      length; /* of the first sequence */
+        const char *clean;
+    } cases[] = {
+        {"a", 1, "a"},
+        {"\xc3\xa9t", 2, "\xc3\xa9t"},
+        {"\xe2\x82\xac", 3, "\xe2\x82\xac"},
+        {"\xf0\x9f\x98\x80!", 4, "\xf0\x9f\x98\x80!"},
+        {"\xff" "a", 0, "\xef\xbf\xbd" "a"},
+        {"\xc3", 0, "\xef\xbf\xbd"},                                             /* cut off */
+        {"\xc0\xaf", 0, "\xef\xbf\xbd\xef\xbf\xbd"},                             /* overlong */
+        {"\xe0\x80\xaf", 0, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},             /* overlong */
+        {"\xed\xa0\x80", 0, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"},             /* a surrogate */
+        {"\xf4\x90\x80\x80", 0, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"}, /* beyond U+10FFFF */
+        {"", 0, ""},
+    };
+    Arena *a = arena_new();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cr_expect_eq(utf8_length(cases[i].text, strlen(cases[i].text)), cases[i].length, "case %zu", i);
+        cr_expect_str_eq(utf8_clean(a, cases[i].text), cases[i].clean, "case %zu", i);
+    }
+    arena_free(a);
 }

@@ -20,8 +20,10 @@ static Drawn random_drawing(Arena *a, uint64_t seed)
     Drawn    d = {.edges = 0};
     uint64_t at = 0;
     for (uint32_t i = 0; i < BOXES; i++) {
-        d.box[i] = (Box){.width = 20 + (int32_t)(rng_uniform(seed, at++) * 120), .height = 20 + (int32_t)(rng_uniform(seed, at++) * 20)};
-        for (uint32_t k = 0; i > 0 && k < 1 + (uint32_t)(rng_uniform(seed, at++) * 3); k++)
+        d.box[i] = (Box){.width = 20 + (int32_t)(rng_uniform(seed, at) * 120), .height = 20 + (int32_t)(rng_uniform(seed, at + 1) * 20)};
+        at += 2;
+        uint32_t edges = i > 0 ? 1 + (uint32_t)(rng_uniform(seed, at++) * 3) : 0;
+        for (uint32_t k = 0; k < edges; k++)
             d.edge[d.edges++] = (Edge){.from = (uint32_t)(rng_uniform(seed, at++) * i), .to = i};
     }
     layout(a, d.box, BOXES, d.edge, d.edges, &d.width, &d.height);
