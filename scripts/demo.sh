@@ -3,7 +3,7 @@
 #
 #     scripts/demo.sh [TEXT-FILE [STEPS]]
 #
-# Without a file the text is this project's own documentation and sources; 1200 steps (at least 50) if not told otherwise.
+# Without a file the text is this project's own documentation and sources; 1500 steps (at least 50) if not told otherwise.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ echo "== build"
 ninja --quiet -C build anec anerun
 
 mkdir -p build/demo
-text=${1:-} steps=${2:-1200}
+text=${1:-} steps=${2:-1500}
 if [ -z "$text" ]; then
     text=build/demo/text.txt
     # In pieces of 40 lines that are shuffled, so that the last twentieth, which is held out, is like the rest.
