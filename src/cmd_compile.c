@@ -111,12 +111,12 @@ static bool set_weights(const char **weights, const char *value)
 }
 
 /* --emit=dot: to the file `output`, or to standard output. */
-static int write_dot(Arena *a, const Module *m, bool programs, const char *output)
+static int write_dot(Arena *a, const Module *m, const Partition *of, const char *output)
 {
     Buf  text = {0};
     char err[FILE_ERR_MAX];
     bool ok = true;
-    module_dot(a, m, programs, &text);
+    module_dot(a, m, of, &text);
     if (!output)
         ok = fwrite(text.data, 1, text.len, stdout) == text.len;
     else if (!file_write_atomic(output, text.data, text.len, err)) {
@@ -166,6 +166,7 @@ static void tell(const Compile *c, const Module *m, const BackendResult *r)
 static int compile(Compile *c)
 {
     BackendResult r = {0};
+    Partitions    parts = {0};
     PassOptions  *pass = &c->pass;
     Module       *m = model_compile(&c->in, c->model);
     if (m)
@@ -173,16 +174,17 @@ static int compile(Compile *c)
     if (m && c->weights)
         m->weights = weight_mode(c->weights);
     bool ok = m && module_verify(m, "elaborate", c->in.diags) && passes_run(m, pass);
-    if (!pass->stop_after && ok && !c->dot) {
+    if (!pass->stop_after && ok) {
         ranges_warn(ranges_of(c->in.arena, m), c->in.diags);
         const Lock *l = c->lock ? read_lock(&c->in, c->lock) : NULL;
-        ok = (l || !c->lock) && backend_ane_locked(c->in.arena, m, l, &r, c->in.diags);
+        ok = (l || !c->lock) && (c->dot ? partition_module(c->in.arena, m, l, &parts, c->in.diags)
+                                        : backend_ane_locked(c->in.arena, m, l, &r, c->in.diags));
     }
     int status = finish(c->in.diags, c->json);
     if (!ok || status != EXIT_OK)
         return EXIT_INPUT;
     if (c->dot)
-        return write_dot(c->in.arena, m, !pass->stop_after || strcmp(pass->stop_after, "place") == 0, c->output);
+        return write_dot(c->in.arena, m, parts.of, c->output);
     if (pass->stop_after)
         return EXIT_OK;
     if (!write_plan(c->in.arena, &r, c->output))

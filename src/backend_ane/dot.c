@@ -6,16 +6,14 @@
  * own. */
 #include "backend_ane/dot.h"
 
-#include "backend_ane/partition.h"
-
 #include <string.h>
 
 typedef struct {
-    Arena        *a;
-    const Module *m;
-    Buf          *out;
-    bool          programs;
-    bool         *drawn; /* [m->graphs] */
+    Arena           *a;
+    const Module    *m;
+    Buf             *out;
+    const Partition *of;    /* [m->graphs], or NULL */
+    bool            *drawn; /* [m->graphs] */
 } Dot;
 
 /* Text inside of a quoted string; "\n" is Graphviz' own for a line break. */
@@ -105,7 +103,7 @@ static const char *style_of(const Node *n)
          "style=filled, fillcolor=\"#f6e3a1\""},
         {"style=\"filled,rounded\", fillcolor=\"#ffffff\"", "style=\"filled,rounded\", fillcolor=\"#bcd7f5\"",
          "style=\"filled,rounded\", fillcolor=\"#f6e3a1\""}};
-    return style[n->role][n->device];
+    return style[n->role != ROLE_FWD][n->device];
 }
 
 static void put_node(const Dot *d, const Graph *g, ValueId v, const char *indent)
@@ -132,8 +130,8 @@ static void put_graph(const Dot *d, const Graph *g, const char *title)
 {
     d->drawn[g->id] = true;
     Partition part = {NEW_N(d->a, uint32_t, g->count), 0};
-    if (d->programs)
-        part = partition(d->a, d->m, g);
+    if (d->of && d->of[g->id].program)
+        part = d->of[g->id];
     buf_printf(d->out, "  subgraph cluster_g%u {\n    label=\"", g->id);
     put_text(d->out, title);
     buf_puts(d->out, "\"; color=\"#888888\";\n");
@@ -165,9 +163,9 @@ static void put_graph(const Dot *d, const Graph *g, const char *title)
     }
 }
 
-void module_dot(Arena *a, const Module *m, bool programs, Buf *out)
+void module_dot(Arena *a, const Module *m, const Partition *of, Buf *out)
 {
-    Dot d = {a, m, out, programs, NEW_N(a, bool, m->graphs)};
+    Dot d = {a, m, out, of, NEW_N(a, bool, m->graphs)};
     buf_puts(out, "digraph \"");
     put_text(out, interned(m->strings, m->name));
     buf_puts(out, "\" {\n  node [shape=box, fontname=\"sans-serif\", fontsize=10];\n  edge [arrowsize=0.6];\n  "
