@@ -4,7 +4,7 @@
  * plan's, then those of the checkpoint that is continued, then the command line's. */
 #include "anerun.h"
 #include "base/file.h"
-#include "blas.h"
+#include "gemm.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/options.h"
 #include "runtime/train/train.h"
@@ -20,6 +20,7 @@ typedef struct {
     Arena      *arena;
     const Plan *plan;
     char        plan_hash[HASH_HEX];
+    Pool       *pool;
     Device     *device;
     Exec       *exec;
     Session     session;
@@ -27,36 +28,15 @@ typedef struct {
     Buf         err;
 } Job;
 
-static void set_threads(uint64_t n)
+/* Where nobody has said: as many threads as the model's products can feed, at most all processors. */
+static uint32_t default_threads(const Plan *p)
 {
-    if (!n)
-        return;
-#if defined(__APPLE__)
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)n);
-    setenv("VECLIB_MAXIMUM_THREADS", text, 1); /* read by Accelerate at its first use */
-#elif defined(OPENBLAS_VERSION)
-    openblas_set_num_threads((int)n);
-#else
-    fputs("anerun: note: --threads has no effect with this BLAS library\n", stderr);
-#endif
-}
-
-/* Threads of matrix products where nobody has said: as many as the model's products can feed. Threads that wait for
- * small products spin, which is fine on an idle machine (one thread is a tenth slower on tiny.anel) and costs nearly
- * everything on a busy one. */
-static uint64_t default_threads(const Plan *p)
-{
-    enum { PARAMETERS_PER_THREAD = 2000000 };
-    static const char *const said[] = {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"};
-    for (size_t i = 0; i < COUNT(said); i++)
-        if (getenv(said[i]))
-            return 0;
-    int64_t params = 0, cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    enum { PARAMETERS_PER_THREAD = 500000 };
+    int64_t params = 0, cpus = pool_processors();
     for (uint32_t i = 0; i < p->params; i++)
         params += plan_numel(p->param[i].shape) * p->param[i].n;
     int64_t n = params / PARAMETERS_PER_THREAD;
-    return (uint64_t)(n < 1 ? 1 : cpus >= 1 && n > cpus ? cpus : n);
+    return (uint32_t)(n < 1 ? 1 : n > cpus ? cpus : n);
 }
 
 static bool open_plan(Job *j)
@@ -69,9 +49,10 @@ static bool open_plan(Job *j)
     };
     if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
         return false;
-    set_threads(j->o.threads ? j->o.threads : default_threads(j->plan));
+    gemm_init();
+    j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan));
     if (!(j->device = device_open(j->o.device, &options, &j->err)) ||
-        !(j->exec = exec_open(j->plan, j->o.plan, j->device, &(ExecOptions){.wide_ports = exact}, &j->err)))
+        !(j->exec = exec_open(j->plan, j->o.plan, j->device, &(ExecOptions){.wide_ports = exact, .pool = j->pool}, &j->err)))
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     return settings_from_plan(&j->session.settings, j->arena, j->plan, &j->err);
@@ -229,6 +210,7 @@ int cmd_plan(int argc, char **argv)
     session_finish(&j.session);
     exec_close(j.exec);
     device_close(j.device);
+    pool_free(j.pool);
     buf_free(&text);
     buf_free(&j.err);
     arena_free(j.arena);

@@ -18,6 +18,7 @@
 #define ANEL_RUNTIME_DEVICE_H
 
 #include "base/buf.h"
+#include "pool.h"
 
 #include <stdbool.h>
 
@@ -38,6 +39,7 @@ typedef struct {
     /* A program that was evaluated so often has to be compiled again: request_eval() refuses. 0: any number. */
     uint64_t max_evals;
     bool plain; /* portable code even where faster code for this machine exists; the results are the same */
+    Pool *pool; /* the host device computes with its threads; NULL: with the caller's alone. Outlives the device. */
 } DeviceOptions;
 
 /* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. */

@@ -240,6 +240,8 @@ Exec *exec_open(const Plan *p, const char *plan_dir, Device *d, const ExecOption
     e->device = d;
     e->arena = arena_new();
     e->wide = o->wide_ports;
+    e->pool = o->pool;
+    e->options = *o;
     if (!make_memory(e, o, err) || !read_files(e, plan_dir, err)) {
         exec_close(e);
         return NULL;

@@ -40,6 +40,11 @@ typedef struct {
     float *param, *grad;
     /* The device was opened with wide_ports: surfaces hold fp64, nothing is rounded or clamped on the way. */
     bool wide_ports;
+    Pool *pool; /* for what the CPU does; NULL: the caller's thread alone. Outlives the executor. */
+    /* Called once per window for every trained parameter, on any thread, as soon as its gradient is complete: it will
+     * not be written again before the next exec_zero_grads(). At the latest when exec_update() returns. May be NULL. */
+    void (*grad_ready)(void *with, uint32_t param);
+    void *grad_ready_with;
 } ExecOptions;
 
 /* Length of the parameter slab, and of the gradient slab, which has the same layout: parameters by id, each starting on

@@ -81,6 +81,8 @@ struct Exec {
     Device      *device;
     Arena       *arena;
     bool         wide;
+    Pool        *pool;
+    ExecOptions  options;
     void        *owned[3]; /* slabs to free: parameters, gradients, everything else */
     float       *param_slab, *grad_slab;
     size_t       floats, bytes;

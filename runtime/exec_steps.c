@@ -138,6 +138,7 @@ static void build_op(Builder *b, const Step *s, ExecStep *x)
                            .type = type_of(e, &s->out[0]),
                            .numel = (size_t)plan_numel(s->out[0].shape),
                            .add = x->add,
+                           .pool = e->pool,
                            .err = &e->why};
 }
 
@@ -427,5 +428,10 @@ bool exec_update(Exec *e, uint32_t entry, Buf *err)
     bool             any = e->window;
     buf_clear(&e->why);
     e->window = false;
-    return !any || run(e, p->name, e->entry[entry].update, p->updates, NULL, 0, err);
+    if (any && !run(e, p->name, e->entry[entry].update, p->updates, NULL, 0, err))
+        return false;
+    for (uint32_t id = 0; any && e->options.grad_ready && id < e->plan->param_count; id++)
+        if (!e->param[id].group->frozen)
+            e->options.grad_ready(e->options.grad_ready_with, id);
+    return true;
 }

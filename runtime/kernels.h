@@ -10,6 +10,7 @@
 #define ANEL_RUNTIME_KERNELS_H
 
 #include "plan/plan.h"
+#include "pool.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ typedef struct {
     PlanType         type;
     size_t           numel; /* of the result */
     bool             add;
+    Pool            *pool; /* for kernels that share their work; may be NULL */
     const void *const *in; /* [ins] */
     void            *out;
     Buf             *err;

@@ -1,5 +1,5 @@
 /* kernels_matmul.c: matrix products, by BLAS; into a gradient with beta = 1, so that nothing is added twice. */
-#include "blas.h"
+#include "gemm.h"
 #include "kernels.h"
 
 bool KERNEL(matmul)(const KernelArgs *k)
@@ -10,9 +10,7 @@ bool KERNEL(matmul)(const KernelArgs *k)
     size_t       sx = (size_t)m * (size_t)depth, sy = (size_t)n * (size_t)depth, sz = (size_t)m * (size_t)n;
     const float *a = k->in[0], *b = k->in[1];
     float       *c = k->out;
-    for (size_t batch = k->numel / sz; batch > 0; batch--, a += sx, b += sy, c += sz)
-        cblas_sgemm(CblasRowMajor, k->a->ta ? CblasTrans : CblasNoTrans, k->a->tb ? CblasTrans : CblasNoTrans, m, n,
-                    depth,
-                    1.0f, a, x.dim[r - 1], b, y.dim[r - 1], k->add ? 1.0f : 0.0f, c, n);
+    gemm_f32_batch(k->pool, (uint32_t)(k->numel / sz), k->a->ta, k->a->tb, m, n, depth, a, x.dim[r - 1], sx, b,
+                   y.dim[r - 1], sy, c, n, sz, k->add);
     return true;
 }

@@ -375,7 +375,11 @@ static bool host_eval(Request *base, Buf *err)
     for (uint32_t i = 0; i < fn->inputs; i++)
         if (!load_input(r, i, err))
             return false;
-    Run run = {r->data, (char *)r->slab + r->fn->scratch, r->device->options.reduce, err, false, 0, 0};
+    Run run = {.data = r->data,
+               .scratch = (char *)r->slab + r->fn->scratch,
+               .reduce = r->device->options.reduce,
+               .pool = r->device->options.pool,
+               .err = err};
     for (uint32_t g = 0; g < r->fn->groups && !run.failed; g++)
         run_group(r, &r->fn->group[g], &run);
     for (uint32_t i = 0; i < fn->outputs && !run.failed; i++) {

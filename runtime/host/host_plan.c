@@ -117,7 +117,7 @@ static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFu
             out->fixed[c->result[k]->id] = at;
             at += bytes_of(d, c->result[k]);
         }
-        Run run = {out->fixed, memory[1], d->options.reduce, &none, false, 0, INT64_MAX};
+        Run run = {out->fixed, memory[1], d->options.reduce, NULL, &none, false, 0, INT64_MAX};
         kernel_of(c->op, d->kernels)(&run, c);
         ok = !run.failed; /* a bad index is told when the program runs */
         for (uint32_t k = 0; !ok && k < c->results; k++)

@@ -23,6 +23,7 @@ struct Run {
     void     **data;    /* Real arrays, by value id */
     void      *scratch;
     ReduceMode reduce;
+    Pool      *pool;
     Buf       *err;     /* a kernel that meets a bad run-time value (an index) appends the reason */
     bool       failed;
     int64_t    begin, end; /* elements of the result to compute, for kernels that can do a part: see host_groups() */
@@ -121,8 +122,8 @@ static inline Real real_exp(Real x)
 /* c[m, n] = a[m, k] b[k, n], row-major; `ta`, `tb`: stored transposed. Products are exact in float for fp16 operands
  * and accumulated in Real: the engine's wide accumulator. Its saturation above 32752 is not imitated. */
 #define real_gemm KERNEL(real_gemm)
-void real_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const Real *a, int64_t lda, const Real *b,
-               int64_t ldb, Real *c, int64_t ldc);
+void real_gemm(Pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const Real *a, int64_t lda,
+               const Real *b, int64_t ldb, Real *c, int64_t ldc);
 
 /* Copy a strided view into dense memory. */
 #define copy_view KERNEL(copy_view)

@@ -6,19 +6,20 @@
 #include "host/kernel.h"
 
 #include "blas.h"
+#include "gemm.h"
 
 #include <tgmath.h>
 
-void real_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, const Real *a, int64_t lda, const Real *b,
-               int64_t ldb, Real *c, int64_t ldc)
+void real_gemm(Pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const Real *a, int64_t lda,
+               const Real *b, int64_t ldb, Real *c, int64_t ldc)
 {
 #ifdef HOST_EXACT
-    cblas_dgemm(
+    (void)pool;
+    cblas_dgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1,
+                a, (int)lda, b, (int)ldb, 0, c, (int)ldc);
 #else
-    cblas_sgemm(
+    gemm_f32(pool, ta, tb, m, n, k, a, lda, b, ldb, c, ldc, false);
 #endif
-        CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1, a,
-        (int)lda, b, (int)ldb, 0, c, (int)ldc);
 }
 
 /* ---- convolution ---------------------------------------------------------------------------------------------- */
@@ -61,7 +62,7 @@ void KERNEL(conv)(Run *run, const Call *call)
                 columns(w, x, run->scratch);
                 cols = run->scratch;
             }
-            real_gemm(false, false, w->out_ch, positions, depth, weight + g * w->out_ch * depth, depth, cols, positions,
+            real_gemm(run->pool, false, false, w->out_ch, positions, depth, weight + g * w->out_ch * depth, depth, cols, positions,
                       out, positions);
             for (int64_t o = 0; bias && o < w->out_ch; o++)
                 for (int64_t i = 0; i < positions; i++)
@@ -98,7 +99,7 @@ void KERNEL(matmul)(Run *run, const Call *call)
     Real             *out = result(run, call);
     int64_t           n = batches(p);
     for (int64_t i = 0; i < n; i++, out += p->m * p->n) {
-        real_gemm(p->tx, p->ty, p->m, p->n, p->k, x + batch_at(p, p->x_stride, i) * p->m * p->k, p->x_ld,
+        real_gemm(run->pool, p->tx, p->ty, p->m, p->n, p->k, x + batch_at(p, p->x_stride, i) * p->m * p->k, p->x_ld,
                   y + batch_at(p, p->y_stride, i) * p->k * p->n, p->y_ld, out, p->n);
         finish(call, out, p->m * p->n); /* while it is in cache */
     }
@@ -109,7 +110,7 @@ void KERNEL(linear)(Run *run, const Call *call)
     const MatmulPlan *p = &call->plan.matmul;
     const Real       *bias = operand(run, call, 2);
     Real             *out = result(run, call);
-    real_gemm(false, true, p->m, p->n, p->k, operand(run, call, 0), p->x_ld, operand(run, call, 1), p->y_ld, out, p->n);
+    real_gemm(run->pool, false, true, p->m, p->n, p->k, operand(run, call, 0), p->x_ld, operand(run, call, 1), p->y_ld, out, p->n);
     for (int64_t i = 0; bias && i < p->m * p->n; i++)
         out[i] += bias[i % p->n];
     finish(call, out, p->m * p->n);
@@ -128,7 +129,7 @@ void KERNEL(sdpa)(Run *run, const Call *call)
     int64_t           n = batches(p);
     for (int64_t b = 0; b < n; b++, q += p->m * p->k, k += p->n * p->k, v += p->n * p->x_ld, out += p->m * p->x_ld) {
         const Real *base = mask ? mask + batch_at(p, p->y_stride, b) : NULL;
-        real_gemm(false, true, p->m, p->n, p->k, q, p->k, k, p->k, score, p->n);
+        real_gemm(run->pool, false, true, p->m, p->n, p->k, q, p->k, k, p->k, score, p->n);
         for (int64_t i = 0; i < p->m; i++) {
             Real *s = score + i * p->n, max = -(Real)INFINITY, sum = 0;
             for (int64_t j = 0; j < p->n; j++) {
@@ -141,7 +142,7 @@ void KERNEL(sdpa)(Run *run, const Call *call)
             for (int64_t j = 0; j < p->n; j++)
                 s[j] /= sum;
         }
-        real_gemm(false, false, p->m, p->x_ld, p->n, score, p->n, v, p->x_ld, out, p->x_ld);
+        real_gemm(run->pool, false, false, p->m, p->x_ld, p->n, score, p->n, v, p->x_ld, out, p->x_ld);
     }
     finish(call, result(run, call), n * p->m * p->x_ld);
 }

@@ -70,7 +70,7 @@ static const Option option[] = {
     TO_TEXT("--numerics", "ane|exact", numerics, "fp16 after every operation, or fp64 throughout (default: ane)"),
     TO_TEXT("--reduce", "strict|lenient", reduce, "sums in fp16 or wide, with --numerics ane (default: strict)"),
     TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096,
-              "threads of matrix products on the CPU (default: one per 2 M parameters, at most all)"),
+              "threads on the CPU (default: one per 500,000 parameters, at most all)"),
 };
 
 static const Option *find(const char *name, size_t len, Buf *err)

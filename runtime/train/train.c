@@ -1,36 +1,11 @@
-/* train.c: the training loop: micro-batches, update, bake, and now and then an evaluation or a checkpoint.
- *
- * A step is a pure function of parameters, moments, counters and settings: data are drawn by the cursor, the learning
- * rate by the step. Continuing from a checkpoint therefore gives the same bits as never having stopped. Everything is
- * allocated before the first step. */
-#include "runtime/train/train.h"
+/* train.c: a training run from start to end: steps (step.c), and now and then an evaluation or a checkpoint. Everything
+ * is allocated before the first step. */
+#include "runtime/train/run.h"
 
-#include "runtime/train/optim.h"
-#include "runtime/train/scaler.h"
-#include "runtime/train/schedule.h"
 #include "runtime/train/weights.h"
 
-#include <math.h>
 #include <signal.h>
 #include <string.h>
-
-enum { CLASS_DATA = EXEC_CLASSES, CLASS_OPTIMIZER, CLASSES };
-_Static_assert((int)CLASSES <= (int)REPORT_CLASSES, "the report has room for every class of time");
-
-typedef struct {
-    Session            *s;
-    const TrainOptions *o;
-    Arena              *arena;
-    uint32_t            entry;
-    const PlanEntry    *plan_entry;
-    Data               *data, *eval; /* eval: of another file; NULL: the held-out part of `data` */
-    RunState            r;
-    Scaler              scaler;
-    Report              report;
-    StepReport          step;
-    uint64_t            end, saved; /* last step to do; step of the last checkpoint, 0: none */
-    bool                warned;     /* that weights are too large */
-} Run;
 
 /* ---- signals ---- */
 
@@ -58,126 +33,6 @@ static void release_signals(void)
 {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-}
-
-/* ---- one step ---- */
-
-/* The gradient of the loss, which is what loss scaling multiplies, is an input of the entry. */
-static void set_loss_scale(Run *t)
-{
-    for (uint32_t k = 0; k < t->plan_entry->inputs; k++)
-        if (t->plan_entry->input[k].kind == IN_LOSS_SCALE)
-            *(float *)exec_input(t->s->exec, t->entry, k) = (float)t->scaler.scale;
-}
-
-static bool micro_batches(Run *t, double *loss, Buf *err)
-{
-    Exec  *e = t->s->exec;
-    double sum = 0;
-    exec_zero_grads(e);
-    set_loss_scale(t);
-    for (uint64_t i = 0; i < t->s->settings.accum; i++) {
-        double before = clock_seconds();
-        data_fill(t->data, t->r.cursor++);
-        t->step.class_seconds[CLASS_DATA] += clock_seconds() - before;
-        if (!exec_forward(e, t->entry, err))
-            return false;
-        sum += (double)*(const float *)exec_result(e, t->entry, 0);
-        if (!exec_backward(e, t->entry, err))
-            return false;
-    }
-    *loss = sum / (double)t->s->settings.accum;
-    return exec_update(e, t->entry, err); /* before anything looks at the gradients */
-}
-
-static GradStats all_gradients(const Run *t)
-{
-    GradStats sum = {0, 0};
-    for (uint32_t i = 0; i < exec_params(t->s->exec); i++) {
-        const ExecParam *p = exec_param(t->s->exec, i);
-        if (!p->group->frozen)
-            grad_stats_add(&sum, grad_stats(p->grad, p->numel));
-    }
-    return sum;
-}
-
-/* fp16 hardware may clamp where IEEE 754 says infinity, and turn NaN into zero: gradients at the edge of fp16's range
- * are no better than infinite ones. Only a scale that can move gives way to the mere suspicion. */
-static bool overflowed(const Run *t, GradStats g, double loss)
-{
-    double edge = 65504.0 * (double)t->s->settings.accum;
-    return exec_overflowed(t->s->exec) || grad_stats_bad(g) || !isfinite(loss) ||
-           (t->scaler.kind == SCALE_DYNAMIC && t->scaler.scale > SCALER_MIN && (double)g.max_abs >= edge);
-}
-
-static void update(Run *t, double lr, double factor)
-{
-    Session  *s = t->s;
-    OptimStep o;
-    optim_step_init(&o, &s->settings, lr, factor, ++t->r.updates);
-    for (uint32_t i = 0; i < s->layout.tensors; i++) {
-        const ExecParam *p = exec_param(s->exec, i);
-        if (!p->group->frozen)
-            optim_apply(&o, (float)p->group->lr, p->group->decay, p->numel, p->value, p->grad, s->tensor[i].m,
-                        s->tensor[i].v);
-    }
-}
-
-/* Programs compute with the clamped ones, so the loss says little about the parameters from here on. */
-static void warn_of_large_weights(Run *t)
-{
-    uint64_t n = exec_counters(t->s->exec)->saturated_weights;
-    if (n && !t->warned)
-        report_note(&t->report,
-                    "warning: %llu weight%s beyond fp16 after step %llu: programs have +-65504 instead; lower "
-                    "optimizer.lr",
-                    (unsigned long long)n, n == 1 ? " is" : "s are", (unsigned long long)t->r.step);
-    t->warned = n != 0;
-}
-
-static bool one_step(Run *t, Buf *err)
-{
-    const Settings *set = &t->s->settings;
-    ExecCounters    before = *exec_counters(t->s->exec);
-    double          started = clock_seconds(), loss, lr = schedule_lr(set, t->r.step);
-    memset(t->step.class_seconds, 0, sizeof t->step.class_seconds);
-    if (!micro_batches(t, &loss, err))
-        return false;
-
-    double    grads_done = clock_seconds(), scale = t->scaler.scale;
-    GradStats g = all_gradients(t);
-    double    factor = 1 / (scale * (double)set->accum), norm = sqrt(g.sum_squares) * factor;
-    bool      apply = scaler_step(&t->scaler, overflowed(t, g, loss));
-    if (apply)
-        update(t, lr, set->clip > 0 && norm > set->clip ? factor * (set->clip / norm) : factor);
-    t->step.class_seconds[CLASS_OPTIMIZER] = clock_seconds() - grads_done;
-    if (apply && !exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err))
-        return false;
-
-    uint64_t tokens = data_tokens(t->data) * set->accum;
-    t->r.step++;
-    warn_of_large_weights(t);
-    t->r.tokens += tokens;
-    t->r.loss = loss;
-    t->step.step = t->r.step;
-    t->step.loss = loss;
-    t->step.lr = lr;
-    t->step.grad_norm = norm;
-    t->step.loss_scale = scale;
-    t->step.skipped = !apply;
-    t->step.skips = t->scaler.skipped;
-    t->step.tokens = tokens;
-    for (int c = 0; c < EXEC_CLASSES; c++)
-        t->step.class_seconds[c] = exec_counters(t->s->exec)->seconds[c] - before.seconds[c];
-    t->step.seconds = clock_seconds() - started;
-    report_step(&t->report, &t->step);
-    if (t->scaler.in_a_row < SCALER_PATIENCE)
-        return true;
-    buf_printf(err, "%d steps in a row overflowed (loss %g, loss scale %g): ", SCALER_PATIENCE, loss, t->scaler.scale);
-    buf_puts(err, t->scaler.kind == SCALE_FIXED     ? "lower loss_scale.value"
-                  : t->scaler.kind == SCALE_DYNAMIC ? "lower optimizer.lr, or set clip"
-                                                    : "lower optimizer.lr, or set loss_scale=dynamic");
-    return false;
 }
 
 /* ---- between steps ---- */
@@ -233,9 +88,9 @@ static bool loop(Run *t, Buf *err)
 {
     const Settings *set = &t->s->settings;
     uint64_t        first = t->r.step, evaluated = first;
-    warn_of_large_weights(t);
+    run_warn_of_large_weights(t);
     while (t->r.step < t->end && !stop_signal) {
-        if (!one_step(t, err))
+        if (!run_step(t, err))
             return false;
         if (settings_evaluates(set) && every(set->eval_every, t->r.step)) {
             if (!evaluate(t, err))
@@ -338,15 +193,6 @@ static void conclude(Run *t)
     report_log_end(r, t->r.step, why, exec_counters(t->s->exec));
 }
 
-static void name_classes(Run *t)
-{
-    for (int c = 0; c < EXEC_CLASSES; c++)
-        t->step.class_name[c] = exec_class_name[c];
-    t->step.class_name[CLASS_DATA] = "data";
-    t->step.class_name[CLASS_OPTIMIZER] = "optimizer";
-    t->step.classes = CLASSES;
-}
-
 bool train_run(Session *s, const TrainOptions *o, Buf *err)
 {
     Run  t = {.s = s, .o = o, .arena = arena_new()};
@@ -357,7 +203,7 @@ bool train_run(Session *s, const TrainOptions *o, Buf *err)
     }
     if (ok) {
         t.plan_entry = &s->plan->entry[t.entry];
-        name_classes(&t);
+        run_name_classes(&t);
         session_moments(s);
         ok = open_data(&t, err) && start(&t, err);
     }
