@@ -105,7 +105,15 @@ bool tokenizer_fits(const Tokenizer *t, uint32_t vocab, Buf *err)
 
 bool tokenizer_encode(const Tokenizer *t, const char *text, size_t len, Tokens *out, Buf *err)
 {
-    return len == 0 || t->encode(t, text, len, out, err);
+    return len == 0 || t->encode(t, text, len, out, NULL, NULL, err);
+}
+
+bool tokenizer_stream(const Tokenizer *t, const char *text, size_t len, TokenSink *flush, void *to, Buf *err)
+{
+    Tokens k = {0};
+    bool   ok = len == 0 || (t->encode(t, text, len, &k, flush, to, err) && (k.count == 0 || flush(to, &k, err)));
+    tokens_free(&k);
+    return ok;
 }
 
 static Piece piece_of(const Tokenizer *t, int32_t previous, int32_t id)

@@ -45,6 +45,11 @@ void tokens_free(Tokens *k);
  * tokenizer that has no token for a character nor an unknown token). */
 bool tokenizer_encode(const Tokenizer *t, const char *text, size_t len, Tokens *out, Buf *err);
 
+/* The same for texts of any length: the ids are handed to `flush` in lists of some ten thousand, and not kept. It returns
+ * false to stop, having put a sentence into `err`. */
+typedef bool TokenSink(void *to, const Tokens *k, Buf *err);
+bool tokenizer_stream(const Tokenizer *t, const char *text, size_t len, TokenSink *flush, void *to, Buf *err);
+
 /* Append the bytes of `id`, given the id before it: `previous` is TOKENIZER_NONE at the start. The space that encoding
  * puts before a text is taken off again at the start and after BOS; BOS, EOS and other control tokens have no bytes. A
  * character may be spread over several tokens, so what is appended need not be valid UTF-8 by itself. Ids beyond the

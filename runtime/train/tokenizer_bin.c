@@ -273,11 +273,11 @@ static size_t segment_end(const Bin *b, const char *text, size_t len)
     return n;
 }
 
-static bool encode(const Tokenizer *t, const char *text, size_t len, Tokens *out, Buf *err)
+static bool encode(const Tokenizer *t, const char *text, size_t len, Tokens *out, TokenSink *flush, void *to, Buf *err)
 {
     const Bin *b = t->self;
     Segment    g = {.t = t};
-    (void)err;
+    bool       ok = true;
     /* The first segment with the space before it, as a copy, for the space may or may not be joined to what follows. */
     size_t n = segment_end(b, text, len);
     char  *first = xmalloc(n + 1);
@@ -285,13 +285,17 @@ static bool encode(const Tokenizer *t, const char *text, size_t len, Tokens *out
     memcpy(first + 1, text, n);
     encode_segment(&g, first, n + 1, out);
     free(first);
-    for (size_t at = n; at < len; at += n) {
+    for (size_t at = n; ok && at < len; at += n) {
         n = segment_end(b, text + at, len - at);
         encode_segment(&g, text + at, n, out);
+        if (flush && out->count >= TOKENS_AT_A_TIME) {
+            ok = flush(to, out, err);
+            out->count = 0;
+        }
     }
     free(g.symbol);
     free(g.heap);
-    return true;
+    return ok;
 }
 
 /* ---- opening ---- */

@@ -21,9 +21,12 @@ struct Tokenizer {
     Piece      *piece;         /* [vocab]; control tokens are empty */
     bool        leading_space; /* encoding puts one before a text */
     void       *self;          /* of the kind */
-    bool (*encode)(const Tokenizer *t, const char *text, size_t len, Tokens *out, Buf *err);
+    /* As tokenizer_stream(); `flush` may be NULL. */
+    bool (*encode)(const Tokenizer *t, const char *text, size_t len, Tokens *out, TokenSink *flush, void *to, Buf *err);
     void (*close)(void *self); /* may be NULL */
 };
+
+enum { TOKENS_AT_A_TIME = 1 << 16 };
 
 /* Room for `more` ids after out->count. */
 void tokens_reserve(Tokens *out, size_t more);

@@ -32,7 +32,7 @@ static size_t part(const char *text, size_t len)
     return n;
 }
 
-static bool encode(const Tokenizer *t, const char *text, size_t len, Tokens *out, Buf *err)
+static bool encode(const Tokenizer *t, const char *text, size_t len, Tokens *out, TokenSink *flush, void *to, Buf *err)
 {
     char why[SP_WHY_MAX];
     for (size_t at = 0, n; at < len; at += n) {
@@ -40,6 +40,11 @@ static bool encode(const Tokenizer *t, const char *text, size_t len, Tokens *out
         if (!sp_encode(t->self, at == 0, text + at, n, emit, out, why)) {
             buf_printf(err, "tokenizer '%s' cannot encode the text: %s", t->path, why);
             return false;
+        }
+        if (flush && out->count >= TOKENS_AT_A_TIME) {
+            if (!flush(to, out, err))
+                return false;
+            out->count = 0;
         }
     }
     return true;
