@@ -1,12 +1,13 @@
 /* options_help.c: the text of `anerun PLAN --help`: an overview for a screen, and the table by topics. */
 #include "runtime/train/options_table.h"
 
+#include "base/wrap.h"
 #include "runtime/train/settings.h"
 
 #include <ctype.h>
 #include <string.h>
 
-enum { COLUMNS = 80, LEFT = 26 };
+enum { LEFT = 27 }; /* the column of explanations */
 
 /* What most people need most of the time; names are those of the table (a test holds them together), the words are
  * shorter than there: one line each. NULL: an empty line. */
@@ -29,41 +30,12 @@ static const struct {
     {"--threads", "threads on the CPU; results do not depend on it"},
 };
 
-static void pad(Buf *out, size_t line, size_t column)
-{
-    while (out->len - line < column)
-        buf_putc(out, ' ');
-}
-
-/* Words from `column` on, wrapped at the width of a screen; `line` is where the line at hand began. */
-static void put_wrapped(Buf *out, size_t line, size_t column, const char *text)
-{
-    pad(out, line, column);
-    for (bool first = true; *text; first = false) {
-        size_t word = strcspn(text, " ");
-        if (!first && out->len - line + 1 + word > COLUMNS) {
-            buf_putc(out, '\n');
-            line = out->len;
-            pad(out, line, column);
-        } else if (!first) {
-            buf_putc(out, ' ');
-        }
-        buf_add(out, text, word);
-        text += word;
-        text += strspn(text, " ");
-    }
-    buf_putc(out, '\n');
-}
-
 static void put_row(Buf *out, const Option *p, const char *help)
 {
-    size_t line = out->len;
-    buf_printf(out, "  %s%s%s", p->name, p->value && p->kind != HELP ? " " : "", p->value ? p->value : "");
-    if (out->len - line > LEFT) { /* too long for its column: the help stands below */
-        buf_putc(out, '\n');
-        line = out->len;
-    }
-    put_wrapped(out, line, LEFT + 1, help);
+    Buf left = {0};
+    buf_printf(&left, "  %s%s%s", p->name, p->value && p->kind != HELP ? " " : "", p->value ? p->value : "");
+    wrap_row(out, LEFT, left.data, help);
+    buf_free(&left);
 }
 
 void option_topic(const Option *heading, char out[OPTION_TOPIC_BYTES])
@@ -112,7 +84,7 @@ static void put_overview(Buf *out, const Option *option, size_t count)
     buf_puts(&topics, "--help=TOPIC tells more: ");
     list_topics(&topics, option, count);
     buf_putc(out, '\n');
-    put_wrapped(out, out->len, 0, topics.data);
+    wrap_words(out, out->len, 0, topics.data);
     buf_free(&topics);
 }
 
@@ -128,12 +100,12 @@ static void put_settings(Buf *out)
     for (char *line = table.data, *end; line && (end = strchr(line, '\n')); line = end + 1) {
         size_t from = out->len;
         *end = 0;
-        if (end - line <= COLUMNS) {
+        if (end - line <= WRAP_COLUMNS) {
             buf_printf(out, "%s\n", line);
             continue;
         }
         buf_add(out, line, SETTING_LEFT);
-        put_wrapped(out, from, SETTING_LEFT, line + SETTING_LEFT);
+        wrap_words(out, from, SETTING_LEFT, line + SETTING_LEFT);
     }
     buf_free(&table);
 }
