@@ -196,8 +196,12 @@ int cmd_plan(int argc, char **argv)
         fprintf(stderr, "anerun: %s\n'anerun PLAN --help' lists all options\n", j.err.data);
         status = EXIT_USAGE;
     } else if (j.o.help) {
-        options_help(&text);
-        fputs(text.data, stdout);
+        if (options_help(&text, j.o.help_topic, &j.err)) {
+            fputs(text.data, stdout);
+        } else {
+            fprintf(stderr, "anerun: %s\n", j.err.data);
+            status = EXIT_USAGE;
+        }
     } else if (!open_plan(&j) || !(j.o.train ? train(&j) : j.o.eval ? evaluate(&j) : write_text(&j))) {
         fflush(stdout);
         fprintf(stderr, "anerun: %s\n", j.err.len ? j.err.data : "failed");
