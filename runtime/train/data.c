@@ -160,10 +160,14 @@ static bool open_files(Data *d, const Settings *s, bool whole, Buf *err)
         return false;
     d->shard = NEW_N(d->arena, Shard, d->shards);
     for (uint32_t i = 0; i < d->shards; i++) {
-        if (!open_shard(d, &d->shard[i], path[i], err) || !shard_check(&d->shard[i], vocab, err))
+        if (!open_shard(d, &d->shard[i], path[i], err))
             return false;
         tokens += d->shard[i].tokens;
     }
+    bool verified = data_stamp(d) == (whole ? s->eval_verified : s->data_verified);
+    for (uint32_t i = 0; i < d->shards && !verified; i++)
+        if (!shard_check(&d->shard[i], vocab, err))
+            return false;
     bool divided = !whole && s->data_holdout > 0;
     train = divided ? tokens - (uint64_t)((double)tokens * s->data_holdout) : tokens;
     make_side(d, 0, train, &d->train);
@@ -352,6 +356,14 @@ uint64_t data_rows(const Data *d)
 uint64_t data_size(const Data *d)
 {
     return is_file(d->kind) ? d->train.tokens : 0;
+}
+
+uint64_t data_stamp(const Data *d)
+{
+    uint64_t stamp = rng_u64((uint64_t)smallest_vocab(d), d->kind);
+    for (uint32_t i = 0; d->shard && i < d->shards; i++)
+        stamp = rng_u64(stamp, d->shard[i].identity);
+    return stamp ? stamp : 1;
 }
 
 uint64_t data_bytes(const Data *d)

@@ -48,6 +48,10 @@ uint64_t data_tokens(const Data *d);
 uint64_t data_rows(const Data *d);
 /* Tokens in the training part; 0 for synthetic data. */
 uint64_t data_size(const Data *d);
+/* What was checked when the data were opened, as one number, never 0: which files, their sizes and times of change, and
+ * the vocabulary. A process that takes over from another hands it to data_open() in settings.data_verified (or, for an
+ * evaluation file, eval_verified), and ids are not read again. */
+uint64_t data_stamp(const Data *d);
 /* Bytes of text that the tokens of the last token input stand for, as it is filled now: one each for data=bytes, else as
  * the tokenizer says, each after the token that precedes it. 0 if nobody knows. */
 uint64_t data_bytes(const Data *d);

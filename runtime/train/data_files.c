@@ -5,6 +5,7 @@
 #include "runtime/train/data_files.h"
 
 #include "base/file.h"
+#include "base/hash.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -116,6 +117,18 @@ bool data_paths(Arena *a, const char *spec, const char *const **path, uint32_t *
 
 /* ---- their content ---- */
 
+uint64_t shard_identity(const struct stat *st)
+{
+#ifdef __APPLE__
+    struct timespec changed = st->st_mtimespec;
+#else
+    struct timespec changed = st->st_mtim;
+#endif
+    uint64_t of[] = {(uint64_t)st->st_dev, (uint64_t)st->st_ino, (uint64_t)st->st_size, (uint64_t)changed.tv_sec,
+                     (uint64_t)changed.tv_nsec};
+    return hash_u64(of, sizeof of);
+}
+
 bool shard_map(Shard *s, const char *path, uint32_t width, Buf *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
@@ -145,6 +158,7 @@ bool shard_map(Shard *s, const char *path, uint32_t width, Buf *err)
             s->map = p;
             s->bytes = (size_t)st.st_size;
             s->tokens = s->bytes / width;
+            s->identity = shard_identity(&st);
             ok = true;
         }
     }

@@ -14,6 +14,7 @@ typedef struct {
     bool                 owned; /* from malloc, not mapped */
     uint32_t             width; /* 1, 2 or 4 */
     uint64_t             tokens;
+    uint64_t             identity; /* hash of the file's device, number, size and time of change */
 } Shard;
 
 static inline uint32_t shard_token(const Shard *s, uint64_t i)
@@ -37,6 +38,8 @@ bool shard_map(Shard *s, const char *path, uint32_t width, Buf *err);
 /* The ids of a text file: BOS, if the tokenizer has one, and its text's. A long text is encoded once: the ids are kept in a
  * hidden file beside it, or if that folder is not writable, in a nameless temporary one. */
 bool shard_text(Shard *s, const char *path, const Tokenizer *t, Buf *err);
+struct stat;
+uint64_t shard_identity(const struct stat *st);
 /* Every id is below `vocab`; if not, a sentence that names the id and its byte offset. */
 bool shard_check(const Shard *s, uint32_t vocab, Buf *err);
 void shard_close(Shard *s); /* a zeroed one is fine */

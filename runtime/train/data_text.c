@@ -1,7 +1,7 @@
 /* data_text.c: text files as files of token ids; see shard_text() in data_files.h.
  *
  * A short text is encoded whenever it is opened. Ids of a long one are kept: beside TEXT in .TEXT.KEY.u16 (or .u32 for
- * vocabularies beyond 65536), where the key stands for the text's size and time of change and the tokenizer's content;
+ * vocabularies beyond 65536), where the key stands for which file the text is, its size and time of change, and the tokenizer's content;
  * the file is a plain list of ids that data=tokens_u16 can read as well. It grows under another name, held by a
  * lock, and is renamed when it is complete: several processes that start on one text encode it once, and a killed one
  * leaves nothing that is mistaken for complete. */
@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SHORT_TEXT = 16 << 20, SNIFFED = 1 << 16, VERSION = 1 /* of the encoding; part of the key */ };
@@ -39,7 +38,8 @@ static bool encode_short(Shard *s, const Shard *text, const Tokenizer *t, Buf *e
     for (size_t i = 0; i < k.count; i++)
         for (int byte = 0; byte < 4; byte++)
             to[4 * i + (size_t)byte] = (unsigned char)((uint32_t)k.id[i] >> 8 * byte);
-    *s = (Shard){.path = text->path, .map = to, .bytes = 4 * k.count, .owned = true, .width = 4, .tokens = k.count};
+    *s = (Shard){.path = text->path, .map = to, .bytes = 4 * k.count, .owned = true, .width = 4, .tokens = k.count,
+                 .identity = text->identity};
     tokens_free(&k);
     return true;
 }
@@ -94,7 +94,7 @@ static bool encode_nameless(Shard *s, const Shard *text, const Tokenizer *t, uin
         ok = p != MAP_FAILED;
         if (ok)
             *s = (Shard){.path = text->path, .map = p, .bytes = (size_t)size, .width = width,
-                         .tokens = (uint64_t)size / width};
+                         .tokens = (uint64_t)size / width, .identity = text->identity};
         else
             buf_printf(err, "cannot map the token ids of '%s': %s", text->path, strerror(errno));
     }
@@ -152,18 +152,12 @@ static bool encode_beside(Shard *s, const Shard *text, const Tokenizer *t, uint3
 }
 
 /* "folder/.text.txt.KEY.u16" */
-static const char *cache_path(Arena *a, const char *path, const Tokenizer *t, uint32_t width, const struct stat *st)
+static const char *cache_path(Arena *a, const Shard *text, const Tokenizer *t, uint32_t width)
 {
-    const char *slash = strrchr(path, '/');
-    uint64_t    of[] = {(uint64_t)st->st_size, (uint64_t)st->st_mtime,
-#ifdef __APPLE__
-                        (uint64_t)st->st_mtimespec.tv_nsec,
-#else
-                        (uint64_t)st->st_mtim.tv_nsec,
-#endif
-                        tokenizer_hash(t), VERSION};
-    const char *folder = slash ? arena_strndup(a, path, (size_t)(slash - path + 1)) : "";
-    return arena_printf(a, "%s.%s.%016" PRIx64 ".u%u", folder, slash ? slash + 1 : path, hash_u64(of, sizeof of), 8 * width);
+    const char *slash = strrchr(text->path, '/'), *name = slash ? slash + 1 : text->path;
+    uint64_t    of[] = {text->identity, tokenizer_hash(t), VERSION};
+    const char *folder = slash ? arena_strndup(a, text->path, (size_t)(slash - text->path + 1)) : "";
+    return arena_printf(a, "%s.%s.%016" PRIx64 ".u%u", folder, name, hash_u64(of, sizeof of), 8 * width);
 }
 
 /* ---- both ---- */
@@ -182,21 +176,15 @@ static bool looks_like_text(const Shard *text, Buf *err)
 
 bool shard_text(Shard *s, const char *path, const Tokenizer *t, Buf *err)
 {
-    Shard       text = {0};
-    struct stat st;
-    uint32_t    width = tokenizer_vocab(t) <= 65536 ? 2 : 4;
-    bool        ok = shard_map(&text, path, 1, err) && looks_like_text(&text, err);
+    Shard    text = {0};
+    uint32_t width = tokenizer_vocab(t) <= 65536 ? 2 : 4;
+    bool     ok = shard_map(&text, path, 1, err) && looks_like_text(&text, err);
     if (ok && text.bytes <= SHORT_TEXT) {
         ok = encode_short(s, &text, t, err);
     } else if (ok) {
-        Arena *a = arena_new();
-        if (stat(path, &st) != 0) {
-            buf_printf(err, "cannot read data file '%s': %s", path, strerror(errno));
-            ok = false;
-        } else {
-            const char *cache = cache_path(a, path, t, width, &st);
-            ok = take(s, cache, path, width) || encode_beside(s, &text, t, width, cache, err);
-        }
+        Arena      *a = arena_new();
+        const char *cache = cache_path(a, &text, t, width);
+        ok = take(s, cache, path, width) || encode_beside(s, &text, t, width, cache, err);
         arena_free(a);
     }
     shard_close(&text);

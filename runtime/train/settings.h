@@ -44,6 +44,7 @@ typedef struct {
     uint32_t    keep_best; /* bool */
     uint64_t    given;    /* bit i: somebody set settings_key(i) */
     uint64_t    insisted; /* bit i: the user did, on the command line */
+    uint64_t    data_verified, eval_verified; /* data_stamp() of data whose ids were checked already; 0: none */
 } Settings;
 
 /* All defaults. */

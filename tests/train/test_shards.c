@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,6 +204,37 @@ Test(shards, an_id_beyond_the_vocabulary_is_found_in_any_file)
     put("a", 0, 100);
     cr_assert(file_write(in_folder("b"), ids, sizeof ids, why));
     rejects("/b': token id 60000 at byte offset 17554; the model's vocabulary has 60000 ids");
+}
+
+Test(shards, what_another_process_has_checked_is_not_read_again)
+{
+    struct stat st;
+    put("a", 0, 100);
+    s.data = DATA_TOKENS_U16;
+    feed[0].vocab = feed[1].vocab = 60000;
+    Data *d = open_with(NULL);
+    cr_assert(d != NULL, "%s", said);
+    uint64_t stamp = data_stamp(d);
+    cr_assert_neq(stamp, 0);
+    data_close(d);
+    cr_assert(stat(in_folder("a"), &st) == 0);
+    put("a", 200, 100); /* ids beyond the vocabulary, behind the back of the file's time */
+#ifdef __APPLE__
+    cr_assert(utimensat(AT_FDCWD, in_folder("a"), (struct timespec[]){st.st_atimespec, st.st_mtimespec}, 0) == 0);
+#else
+    cr_assert(utimensat(AT_FDCWD, in_folder("a"), (struct timespec[]){st.st_atim, st.st_mtim}, 0) == 0);
+#endif
+    rejects("token id");
+    s.data_verified = stamp;
+    d = open_with(NULL);
+    cr_assert(d != NULL, "%s", said);
+    cr_assert_eq(data_stamp(d), stamp);
+    data_close(d);
+    feed[0].vocab = 59999; /* of another vocabulary, or another file, the stamp says nothing */
+    rejects("token id");
+    feed[0].vocab = 60000;
+    put("a", 200, 102);
+    rejects("token id");
 }
 
 /* ---- epochs ---- */
