@@ -76,7 +76,7 @@ Test(blob, a_program_is_told_about_the_wrong_data)
     Buf f = {0};
     blob_begin(&f);
     blob_add(&f, BLOB_F32, "01234567890123456789", 20);
-    DeviceFile file = {"@model_path/w", f.data, f.len};
+    DeviceFile file = {"@model_path/w", f.data, f.len, false};
     char      *errors = mil_compile_errors(WEIGHTED("fp16"), strlen(WEIGHTED("fp16")), &file, 1);
     cr_assert(errors && strstr(errors, "the blob holds fp32 data, the constant is fp16") != NULL, "%s", errors);
     free(errors);
