@@ -39,6 +39,9 @@ typedef struct {
     /* A program that was evaluated so often has to be compiled again: request_eval() refuses. 0: any number. */
     uint64_t max_evals;
     bool plain; /* portable code even where faster code for this machine exists; the results are the same */
+    /* Weight files stay where and as they are for as long as a program made from them is evaluated (the executor's do), so
+     * that a device may read them in place; they may change between the last evaluation and program_free(). */
+    bool  files_stay;
     Pool *pool; /* the host device computes with its threads; NULL: with the caller's alone. Outlives the device. */
 } DeviceOptions;
 
