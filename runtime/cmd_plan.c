@@ -45,7 +45,6 @@ static bool open_plan(Job *j)
     DeviceOptions options = {
         .numerics = exact ? NUMERICS_EXACT : NUMERICS_ANE,
         .wide_ports = exact,
-        .files_stay = true,
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
     };
     if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))

@@ -296,7 +296,8 @@ bool exec_unit_begin(Exec *e, Unit *u, Buf *err)
         memcpy(at, head.data, head.len);
         u->file[i] = (DeviceFile){.path = arena_printf(e->arena, "@model_path/%s", g->weight[i].path),
                                   .data = at,
-                                  .len = head.len + u->weight[i].numel * 2};
+                                  .len = head.len + u->weight[i].numel * 2,
+                                  .kept = true};
         buf_free(&head);
     }
     u->at = u->files.data;
