@@ -3,6 +3,7 @@
 #define ANEL_TRAIN_RUN_H
 
 #include "runtime/train/data.h"
+#include "runtime/train/health.h"
 #include "runtime/train/report.h"
 #include "runtime/train/scaler.h"
 #include "runtime/train/train.h"
@@ -19,6 +20,7 @@ typedef struct {
     Data               *data, *eval; /* eval: of another file; NULL: the held-out part of `data` */
     RunState            r;
     Scaler              scaler;
+    Health              health;
     Report              report;
     StepReport          step;
     uint64_t            end, saved; /* last step to do; step of the last checkpoint, 0: none */

@@ -135,9 +135,19 @@ static bool open_data(Run *t, Buf *err)
     return t->eval != NULL;
 }
 
+static void watch_health(Run *t)
+{
+    uint32_t n = exec_params(t->s->exec);
+    health_init(&t->health, t->arena, n);
+    for (uint32_t i = 0; i < n; i++)
+        if (!exec_param(t->s->exec, i)->group->frozen)
+            health_add(&t->health, t->s->tensor[i].path, t->s->tensor[i].numel);
+}
+
 static bool start(Run *t, Buf *err)
 {
     Buf note = {0};
+    watch_health(t);
     scaler_init(&t->scaler, &t->s->settings);
     if (!t->o->resume) {
         exec_init_params(t->s->exec, t->s->settings.seed);
