@@ -51,12 +51,13 @@ static GradStats all_gradients(Run *t)
     GradStats sum = {0, 0};
     uint32_t  trained = 0;
     for (uint32_t i = 0; i < exec_params(t->s->exec); i++) {
-        GradStats one = {0, 0};
-        for (size_t k = t->stats_at[i]; k < t->stats_at[i + 1]; k++)
-            grad_stats_add(&one, t->stats[k]);
+        GradStats whole = {0, 0};
+        for (size_t k = t->stats_at[i]; k < t->stats_at[i + 1]; k++) {
+            grad_stats_add(&sum, t->stats[k]);
+            grad_stats_add(&whole, t->stats[k]);
+        }
         if (!exec_param(t->s->exec, i)->group->frozen)
-            health_gradient(&t->health, trained++, one);
-        grad_stats_add(&sum, one);
+            health_gradient(&t->health, trained++, whole);
     }
     return sum;
 }
