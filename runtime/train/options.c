@@ -47,6 +47,8 @@ static const Option option[] = {
     TO_TEXT("--log", "FILE", log, "write one JSON object per line for every step"),
     TO_FLAG("--quiet", quiet, "no progress"),
     TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
+    TO_FLAG("--deterministic", deterministic, "the same bits for any number of processes (setting 'deterministic')"),
+    TO_FLAG("--mpi", mpi, "start MPI, although no launcher of it shows in the environment"),
     HEADING("Checkpoints:"),
     TO_TEXT("--out", "DIR", out, "directory for checkpoints (default: PLAN.run)"),
     {.name = "--resume",

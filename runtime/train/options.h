@@ -12,7 +12,7 @@ typedef struct {
 
 typedef struct {
     const char *plan;
-    bool        help, train, overwrite, no_save, quiet, profile, resume, untrained;
+    bool        help, train, overwrite, no_save, quiet, profile, resume, untrained, deterministic, mpi;
     const char *eval;        /* file */
     const char *generate;    /* prompt */
     const char *resume_from; /* NULL with `resume`: the run's own directory */

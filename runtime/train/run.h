@@ -3,6 +3,7 @@
 #define ANEL_TRAIN_RUN_H
 
 #include "runtime/train/data.h"
+#include "runtime/train/dist_window.h"
 #include "runtime/train/report.h"
 #include "runtime/train/scaler.h"
 #include "runtime/train/train.h"
@@ -21,6 +22,9 @@ typedef struct {
     Scaler              scaler;
     Report              report;
     StepReport          step;
+    Window             *window;
+    bool                overflowed; /* a backward pass of this step, of any rank */
+    int                 stop;       /* signal on which all ranks agreed to stop; 0: none */
     uint64_t            end, saved; /* last step to do; step of the last checkpoint, 0: none */
     bool                warned;     /* that weights are too large */
 } Run;

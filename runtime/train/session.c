@@ -86,7 +86,9 @@ bool session_train_entry(const Session *s, uint32_t *entry, Buf *err)
 
 bool session_evaluate(Session *s, uint32_t entry, const Data *d, uint64_t windows, Evaluation *out, Buf *err)
 {
-    double           started = clock_seconds(), sum = 0;
+    double           started = clock_seconds(), sum = 0, *loss;
+    uint32_t         ranks = dist_size(s->dist);
+    bool             ok = true;
     uint64_t         batches = data_batches(d), rows = data_rows(d), wanted = (windows + rows - 1) / rows;
     const PlanEntry *e = &s->plan->entry[entry];
     if (batches == 0) {
@@ -96,12 +98,19 @@ bool session_evaluate(Session *s, uint32_t entry, const Data *d, uint64_t window
     }
     if (batches > wanted)
         batches = wanted;
-    for (uint64_t i = 0; i < batches; i++) {
+    loss = xcalloc(batches, sizeof *loss); /* added up by number: the same bits for any number of ranks */
+    for (uint64_t i = dist_rank(s->dist); ok && i < batches; i += ranks) {
         data_fill_held_out(d, i);
-        if (!exec_forward(s->exec, entry, err))
-            return false;
-        sum += (double)*(const float *)exec_result(s->exec, entry, 0);
+        ok = exec_forward(s->exec, entry, err);
+        loss[i] = (double)*(const float *)exec_result(s->exec, entry, 0);
     }
+    if (ok)
+        dist_sum(s->dist, loss, batches);
+    for (uint64_t i = 0; i < batches; i++)
+        sum += loss[i];
+    free(loss);
+    if (!ok)
+        return false;
     *out = (Evaluation){sum / (double)batches, batches, batches * data_tokens(d), clock_seconds() - started};
     return true;
 }

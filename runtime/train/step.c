@@ -20,22 +20,31 @@ static void set_loss_scale(Run *t)
 
 static bool micro_batches(Run *t, double *loss, Buf *err)
 {
-    Exec  *e = t->s->exec;
-    double sum = 0;
+    Exec   *e = t->s->exec;
+    Window *w = t->window;
     exec_zero_grads(e);
+    window_begin(w);
     set_loss_scale(t);
     for (uint64_t i = 0; i < t->s->settings.accum; i++) {
         double before = clock_seconds();
-        data_fill(t->data, t->r.cursor++);
+        data_fill(t->data, t->r.cursor + window_first(w) + i);
         t->step.class_seconds[CLASS_DATA] += clock_seconds() - before;
         if (!exec_forward(e, t->entry, err))
             return false;
-        sum += (double)*(const float *)exec_result(e, t->entry, 0);
+        window_loss(w, i, (double)*(const float *)exec_result(e, t->entry, 0));
         if (!exec_backward(e, t->entry, err))
             return false;
+        if (window_by_batch(w)) {
+            if (!exec_update(e, t->entry, err))
+                return false;
+            window_add(w, i);
+        }
     }
-    *loss = sum / (double)t->s->settings.accum;
-    return exec_update(e, t->entry, err); /* before anything looks at the gradients */
+    if (!window_by_batch(w) && !exec_update(e, t->entry, err)) /* before anything looks at the gradients */
+        return false;
+    window_end(w, loss, &t->overflowed);
+    t->r.cursor += window_size(w);
+    return true;
 }
 
 static GradStats all_gradients(const Run *t)
@@ -53,8 +62,8 @@ static GradStats all_gradients(const Run *t)
  * are no better than infinite ones. Only a scale that can move gives way to the mere suspicion. */
 static bool overflowed(const Run *t, GradStats g, double loss)
 {
-    double edge = 65504.0 * (double)t->s->settings.accum;
-    return exec_overflowed(t->s->exec) || grad_stats_bad(g) || !isfinite(loss) ||
+    double edge = 65504.0 * (double)window_size(t->window);
+    return t->overflowed || grad_stats_bad(g) || !isfinite(loss) ||
            (t->scaler.kind == SCALE_DYNAMIC && t->scaler.scale > SCALER_MIN && (double)g.max_abs >= edge);
 }
 
@@ -94,7 +103,7 @@ bool run_step(Run *t, Buf *err)
 
     double    grads_done = clock_seconds(), scale = t->scaler.scale;
     GradStats g = all_gradients(t);
-    double    factor = 1 / (scale * (double)set->accum), norm = sqrt(g.sum_squares) * factor;
+    double    factor = 1 / (scale * (double)window_size(t->window)), norm = sqrt(g.sum_squares) * factor;
     bool      apply = scaler_step(&t->scaler, overflowed(t, g, loss));
     if (apply)
         update(t, lr, set->clip > 0 && norm > set->clip ? factor * (set->clip / norm) : factor);
@@ -102,7 +111,7 @@ bool run_step(Run *t, Buf *err)
     if (apply && !exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err))
         return false;
 
-    uint64_t tokens = data_tokens(t->data) * set->accum;
+    uint64_t tokens = data_tokens(t->data) * window_size(t->window);
     t->r.step++;
     run_warn_of_large_weights(t);
     t->r.tokens += tokens;
