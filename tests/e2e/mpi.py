@@ -43,9 +43,10 @@ def launcher():
             "self,vader"]
 
 
-def environment():
+def environment(command):
     env = dict(os.environ, OPENBLAS_NUM_THREADS="1", TMPDIR=tempfile.gettempdir())
-    env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
+    if command[0] == MPIRUN:
+        env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
     return env
 
 
@@ -61,7 +62,8 @@ def finish(process, status=0):
 
 
 def start(command):
-    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+    return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env=environment(command))
 
 
 def own_words(said):
