@@ -196,10 +196,6 @@ static bool evaluate(Job *j)
 
 static bool write_text(Job *j)
 {
-    if (dist_size(j->dist) > 1) {
-        buf_puts(&j->err, "--generate is the work of one process: start it without mpirun");
-        return false;
-    }
     if (!apply_overrides(j) || !load_weights(j))
         return false;
     GenerateOptions g = {
@@ -229,6 +225,27 @@ static bool join(Job *j)
     return true;
 }
 
+/* Do what was asked for: the first of these that was. */
+static bool act(Job *j)
+{
+    const struct {
+        bool asked;
+        bool (*run)(Job *j);
+    } action[] = {
+        {j->o.train, train},
+        {j->o.eval != NULL, evaluate},
+        {true, write_text},
+    };
+    size_t i = 0;
+    while (!action[i].asked)
+        i++;
+    if (dist_size(j->dist) > 1 && !j->o.train && !j->o.eval) {
+        buf_puts(&j->err, "several processes can share --train and --eval; start this without mpirun");
+        return false;
+    }
+    return action[i].run(j);
+}
+
 int cmd_plan(int argc, char **argv)
 {
     Job j = {.arena = arena_new(), .lock = -1};
@@ -239,18 +256,18 @@ int cmd_plan(int argc, char **argv)
             fprintf(stderr, "anerun: %s\n'anerun PLAN --help' lists all options\n", j.err.data);
         status = EXIT_USAGE;
     } else if (j.o.help) {
-        options_help(&text);
-        if (dist_spokesman())
+        if (options_help(&text, j.o.help_topic, &j.err)) {
             fputs(text.data, stdout);
-    } else if (!join(&j)) {
-        if (dist_spokesman())
+        } else {
             fprintf(stderr, "anerun: %s\n", j.err.data);
-        status = EXIT_FAILED;
-    } else if (!open_plan(&j) || !(j.o.train ? train(&j) : j.o.eval ? evaluate(&j) : write_text(&j))) {
+            status = EXIT_USAGE;
+        }
+    } else if (!join(&j) || !open_plan(&j) || !act(&j)) {
         fflush(stdout);
         if (dist_size(j.dist) > 1)
             dist_fail(j.dist, j.err.len ? j.err.data : "failed");
-        fprintf(stderr, "anerun: %s\n", j.err.len ? j.err.data : "failed");
+        if (j.dist || dist_spokesman())
+            fprintf(stderr, "anerun: %s\n", j.err.len ? j.err.data : "failed");
         status = EXIT_FAILED;
     } else if (j.o.profile) {
         exec_profile(j.exec, &text);

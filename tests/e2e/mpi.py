@@ -188,7 +188,7 @@ class Mpi(unittest.TestCase):
         self.assertEqual(len(own_words(said)), 1, said)
         self.assertIn("did you mean '--steps'?", said)
         _, said = self.job(2, self.command("--generate", "she", "--untrained"), 1)
-        self.assertIn("--generate is the work of one process", said)
+        self.assertIn("several processes can share --train and --eval", said)
 
     @unittest.skipUnless(Path("/proc/self/environ").exists(), "ranks are found by their environment")
     def test_a_rank_that_is_killed_ends_the_job(self):
