@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Training with several processes, as a user starts them: mpirun -np N anerun PLAN --train.
 
-    mpi.py ANEC ANERUN MODELS yes|no        yes: anerun was built with MPI
+    mpi.py ANEC ANERUN MODELS RANKS yes|no        RANKS: made of ranks.c; yes: anerun was built with MPI
 
 With --deterministic the same micro-batches give the same checkpoints, to the last byte, however they are divided among
 ranks; without it the same curve up to rounding. A run goes on with another number of ranks. A rank that fails, is killed
@@ -21,8 +21,8 @@ import time
 import unittest
 from pathlib import Path
 
-ANEC, ANERUN, MODELS = (str(Path(p).resolve()) for p in sys.argv[1:4])
-BUILT = sys.argv[4] == "yes"
+ANEC, ANERUN, MODELS, RANKS = (str(Path(p).resolve()) for p in sys.argv[1:5])
+BUILT = sys.argv[5] == "yes"
 MPIRUN = shutil.which("mpirun")
 SHRUNK = ["dim=64", "hidden=96", "layers=2", "kv_heads=2", "seq=32"]
 SENTENCES = ["the quick brown fox jumps over the lazy dog. ", "she sells sea shells by the sea shore. "]
@@ -39,8 +39,8 @@ def launcher():
     if not is_open_mpi():
         return [MPIRUN]
     root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
-    return [MPIRUN, *root, "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "--mca", "btl",
-            "self,vader"]
+    return [MPIRUN, *root, "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "--mca",
+            "btl", "self,vader", "--mca", "odls_base_sigkill_timeout", "0"]
 
 
 def environment(command):
@@ -106,6 +106,15 @@ class Mpi(unittest.TestCase):
     def assert_same(self, one, two):
         for name in FILES:
             self.assertEqual((one / name).read_bytes(), (two / name).read_bytes(), f"{one} and {two}: {name}")
+
+    # ---- what ranks do together ----
+
+    def test_sums_over_ranks(self):
+        for ranks in (2, 3):
+            self.assertEqual(self.job(ranks, [RANKS])[0], "ranks: fine\n")
+        for victim in (0, 2):
+            _, said = self.job(3, [RANKS, "fail", victim], 1)
+            self.assertEqual(own_words(said), [f"anerun: rank {victim} of 3: this rank fails"])
 
     # ---- any number of ranks ----
 
