@@ -106,3 +106,14 @@ int run_agreed_signal(const Run *t, int signal)
     dist_max(t->s->dist, &x, 1);
     return (int)x;
 }
+
+void run_note_traffic(Run *t)
+{
+    DistReduceStats x = window_stats(t->window);
+    double          steps = (double)(t->r.step - t->report.first);
+    if (x.bytes == 0 || steps < 1)
+        return;
+    report_note(&t->report, "sums over %u ranks: %.3g MB a step in %.3g message%s, %.3g ms, of which %.3g ms were waited for",
+                dist_size(t->s->dist), (double)x.bytes * 1e-6 / steps, (double)x.messages / steps,
+                (double)x.messages > steps ? "s" : "", x.seconds * 1e3 / steps, x.waited * 1e3 / steps);
+}

@@ -16,5 +16,7 @@ bool run_ranks_agree(Run *t, Buf *err);
 bool run_ranks_same(Run *t, Buf *err);
 /* Collective: the number of the signal that reached any rank, 0: none. */
 int run_agreed_signal(const Run *t, int signal);
+/* Say how long gradients were on their way, and how much of that nothing hid. */
+void run_note_traffic(Run *t);
 
 #endif

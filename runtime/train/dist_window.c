@@ -237,7 +237,6 @@ void window_add(Window *w, uint64_t i)
         w->spare[w->spares++] = w->sum[n - 1];
     }
     w->overflowed = w->overflowed || exec_overflowed(w->s->exec);
-    exec_zero_grads(w->s->exec);
 }
 
 static float *fold(void *with, float **in, size_t n)

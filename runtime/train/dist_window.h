@@ -34,9 +34,10 @@ void window_begin(Window *w);
 bool window_by_batch(const Window *w);
 /* The loss of this rank's micro-batch i. */
 void window_loss(Window *w, uint64_t i, double loss);
-/* With window_by_batch(): take the executor's gradients, which are those of micro-batch i alone, and clear them. */
+/* With window_by_batch(): take the executor's gradients, which are those of micro-batch i alone. exec_zero_grads()
+ * follows, except after the last. */
 void window_add(Window *w, uint64_t i);
-/* Collective. After the last micro-batch and exec_update(): the gradients of the executor are the sums over all
+/* Collective. After the last micro-batch, exec_update() and window_add(): the gradients of the executor are the sums over all
  * micro-batches, `loss` is the mean of all losses, `overflowed` tells whether exec_overflowed() was true anywhere. */
 void window_end(Window *w, double *loss, bool *overflowed);
 

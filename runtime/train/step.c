@@ -22,10 +22,11 @@ static bool micro_batches(Run *t, double *loss, Buf *err)
 {
     Exec   *e = t->s->exec;
     Window *w = t->window;
-    exec_zero_grads(e);
     window_begin(w);
     set_loss_scale(t);
     for (uint64_t i = 0; i < t->s->settings.accum; i++) {
+        if (i == 0 || window_by_batch(w))
+            exec_zero_grads(e);
         double before = clock_seconds();
         data_fill(t->data, t->r.cursor + window_first(w) + i);
         t->step.class_seconds[CLASS_DATA] += clock_seconds() - before;

@@ -207,6 +207,7 @@ static void conclude(Run *t)
     if (t->o->run && t->saved == t->r.step && steps)
         report_note(r, "saved in '%s/ckpt-%llu'%s", t->o->run, (unsigned long long)t->r.step,
                     t->r.step < t->s->settings.steps ? "; --resume continues" : "");
+    run_note_traffic(t);
     report_log_end(r, t->r.step, why, exec_counters(t->s->exec));
 }
 

@@ -40,7 +40,7 @@ def launcher():
         return [MPIRUN]
     root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
     return [MPIRUN, *root, "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "--mca",
-            "btl", "self,vader", "--mca", "odls_base_sigkill_timeout", "0"]
+            "btl", "^tcp", "--mca", "odls_base_sigkill_timeout", "0"]
 
 
 def environment(command):
