@@ -77,14 +77,23 @@ static void ANEL_NORETURN abort_job(void)
     _exit(1);
 }
 
+/* Look at requests from `*first` on, and leave there the first one that is not complete; n: all are. */
+static int look(MPI_Request *r, int n, int *first)
+{
+    int done = 1, code = MPI_SUCCESS;
+    for (; *first < n && code == MPI_SUCCESS && done; *first += done)
+        code = MPI_Test(&r[*first], &done, MPI_STATUS_IGNORE);
+    return code;
+}
+
 /* Progress communication until `r` is complete or patience ends. */
 static bool within_patience(MPI_Request *r, int n)
 {
-    int done = 0;
-    for (double end = now() + PATIENCE; now() < end; nap(NAP_BUSY))
-        if (MPI_Testall(n, r, &done, MPI_STATUSES_IGNORE) != MPI_SUCCESS || done)
+    int first = 0;
+    for (double end = now() + PATIENCE; now() < end && first < n; nap(NAP_BUSY))
+        if (look(r, n, &first) != MPI_SUCCESS)
             break;
-    return done;
+    return first == n;
 }
 
 static void ANEL_NORETURN tell(const Mpi *m, const char *message)
@@ -149,8 +158,8 @@ static void watch(Mpi *m)
 
 static void await(Mpi *m, MPI_Request *r, int n)
 {
-    int done = 0;
-    for (unsigned looks = 0; check(m, MPI_Testall(n, r, &done, MPI_STATUSES_IGNORE)), !done; looks++) {
+    int first = 0;
+    for (unsigned looks = 0; check(m, look(r, n, &first)), first < n; looks++) {
         watch(m);
         if (looks < 100)
             sched_yield();
