@@ -24,7 +24,7 @@
 enum { UNDER_WAY = 4 };         /* messages of a reduction at a time */
 enum { PIECE = 1 << 20 };       /* numbers of a fold at a time */
 enum { NEWS = 4096 };           /* longest message of a failure */
-enum { PATIENCE = 5 };          /* seconds */
+enum { PATIENCE = 20 };         /* seconds */
 enum { TAG_NEWS, TAG_HEARD };
 enum { NAP_BUSY = 50000, NAP_IDLE = 20000000 }; /* nanoseconds between looks: messages under way; none */
 
