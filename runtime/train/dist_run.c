@@ -20,7 +20,7 @@ static void settings_text(const Settings *s, Buf *out)
 {
     for (uint32_t i = 0; i < settings_count(); i++) {
         const char *key = settings_key(i);
-        if (strcmp(key, "data.path") == 0 || strcmp(key, "eval") == 0)
+        if (strcmp(key, "data.path") == 0 || strcmp(key, "eval") == 0 || strcmp(key, "tokenizer") == 0)
             continue;
         buf_printf(out, "%s=", key);
         settings_value(s, i, out);
