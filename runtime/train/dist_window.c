@@ -152,6 +152,11 @@ void window_free(Window *w)
     free(w);
 }
 
+bool window_collects(const Window *w)
+{
+    return w->by_batch || w->reduce;
+}
+
 uint64_t window_size(const Window *w)
 {
     return w->size;
@@ -220,7 +225,7 @@ static void give_back(const Window *w, const float *from)
     }
 }
 
-void window_add(Window *w, uint64_t i)
+void window_add(Window *w, uint64_t i, bool overflowed)
 {
     TreeNode leaf = {w->first + i, 0};
     bool     second = w->nodes && tree_siblings(w->node[w->nodes - 1], leaf);
@@ -236,7 +241,7 @@ void window_add(Window *w, uint64_t i)
         w->node[n - 2] = tree_parent(w->node[n - 2]);
         w->spare[w->spares++] = w->sum[n - 1];
     }
-    w->overflowed = w->overflowed || exec_overflowed(w->s->exec);
+    w->overflowed = w->overflowed || overflowed;
 }
 
 static float *fold(void *with, float **in, size_t n)
@@ -245,7 +250,7 @@ static float *fold(void *with, float **in, size_t n)
     return tree_fold(w->all, w->all_nodes, in, n);
 }
 
-void window_end(Window *w, double *loss, bool *overflowed)
+void window_end(Window *w, bool overflowed_here, double *loss, bool *overflowed)
 {
     double sum = 0;
     if (w->by_batch) {
@@ -254,7 +259,7 @@ void window_end(Window *w, double *loss, bool *overflowed)
     } else if (w->reduce) {
         dist_reduce_wait(w->reduce);
     }
-    w->loss[w->size] = w->overflowed || exec_overflowed(w->s->exec);
+    w->loss[w->size] = w->overflowed || overflowed_here;
     dist_sum(w->d, w->loss, (size_t)w->size + 1); /* each number is one rank's and zero elsewhere */
     for (uint64_t i = 0; i < w->size; i++)
         sum += w->loss[i];

@@ -32,14 +32,16 @@ void window_begin(Window *w);
 /* Will the executor's gradients be summed up after its micro-batch i, rather than after the last? Then exec_update()
  * and window_add() follow each. */
 bool window_by_batch(const Window *w);
+/* Is there more to gradients than what the executor adds up? */
+bool window_collects(const Window *w);
 /* The loss of this rank's micro-batch i. */
 void window_loss(Window *w, uint64_t i, double loss);
-/* With window_by_batch(): take the executor's gradients, which are those of micro-batch i alone. exec_zero_grads()
- * follows, except after the last. */
-void window_add(Window *w, uint64_t i);
+/* With window_by_batch(): take the executor's gradients, which are those of micro-batch i alone; `overflowed` says
+ * exec_overflowed() of it. */
+void window_add(Window *w, uint64_t i, bool overflowed);
 /* Collective. After the last micro-batch, exec_update() and window_add(): the gradients of the executor are the sums over all
- * micro-batches, `loss` is the mean of all losses, `overflowed` tells whether exec_overflowed() was true anywhere. */
-void window_end(Window *w, double *loss, bool *overflowed);
+ * micro-batches, `loss` is the mean of all losses, `overflowed` tells whether it was `overflowed_here` anywhere. */
+void window_end(Window *w, bool overflowed_here, double *loss, bool *overflowed);
 
 /* ExecOptions.grad_ready; `session` is a Session. */
 void window_grad_ready(void *session, uint32_t param);
