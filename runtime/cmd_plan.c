@@ -4,8 +4,10 @@
  * plan's, then those of the checkpoint that is continued, then the command line's. */
 #include "anerun.h"
 #include "base/file.h"
+#include "dist.h"
 #include "gemm.h"
 #include "runtime/train/best.h"
+#include "runtime/train/dist_run.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/options.h"
 #include "runtime/train/train.h"
@@ -21,6 +23,7 @@ typedef struct {
     Arena      *arena;
     const Plan *plan;
     char        plan_hash[HASH_HEX];
+    Dist       *dist;
     Pool       *pool;
     Device     *device;
     Exec       *exec;
@@ -30,14 +33,15 @@ typedef struct {
 } Job;
 
 /* Where nobody has said: as many threads as the model's products can feed, at most all processors. */
-static uint32_t default_threads(const Plan *p)
+static uint32_t default_threads(const Plan *p, const Dist *d)
 {
     enum { PARAMETERS_PER_THREAD = 500000 };
-    int64_t params = 0, cpus = pool_processors();
+    int64_t params = 0, cpus = pool_processors() / dist_local(d);
     for (uint32_t i = 0; i < p->params; i++)
         params += plan_numel(p->param[i].shape) * p->param[i].n;
     int64_t n = params / PARAMETERS_PER_THREAD;
-    return (uint32_t)(n < 1 ? 1 : n > cpus ? cpus : n);
+    n = n > cpus ? cpus : n;
+    return (uint32_t)(n < 1 ? 1 : n);
 }
 
 static bool open_plan(Job *j)
@@ -51,16 +55,24 @@ static bool open_plan(Job *j)
     if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
         return false;
     gemm_init();
-    j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan));
+    j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan, j->dist));
+    ExecOptions run = {.wide_ports = exact, .pool = j->pool};
+    if (dist_size(j->dist) > 1) {
+        run.grad_ready = window_grad_ready;
+        run.grad_ready_with = &j->session;
+    }
     if (!(j->device = device_open(j->o.device, &options, &j->err)) ||
-        !(j->exec = exec_open(j->plan, j->o.plan, j->device, &(ExecOptions){.wide_ports = exact, .pool = j->pool}, &j->err)))
+        !(j->exec = exec_open(j->plan, j->o.plan, j->device, &run, &j->err)))
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
+    j->session.dist = j->dist;
     return settings_from_plan(&j->session.settings, j->arena, j->plan, &j->err);
 }
 
 static bool apply_overrides(Job *j)
 {
+    if (j->o.deterministic && !settings_insist(&j->session.settings, j->arena, "deterministic", "1", &j->err))
+        return false;
     for (uint32_t i = 0; i < j->o.overrides; i++)
         if (!settings_insist(&j->session.settings, j->arena, j->o.override[i].key, j->o.override[i].value, &j->err))
             return false;
@@ -116,8 +128,20 @@ static bool train(Job *j)
 {
     TrainOptions t = {
         .weights = j->o.weights, .stop_at = j->o.stop_at, .log = j->o.log, .out = j->o.quiet ? NULL : stdout};
-    if (!prepare_run(j, &t) || !apply_overrides(j))
+    if (!prepare_run(j, &t))
         return false;
+    uint64_t *accum = &j->session.settings.accum, whole = *accum;
+    if (t.resume)
+        *accum = run_shared_accum(whole, j->dist);
+    if (!apply_overrides(j))
+        return false;
+    if (!*accum) {
+        buf_printf(&j->err,
+                   "the checkpoint's %llu micro-batches per step cannot be shared evenly by %u ranks; start another number "
+                   "of ranks, or say how many each shall take: --set accum=N",
+                   (unsigned long long)whole, dist_size(j->dist));
+        return false;
+    }
     if (j->o.eval && !settings_set(&j->session.settings, j->arena, "eval", j->o.eval, &j->err))
         return false;
     if (t.run && !t.resume && j->o.overwrite && !checkpoint_clear(t.run, &j->err))
@@ -167,7 +191,8 @@ static bool evaluate(Job *j)
               session_evaluate(s, entry, d, s->settings.eval_windows, &e, &j->err);
     if (ok) {
         evaluation_text(&e, &text);
-        puts(text.data);
+        if (dist_rank(j->dist) == 0)
+            puts(text.data);
     }
     buf_free(&text);
     data_close(d);
@@ -192,6 +217,19 @@ static bool write_text(Job *j)
     return ok;
 }
 
+/* Join the job, and leave it to rank 0 to speak and to write. */
+static bool join(Job *j)
+{
+    if (!(j->dist = dist_open(j->o.mpi, &j->err)))
+        return false;
+    if (dist_rank(j->dist) > 0) {
+        j->o.no_save = j->o.quiet = true;
+        j->o.profile = false;
+        j->o.log = NULL;
+    }
+    return true;
+}
+
 /* Do what was asked for: the first of these that was. */
 static bool act(Job *j)
 {
@@ -206,6 +244,10 @@ static bool act(Job *j)
     size_t i = 0;
     while (!action[i].asked)
         i++;
+    if (dist_size(j->dist) > 1 && !j->o.train && !j->o.eval) {
+        buf_puts(&j->err, "several processes can share --train and --eval; start this without mpirun");
+        return false;
+    }
     return action[i].run(j);
 }
 
@@ -215,7 +257,8 @@ int cmd_plan(int argc, char **argv)
     int status = EXIT_OK;
     Buf text = {0};
     if (!options_parse(&j.o, j.arena, argc, argv, &j.err)) {
-        fprintf(stderr, "anerun: %s\n'anerun PLAN --help' lists all options\n", j.err.data);
+        if (dist_spokesman())
+            fprintf(stderr, "anerun: %s\n'anerun PLAN --help' lists all options\n", j.err.data);
         status = EXIT_USAGE;
     } else if (j.o.help) {
         if (options_help(&text, j.o.help_topic, &j.err)) {
@@ -224,9 +267,12 @@ int cmd_plan(int argc, char **argv)
             fprintf(stderr, "anerun: %s\n", j.err.data);
             status = EXIT_USAGE;
         }
-    } else if (!open_plan(&j) || !act(&j)) {
+    } else if (!join(&j) || !open_plan(&j) || !act(&j)) {
         fflush(stdout);
-        fprintf(stderr, "anerun: %s\n", j.err.len ? j.err.data : "failed");
+        if (dist_size(j.dist) > 1)
+            dist_fail(j.dist, j.err.len ? j.err.data : "failed");
+        if (j.dist || dist_spokesman())
+            fprintf(stderr, "anerun: %s\n", j.err.len ? j.err.data : "failed");
         status = EXIT_FAILED;
     } else if (j.o.profile) {
         exec_profile(j.exec, &text);
@@ -237,6 +283,7 @@ int cmd_plan(int argc, char **argv)
     exec_close(j.exec);
     device_close(j.device);
     pool_free(j.pool);
+    dist_close(j.dist);
     buf_free(&text);
     buf_free(&j.err);
     arena_free(j.arena);

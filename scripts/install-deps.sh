@@ -4,9 +4,9 @@
 set -eu
 
 debian_build="gcc libc6-dev meson ninja-build pkg-config re2c bison libopenblas-dev libjansson-dev libxxhash-dev g++ libsentencepiece-dev"
-debian_test="clang libclang-rt-14-dev libcriterion-dev python3 python3-numpy"
+debian_test="openmpi-bin libopenmpi-dev clang libclang-rt-14-dev libcriterion-dev python3 python3-numpy"
 brew_build="meson ninja pkg-config re2c bison jansson xxhash sentencepiece"
-brew_test="criterion numpy"
+brew_test="open-mpi criterion numpy"
 
 want_test=${1:-}
 

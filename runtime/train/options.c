@@ -54,6 +54,8 @@ static const Option option[] = {
     TO_TEXT("--reduce", "strict|lenient", reduce, "sums in fp16 or wide, with --numerics ane (default: strict)"),
     TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096,
               "threads on the CPU (default: one per 500,000 parameters, at most all)"),
+    TO_FLAG("--deterministic", deterministic, "the same bits for any number of processes (setting 'deterministic')"),
+    TO_FLAG("--mpi", mpi, "start MPI, although no launcher of it shows in the environment"),
 };
 
 const Option *options_table(size_t *count)

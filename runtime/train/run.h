@@ -3,13 +3,14 @@
 #define ANEL_TRAIN_RUN_H
 
 #include "runtime/train/data.h"
+#include "runtime/train/dist_window.h"
 #include "runtime/train/health.h"
 #include "runtime/train/optim.h"
 #include "runtime/train/report.h"
 #include "runtime/train/scaler.h"
 #include "runtime/train/train.h"
 
-enum { CLASS_DATA = EXEC_CLASSES, CLASS_OTHER, CLASSES };
+enum { CLASS_DATA = EXEC_CLASSES, CLASS_OTHER, CLASS_RANKS, CLASSES }; /* CLASS_RANKS: only with several */
 _Static_assert((int)CLASSES <= (int)REPORT_CLASSES, "the report has room for every class of time");
 
 typedef struct {
@@ -24,6 +25,9 @@ typedef struct {
     Health              health;
     Report              report;
     StepReport          step;
+    Window             *window;
+    bool                overflowed; /* a backward pass of this step, of any rank */
+    int                 stop;       /* signal on which all ranks agreed to stop; 0: none */
     ExecTrainer         trainer;
     OptimStep           optim;    /* of this step */
     GradStats          *stats;    /* of every piece of every gradient; those of parameter i: stats_at[i] .. stats_at[i + 1] */

@@ -95,8 +95,10 @@ bool session_train_entry(const Session *s, uint32_t *entry, Buf *err)
 
 bool session_evaluate(Session *s, uint32_t entry, const Data *d, uint64_t windows, Evaluation *out, Buf *err)
 {
-    double           started = clock_seconds(), sum = 0;
-    uint64_t         bytes = 0, batches = data_batches(d), rows = data_rows(d), wanted = (windows + rows - 1) / rows;
+    double           started = clock_seconds(), sum = 0, *loss;
+    uint32_t         ranks = dist_size(s->dist);
+    bool             ok = true;
+    uint64_t         batches = data_batches(d), rows = data_rows(d), wanted = (windows + rows - 1) / rows;
     const PlanEntry *e = &s->plan->entry[entry];
     if (batches == 0) {
         buf_printf(err, "too few windows to evaluate: entry '%s' takes %llu at a time", e->name,
@@ -105,13 +107,22 @@ bool session_evaluate(Session *s, uint32_t entry, const Data *d, uint64_t window
     }
     if (batches > wanted)
         batches = wanted;
-    for (uint64_t i = 0; i < batches; i++) {
+    /* Losses are added up by number: the same bits for any number of ranks. The bytes they stand for come last. */
+    loss = xcalloc(batches + 1, sizeof *loss);
+    for (uint64_t i = dist_rank(s->dist); ok && i < batches; i += ranks) {
         data_fill_held_out(d, i);
-        bytes += data_bytes(d);
-        if (!exec_forward(s->exec, entry, err))
-            return false;
-        sum += (double)*(const float *)exec_result(s->exec, entry, 0);
+        loss[batches] += (double)data_bytes(d);
+        ok = exec_forward(s->exec, entry, err);
+        loss[i] = (double)*(const float *)exec_result(s->exec, entry, 0);
     }
+    if (ok)
+        dist_sum(s->dist, loss, batches + 1);
+    for (uint64_t i = 0; i < batches; i++)
+        sum += loss[i];
+    uint64_t bytes = (uint64_t)loss[batches];
+    free(loss);
+    if (!ok)
+        return false;
     *out = (Evaluation){sum / (double)batches, batches, batches * data_tokens(d), bytes, clock_seconds() - started};
     return true;
 }

@@ -2,6 +2,7 @@
 #ifndef ANEL_TRAIN_SESSION_H
 #define ANEL_TRAIN_SESSION_H
 
+#include "runtime/dist.h"
 #include "runtime/exec.h"
 #include "runtime/train/checkpoint.h"
 #include "runtime/train/data.h"
@@ -17,6 +18,8 @@ typedef struct {
     CheckpointTensor *tensor;
     float           *moment; /* one slab: m of all tensors, then v */
     uint64_t         parameters; /* single numbers */
+    Dist            *dist;       /* the job; NULL: of one rank. The caller's */
+    struct Window   *window;     /* dist_window.h, while training */
 } Session;
 
 /* Fill `s` from an executor opened on `plan`; lists live in `a`. */

@@ -74,6 +74,7 @@ static const Field field[] = {
     COUNTS("loss_scale.growth_every", scale_growth_every, 1, BIG),
     COUNTS("steps", steps, 0, BIG),
     COUNTS("accum", accum, 1, 1e6),
+    COUNTS("deterministic", deterministic, 0, 1),
     NUMBER("clip", clip, 0, FLT_MAX),
     COUNTS("seed", seed, 0, BIG),
     STRING("eval", eval),

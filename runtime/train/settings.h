@@ -35,6 +35,7 @@ typedef struct {
     double      drop_factor, wsd_decay;
     double      clip;
     uint64_t    accum;
+    uint64_t    deterministic; /* 0 or 1 */
     uint32_t    loss_scale; /* ScaleKind */
     double      scale_value, scale_init;
     uint64_t    scale_growth_every;

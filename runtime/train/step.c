@@ -17,26 +17,55 @@ static void set_loss_scale(Run *t)
             *(float *)exec_input(t->s->exec, t->entry, k) = (float)t->scaler.scale;
 }
 
-static bool micro_batches(Run *t, double *loss, Buf *err)
+static bool micro_batches(Run *t, Buf *err)
 {
-    Exec  *e = t->s->exec;
-    double sum = 0;
-    for (uint64_t i = 0; i < t->s->settings.accum; i++) {
+    Exec    *e = t->s->exec;
+    Window  *w = t->window;
+    bool     apart = window_by_batch(w);
+    uint64_t accum = t->s->settings.accum;
+    window_begin(w);
+    for (uint64_t i = 0; i < accum; i++) {
+        bool last = i + 1 == accum;
+        if (i == 0 || apart) {
+            exec_begin_window(e, apart ? 1 : (uint32_t)accum, apart && !last ? NULL : &t->trainer);
+            set_loss_scale(t);
+        }
         exec_wait_inputs(e, t->entry);
         double before = clock_seconds();
-        data_fill(t->data, t->r.cursor++);
+        data_fill(t->data, t->r.cursor + window_first(w) + i);
         t->step.class_seconds[CLASS_DATA] += clock_seconds() - before;
         if (!exec_forward(e, t->entry, err))
             return false;
-        sum += (double)*(const float *)exec_result(e, t->entry, 0);
+        window_loss(w, i, (double)*(const float *)exec_result(e, t->entry, 0));
         if (!exec_backward(e, t->entry, err))
             return false;
+        if (apart && !last) {
+            if (!exec_update(e, t->entry, err))
+                return false;
+            window_add(w, i, exec_overflowed(e));
+        }
     }
-    *loss = sum / (double)t->s->settings.accum;
+    t->r.cursor += window_size(w);
+    if (!t->trainer.collect)
+        window_end(w, false, &t->step.loss, &t->overflowed);
     return true;
 }
 
 /* ---- what the executor asks of us; see ExecTrainer ---- */
+
+/* Gradients of other ranks, or of this one's micro-batches one by one. */
+static bool collect(void *with, Buf *err)
+{
+    Run   *t = with;
+    bool   overflowed = exec_overflowed(t->s->exec);
+    double before = clock_seconds();
+    (void)err;
+    if (window_by_batch(t->window))
+        window_add(t->window, t->s->settings.accum - 1, overflowed);
+    window_end(t->window, overflowed, &t->step.loss, &t->overflowed);
+    t->step.class_seconds[CLASS_RANKS] = clock_seconds() - before;
+    return true;
+}
 
 static void examine(void *with, uint32_t param, size_t from, size_t n)
 {
@@ -66,7 +95,7 @@ static GradStats all_gradients(Run *t)
  * are no better than infinite ones. Only a scale that can move gives way to the mere suspicion. */
 static bool is_overflow(Run *t, GradStats g, bool overflowed)
 {
-    double edge = 65504.0 * (double)t->s->settings.accum;
+    double edge = 65504.0 * (double)window_size(t->window);
     return health_bad(&t->health, t->step.loss) || overflowed || grad_stats_bad(g) || !isfinite(t->step.loss) ||
            (t->scaler.kind == SCALE_DYNAMIC && t->scaler.scale > SCALER_MIN && (double)g.max_abs >= edge);
 }
@@ -76,9 +105,9 @@ static bool decide(void *with, bool overflowed)
     Run            *t = with;
     const Settings *set = &t->s->settings;
     GradStats       g = all_gradients(t);
-    double          factor = 1 / (t->scaler.scale * (double)set->accum), norm = sqrt(g.sum_squares) * factor;
+    double          factor = 1 / (t->scaler.scale * (double)window_size(t->window)), norm = sqrt(g.sum_squares) * factor;
     t->step.grad_norm = norm;
-    if (!scaler_step(&t->scaler, is_overflow(t, g, overflowed)))
+    if (!scaler_step(&t->scaler, is_overflow(t, g, overflowed || t->overflowed)))
         return false;
     optim_step_init(&t->optim, set, t->step.lr, set->clip > 0 && norm > set->clip ? factor * (set->clip / norm) : factor,
                     ++t->r.updates);
@@ -128,12 +157,11 @@ bool run_step(Run *t, Buf *err)
     bool            updated;
     memset(t->step.class_seconds, 0, sizeof t->step.class_seconds);
     t->step.lr = schedule_lr(set, t->r.step);
-    exec_begin_window(e, (uint32_t)set->accum, &t->trainer);
-    set_loss_scale(t);
-    if (!micro_batches(t, &t->step.loss, err) || !exec_end_window(e, t->entry, &updated, err))
+    t->trainer.collect = window_collects(t->window) ? collect : NULL;
+    if (!micro_batches(t, err) || !exec_end_window(e, t->entry, &updated, err))
         return false;
 
-    uint64_t tokens = data_tokens(t->data) * set->accum;
+    uint64_t tokens = data_tokens(t->data) * window_size(t->window);
     t->r.step++;
     run_warn_of_large_weights(t);
     t->r.tokens += tokens;
@@ -145,7 +173,7 @@ bool run_step(Run *t, Buf *err)
     t->step.tokens = tokens;
     t->step.seconds = clock_seconds() - started;
     const ExecCounters *now = exec_counters(e);
-    double              rest = t->step.seconds - t->step.class_seconds[CLASS_DATA];
+    double              rest = t->step.seconds - t->step.class_seconds[CLASS_DATA] - t->step.class_seconds[CLASS_RANKS];
     for (int c = 0; c < EXEC_CLASSES; c++) {
         t->step.class_seconds[c] = now->seconds[c] - before.seconds[c];
         rest -= t->step.class_seconds[c];
@@ -172,5 +200,6 @@ void run_name_classes(Run *t)
         t->step.class_name[c] = exec_class_name[c];
     t->step.class_name[CLASS_DATA] = "data";
     t->step.class_name[CLASS_OTHER] = "other";
-    t->step.classes = CLASSES;
+    t->step.class_name[CLASS_RANKS] = "ranks";
+    t->step.classes = dist_size(t->s->dist) > 1 ? CLASSES : CLASS_RANKS;
 }

@@ -1,6 +1,6 @@
 /* train.c: a training run from start to end: steps (step.c), and now and then an evaluation or a checkpoint. Everything
  * is allocated before the first step. */
-#include "runtime/train/run.h"
+#include "runtime/train/dist_run.h"
 
 #include "runtime/train/best.h"
 #include "runtime/train/weights.h"
@@ -50,7 +50,8 @@ static bool save(Run *t, bool final, Buf *err)
     t->r.scale_clean = t->scaler.clean;
     t->r.skipped = t->scaler.skipped;
     t->r.skipped_in_a_row = t->scaler.in_a_row;
-    bool ok = checkpoint_save(t->o->run, &t->s->layout, &t->r, &t->s->settings, t->s->settings.keep, &why);
+    Settings settings = run_whole_settings(t->s);
+    bool ok = checkpoint_save(t->o->run, &t->s->layout, &t->r, &settings, settings.keep, &why);
     if (ok) {
         t->saved = t->r.step;
         report_log_save(&t->report, t->r.step, path.data, clock_seconds() - started);
@@ -104,7 +105,7 @@ static bool loop(Run *t, Buf *err)
     const Settings *set = &t->s->settings;
     uint64_t        first = t->r.step, evaluated = first;
     run_warn_of_large_weights(t);
-    while (t->r.step < t->end && !stop_signal) {
+    while (t->r.step < t->end && !(t->stop = run_agreed_signal(t, stop_signal))) {
         if (!run_step(t, err))
             return false;
         if (settings_evaluates(set) && every(set->eval_every, t->r.step)) {
@@ -112,11 +113,16 @@ static bool loop(Run *t, Buf *err)
                 return false;
             evaluated = t->r.step;
         }
-        if (t->o->run && every(set->save_every, t->r.step) && t->saved != t->r.step && !save(t, false, err))
+        if (!every(set->save_every, t->r.step))
+            continue;
+        if (!run_ranks_same(t, err) || (t->o->run && t->saved != t->r.step && !save(t, false, err)))
             return false;
     }
+    t->stop = run_agreed_signal(t, stop_signal);
     /* Whatever ended the loop, and whenever a signal came: the last step is evaluated (if there is time) and saved. */
-    if (settings_evaluates(set) && evaluated != t->r.step && !stop_signal && !evaluate(t, err))
+    if (settings_evaluates(set) && evaluated != t->r.step && !t->stop && !evaluate(t, err))
+        return false;
+    if (!run_ranks_same(t, err))
         return false;
     return !t->o->run || t->r.step == first || t->saved == t->r.step || save(t, true, err);
 }
@@ -168,9 +174,14 @@ static bool start(Run *t, Buf *err)
     t->step.steps = t->end;
     if (!report_open(&t->report, t->o->out, t->o->log, t->o->resume != NULL, t->r.step, err))
         return false;
+    if (dist_size(t->s->dist) > 1) /* launchers hand out terminals although their own output is a file */
+        t->report.terminal = false;
     if (note.len)
         report_note(&t->report, "note: %s", note.data);
     buf_free(&note);
+    if (!run_ranks_agree(t, err))
+        return false;
+    t->s->window = t->window = window_new(t->s, t->entry);
     return exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err);
 }
 
@@ -178,10 +189,15 @@ static void announce(Run *t)
 {
     const Settings *set = &t->s->settings;
     const Session  *s = t->s;
+    uint64_t        batches = window_size(t->window);
     report_note(&t->report, "%s: %llu parameters in %u tensors, %.1f MB in use; %s, %s, %llu micro-batch%s per step",
                 s->plan->model, (unsigned long long)s->parameters, (unsigned)s->layout.tensors,
                 (double)exec_bytes(s->exec) * 1e-6, settings_word(set, "optimizer"), settings_word(set, "schedule"),
-                (unsigned long long)set->accum, set->accum == 1 ? "" : "es");
+                (unsigned long long)batches, batches == 1 ? "" : "es");
+    if (dist_size(s->dist) > 1)
+        report_note(&t->report, "%u ranks, %llu micro-batch%s of a step each%s", dist_size(s->dist),
+                    (unsigned long long)set->accum, set->accum == 1 ? "" : "es",
+                    set->deterministic ? "; deterministic" : "");
     if (data_size(t->data)) {
         Buf text = {0};
         data_describe(t->data, &text);
@@ -202,12 +218,13 @@ static void conclude(Run *t)
     double      seconds = clock_seconds() - r->started;
     char        time[24], rate[48] = "";
     const char *why = t->r.step < t->s->settings.steps ? "stopped" : "done";
-    if (stop_signal)
-        why = stop_signal == SIGINT ? "interrupted" : "terminated";
+    int         stop = t->stop ? t->stop : stop_signal;
+    if (stop)
+        why = stop == SIGINT ? "interrupted" : "terminated";
     format_duration(time, seconds);
     if (r->tokens)
         snprintf(rate, sizeof rate, ", %.0f tokens/s", (double)r->tokens / seconds);
-    if (!steps && stop_signal)
+    if (!steps && stop)
         report_note(r, "%s before the first step", why);
     else if (!steps)
         report_note(r, "nothing to do: step %llu of %llu is reached; --steps N goes on", (unsigned long long)t->r.step,
@@ -219,6 +236,7 @@ static void conclude(Run *t)
     if (t->o->run && t->saved == t->r.step && steps)
         report_note(r, "saved in '%s/ckpt-%llu'%s", t->o->run, (unsigned long long)t->r.step,
                     t->r.step < t->s->settings.steps ? "; --resume continues" : "");
+    run_note_traffic(t);
     report_log_end(r, t->r.step, why, exec_counters(t->s->exec));
 }
 
@@ -248,6 +266,8 @@ bool train_run(Session *s, const TrainOptions *o, Buf *err)
         release_signals();
     }
     report_close(&t.report);
+    window_free(t.window);
+    s->window = NULL;
     data_close(t.data);
     data_close(t.eval);
     arena_free(t.arena);
