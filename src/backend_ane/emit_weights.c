@@ -16,7 +16,7 @@ static const Weight *weight_at(const Emit *e, ValueId leaf)
 
 bool emit_is_weight(const Emit *e, ValueId v, int32_t *rows, int32_t *columns, bool *transposed)
 {
-    if (!e->b->weights || !is_weight_leaf(e->g, v))
+    if (!is_weight_leaf(e->g, v) || !weight_is_staged(e->b, e->g, v))
         return false;
     const Weight *w = weight_at(e, v);
     *rows = w->rows;

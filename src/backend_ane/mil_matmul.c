@@ -4,10 +4,12 @@
  *   weights as inputs         matmul, with the flag turned where the weight is stored the other way round */
 #include "backend_ane/mil_ops.h"
 
-void mil_count_product(Emit *e, MilShape shape, int32_t contracted, bool weight, bool conv)
+void mil_count_product(Emit *e, MilShape shape, int32_t contracted, ValueId leaf, bool conv)
 {
     uint64_t flops = 2 * (uint64_t)mil_numel(shape) * (uint64_t)contracted;
+    bool     weight = leaf && is_param_expr(e->g, leaf);
     *(weight ? &e->cost.weight_flops : conv ? &e->cost.work.conv_flops : &e->cost.work.matmul_flops) += flops;
+    e->cost.trained_flops += weight && is_trained_expr(e->b->m, e->g, leaf) ? flops : 0;
 }
 
 bool mil_is_tensor_leaf(const Emit *e, ValueId v)
@@ -40,7 +42,7 @@ static void matmul_conv(Emit *e, const Node *n, ValueId v, ValueId w)
     const char *x = n->a.matmul.tb ? transposed(e, v, u) : emit_full(e, u).name;
     MilShape    ws = {4, {s.dim[1], e->g->node[u].type.shape.dim[n->a.matmul.tb], 1, 1}};
     const char *weight = emit_leaf(e, w, ws, n->a.matmul.ta);
-    mil_count_product(e, s, ws.dim[1], e->g->node[w].op == OP_param, true);
+    mil_count_product(e, s, ws.dim[1], w, true);
     mil_set(e, v, emit_conv(e, v, "", s, x, weight), s);
 }
 
@@ -79,7 +81,7 @@ void mil_matmul(Emit *e, const Node *n, ValueId v)
     bool    turned, ta = n->a.matmul.ta, tb = n->a.matmul.tb;
     if (out.rank == 2 && emit_is_weight(e, a, &rows, &columns, &turned) && rows > e->b->m->target->max_axis) {
         MilShape s = emit_shape(out);
-        mil_count_product(e, s, ta == turned ? columns : rows, true, false);
+        mil_count_product(e, s, ta == turned ? columns : rows, a, false);
         mil_set(e, v, emit_weight_product(e, v, a, ta != turned, tb ? transposed(e, v, b) : emit_full(e, b).name, s),
                 s);
         return;
@@ -101,7 +103,7 @@ void mil_matmul(Emit *e, const Node *n, ValueId v)
     MilShape s = emit_shape(out), r = out.rank == 2 ? mil_shape4(1, out.dim[0], out.dim[1]) : s;
     bool     same = mil_shape_equal(r, s);
     mil_count_product(e, r, (int32_t)matmul_contracted(e->g, n),
-                  e->g->node[a].op == OP_param || e->g->node[b].op == OP_param, false);
+                  is_param_expr(e->g, a) ? a : b, false);
     const char *y_name = emit_op(e, v, same ? "" : "_m", r, "matmul", m, COUNT(m));
     if (!same)
         e->as_matrix[v] = y_name;

@@ -21,6 +21,11 @@ bool is_weight_leaf(const Graph *g, ValueId v)
     return n->op == OP_param || (n->op != OP_broadcast && is_made_weight(g, v));
 }
 
+bool weight_is_staged(const Builder *b, const Graph *g, ValueId leaf)
+{
+    return b->weights && (!b->weights->mixed || is_trained_expr(b->m, g, leaf));
+}
+
 void weights_visit(Builder *b, const Graph *g, const Partition *part, uint32_t number, WeightVisit *visit, void *with)
 {
     for (ValueId v = 1; v < g->count; v++) {
@@ -86,6 +91,8 @@ static void note(Builder *b, const Graph *g, ValueId leaf, bool matrix, void *wi
     bool        indexed = plan_recipe_varies(recipe);
     Weight     *w = find(b, recipe, x->first, x->n);
     const Node *n = &g->node[leaf];
+    if (!weight_is_staged(b, g, leaf))
+        return;
     if (!w) {
         GROW(b->a, all->weight, all->weights, all->weights_cap);
         w = &all->weight[all->weights++];
@@ -300,9 +307,10 @@ static void describe(Builder *b, uint32_t index)
     b->plan->stage[b->plan->stages++] = stage;
 }
 
-bool weights_place(Builder *b)
+bool weights_place(Builder *b, bool mixed)
 {
     Weights *all = b->weights = NEW(b->a, Weights);
+    all->mixed = mixed;
     bool     ok = true;
     for (uint32_t i = 0; i < b->m->entries; i++)
         scan(b, b->m->graph[b->m->entry[i].graph], 0, 0);
@@ -327,7 +335,8 @@ static void mark(Builder *b, const Graph *g, ValueId leaf, bool matrix, void *wi
 {
     Used *x = with;
     (void)matrix;
-    x->used[weight_of(b, g, leaf, x->first, x->n)->surface] = true;
+    if (weight_is_staged(b, g, leaf))
+        x->used[weight_of(b, g, leaf, x->first, x->n)->surface] = true;
 }
 
 void weights_used(Builder *b, const Graph *g, const Partition *part, uint32_t number, int32_t first, int32_t n,

@@ -5,7 +5,9 @@
  * The stacked weight is a parameter expression, the slices are views of contiguous channels. It pays while a product is
  * so small that it costs the engine one task whatever its size: up to 2^19 weights at 256 positions, in one project's
  * measurements of M1 and M2; beyond, the tasks add up and a slice is one more. The adjoints follow: one product for the
- * cotangent of x, one for the gradient of all weights, which is taken apart once per update. Switch: stack_products. */
+ * cotangent of x, one for the gradient of all weights, which is taken apart once per update. Frozen and trained weights
+ * are not stacked on each other: frozen ones have no gradient, and may stay as they are in a program while the others
+ * change. Switch: stack_products. */
 #include "passes/fold.h"
 #include "passes/switches.h"
 
@@ -30,10 +32,11 @@ static uint32_t members(const Module *m, const Graph *g, ValueId first, const bo
 {
     ValueId  x = node_arg(g, first, 1);
     int64_t  weights = 0;
+    bool     trained = is_trained_expr(m, g, node_arg(g, first, 0));
     uint32_t n = 0;
     for (ValueId v = first; v < g->count && n < STACK_MAX; v++) {
         if (taken[v] || !is_member(m, g, v, x) || g->node[v].role != g->node[first].role ||
-            g->node[v].hint != g->node[first].hint)
+            g->node[v].hint != g->node[first].hint || is_trained_expr(m, g, node_arg(g, v, 0)) != trained)
             continue;
         int64_t w = shape_numel(g->node[node_arg(g, v, 0)].type.shape);
         if (weights + w > STACK_WEIGHTS)
