@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "gemm.h"
 #include "runtime/train/generate.h"
+#include "runtime/train/merge.h"
 #include "runtime/train/options.h"
 #include "runtime/train/train.h"
 #include "runtime/train/weights.h"
@@ -187,6 +188,16 @@ static bool write_text(Job *j)
     return ok;
 }
 
+static bool merge(Job *j)
+{
+    uint32_t tensors, merged;
+    if (!apply_overrides(j) || !load_weights(j) || !merge_write(&j->session, j->o.merge, &tensors, &merged, &j->err))
+        return false;
+    if (!j->o.quiet)
+        printf("'%s': %u tensors, adapters merged into %u\n", j->o.merge, tensors, merged);
+    return true;
+}
+
 int cmd_plan(int argc, char **argv)
 {
     Job j = {.arena = arena_new(), .lock = -1};
@@ -198,7 +209,7 @@ int cmd_plan(int argc, char **argv)
     } else if (j.o.help) {
         options_help(&text);
         fputs(text.data, stdout);
-    } else if (!open_plan(&j) || !(j.o.train ? train(&j) : j.o.eval ? evaluate(&j) : write_text(&j))) {
+    } else if (!open_plan(&j) || !(j.o.train ? train(&j) : j.o.eval ? evaluate(&j) : j.o.merge ? merge(&j) : write_text(&j))) {
         fflush(stdout);
         fprintf(stderr, "anerun: %s\n", j.err.len ? j.err.data : "failed");
         status = EXIT_FAILED;

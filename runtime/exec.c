@@ -307,14 +307,18 @@ static double initial(PlanInit init, uint64_t key, size_t i)
     }
 }
 
+void exec_init_param(Exec *e, uint32_t id, uint64_t seed)
+{
+    const ExecParam *q = &e->param[id];
+    uint64_t         key = rng_key(seed, q->path);
+    for (size_t i = 0; i < q->numel; i++)
+        q->value[i] = (float)initial(q->group->init, key, i);
+}
+
 void exec_init_params(Exec *e, uint64_t seed)
 {
-    for (uint32_t id = 0; id < e->plan->param_count; id++) {
-        const ExecParam *q = &e->param[id];
-        uint64_t         key = rng_key(seed, q->path);
-        for (size_t i = 0; i < q->numel; i++)
-            q->value[i] = (float)initial(q->group->init, key, i);
-    }
+    for (uint32_t id = 0; id < e->plan->param_count; id++)
+        exec_init_param(e, id, seed);
 }
 
 void exec_reset_states(Exec *e, uint64_t seed)

@@ -81,6 +81,9 @@ const ExecState *exec_state(const Exec *e, uint32_t id);
 /* Initial values: element i of a parameter is drawn from rng_key(seed, path) with counter i. States are set by
  * exec_reset_states(), in the same way; exec_open() resets them with seed 0. */
 void exec_init_params(Exec *e, uint64_t seed);
+void exec_init_param(Exec *e, uint32_t id, uint64_t seed);
+/* What parameter `id` becomes when adapters are merged into it (PlanParam.merge), or its value: numel floats. */
+void exec_merged(Exec *e, uint32_t id, float *out);
 void exec_reset_states(Exec *e, uint64_t seed);
 /* Clear the gradients of all trained parameters, accumulators and exec_overflowed(). */
 void exec_zero_grads(Exec *e);
