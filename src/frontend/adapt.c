@@ -66,7 +66,7 @@ void read_trained(Elab *e)
             for (uint32_t n = 0; v.kind == V_LIST && n < v.seq.n; n++, x = x ? x->next : NULL)
                 add_pattern(e, v.seq.item[n], x ? x : k->value, trained);
             if (trained && v.kind == V_LIST && !v.seq.n)
-                elab_error(e, "E0608", k->value->at, "nothing is trained");
+                elab_error(e, "E0608", k->value->at, "an empty list: there is nothing to train");
         }
 }
 
@@ -84,7 +84,7 @@ bool is_chosen_frozen(Elab *e, StrId path)
     return frozen || (listed && !trained);
 }
 
-void check_trained(Elab *e)
+void check_trained(Elab *e, Name entry)
 {
     for (uint32_t i = 0; i < e->choices; i++) {
         const TrainedChoice *c = &e->choice[i];
@@ -96,9 +96,14 @@ void check_trained(Elab *e)
             suggest(&s, str(e, e->m->param[k].path));
         if (s.best)
             diag_label(d, c->at, "did you mean '%s'?", s.best);
-        diag_help(d, "'*' stands for any part of a path between dots, '**' for any number of parts; 'anec check "
-                     "--params' lists all paths");
+        diag_help(d, "'*' stands for any text between two dots of a path, '**' for any text; 'anec check --dump' lists "
+                     "the paths");
     }
+    bool trained = e->m->params == 0;
+    for (uint32_t i = 0; i < e->m->params; i++)
+        trained |= !e->m->param[i].frozen;
+    if (!trained && e->ds->errors == 0)
+        elab_error(e, "E0608", entry.at, "every parameter is frozen: there is nothing to train");
 }
 
 /* ---- what merging makes of a parameter ---- */

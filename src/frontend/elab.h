@@ -438,7 +438,7 @@ void run_repeat(Elab *e, const Stmt *s);
 bool is_trained_key(const Elab *e, StrId key);
 void read_trained(Elab *e);
 bool is_chosen_frozen(Elab *e, StrId path);
-void check_trained(Elab *e);
+void check_trained(Elab *e, Name entry);
 Merge *read_merge(Elab *e, const Expr *x); /* of an attribute; NULL after a message */
 bool merge_equal(const Merge *a, const Merge *b);
 void resolve_merges(Elab *e);

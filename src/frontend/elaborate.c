@@ -117,7 +117,7 @@ static void build_model(Elab *e)
         resolve_merges(e);
     if (train && e->ds->errors == 0) {
         read_train(e, train);
-        check_trained(e);
+        check_trained(e, train->train.entry);
     }
 }
 
