@@ -62,7 +62,7 @@ static const struct {
      "merge T(layers.{L}.w)", "merge: the shape is 8x6, its recipe makes 6x8"},
     {"  adapter yes\n", "  merge layers.{L}.v\n  adapter yes\n", "the parameter is an adapter, merged into another"},
     {"merge add(layers.{L}.base", "merge add(layers.{L}.bass", "there is no parameter 'layers.2.bass'"},
-    {"  adapter yes\n", "  adapter yes\n  adapter no\n", "a second 'adapter'"},
+    {"  adapter yes\n", "  adapter yes\n  adapter no\n", "'adapter' is given twice"},
     /* buffers */
     {"surface fwd_in 1x8x1x6", "surface fwd_in 8x6", "surfaces are f16 1xCx1xS"},
     {"buffer keep f16 8x6 stack 3", "buffer keep f16 8x6 stack 5000", "stack 5000 is not between 0 and 4096"},
