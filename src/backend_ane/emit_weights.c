@@ -25,6 +25,12 @@ bool emit_is_weight(const Emit *e, ValueId v, int32_t *rows, int32_t *columns, b
     return true;
 }
 
+int32_t emit_weight_spare(const Emit *e, ValueId leaf)
+{
+    const Weight *w = weight_at(e, leaf);
+    return w->reserved - w->rows;
+}
+
 static const char *known(const Emit *e, const Weight *w, bool turned, int32_t begin, MilShape shape)
 {
     for (uint32_t i = 0; i < e->views; i++) {

@@ -141,11 +141,14 @@ static bool is_home(const WeightSurface *s, const Weight *w)
 
 static void put(Builder *b, Weight *w, int32_t width, int32_t rows, int32_t columns, bool transposed)
 {
-    Weights *all = b->weights;
-    uint32_t i = 0;
+    Weights      *all = b->weights;
+    const Target *t = b->m->target;
+    uint32_t      i = 0;
+    int32_t       reserved = w->matrix ? round_up(rows, (int32_t)t->matmul_k_multiple) : rows;
+    reserved = reserved > t->max_channels || rows > t->max_axis ? rows : reserved;
     for (; i < all->surfaces; i++) {
         const WeightSurface *s = &all->surface[i];
-        if (is_home(s, w) && s->width == width && rows <= b->m->target->max_channels - s->used)
+        if (is_home(s, w) && s->width == width && reserved <= t->max_channels - s->used)
             break;
     }
     if (i == all->surfaces) {
@@ -159,7 +162,8 @@ static void put(Builder *b, Weight *w, int32_t width, int32_t rows, int32_t colu
     w->rows = rows;
     w->columns = columns;
     w->transposed = transposed;
-    all->surface[i].used += rows;
+    w->reserved = reserved;
+    all->surface[i].used += reserved;
 }
 
 /* Can `w` lie in whole rows of `width`, as it is or (if nobody minds) transposed? */
@@ -185,18 +189,20 @@ static uint32_t takers(const Builder *b, const Weight *w, int32_t width, uint32_
     return n;
 }
 
+/* The width that most can share; of those that products may contract; where most lie as they are; the least. */
 static int32_t best_width(const Builder *b, const Weight *home)
 {
-    uint32_t best = 0, best_natural = 0;
-    int32_t  width = 0;
+    int64_t best = 0;
+    int32_t width = 0;
     for (uint32_t i = 0; i < b->weights->weights; i++) {
         const Weight *w = &b->weights->weight[i];
         for (int turned = 0; turned < 2 && !w->placed && same_home(w, home); turned++) {
             int32_t  c = w->shape.dim[!turned];
             uint32_t natural, n = takes(b, w, c, turned) ? takers(b, w, c, &natural) : 0;
-            if (n > best || (n && n == best && (natural > best_natural || (natural == best_natural && c < width)))) {
-                best = n;
-                best_natural = natural;
+            int64_t  good = n ? 2 * (int64_t)n + (c % b->m->target->matmul_k_multiple == 0) : 0;
+            good = good << 32 | (n ? natural : 0);
+            if (good > best || (n && good == best && c < width)) {
+                best = good;
                 width = c;
             }
         }

@@ -22,6 +22,7 @@ typedef struct {
     bool        placed;
     uint32_t    surface;  /* index into Weights.surface */
     int32_t     channel, rows, columns;
+    int32_t     reserved; /* channels: what follows the rows is zero, for products that contract a multiple of some */
     bool        transposed;
 } Weight;
 
