@@ -59,11 +59,25 @@ static ValueId copy_weight(Module *m, Graph *to, const Graph *from, ValueId w, V
     return map[w];
 }
 
+/* Other rewrites leave behind what they replaced: stacked with what is read it would be computed after all. */
+static bool *unread(const Graph *g, Arena *scratch)
+{
+    bool *dead = NEW_N(scratch, bool, g->count);
+    for (ValueId v = 1; v < g->count; v++)
+        dead[v] = node_is_pure(&g->node[v]);
+    for (uint32_t i = 0; i < g->outs; i++)
+        dead[g->out[i]] = false;
+    for (ValueId v = g->count - 1; v > 0; v--)
+        for (uint32_t k = 0; !dead[v] && k < g->node[v].in_count; k++)
+            dead[node_arg(g, v, k)] = false;
+    return dead;
+}
+
 bool fold_stack(Module *m, Graph *g, Arena *scratch)
 {
     if (!switched_on(m->off, SWITCH_stack_products))
         return false;
-    bool    *taken = NEW_N(scratch, bool, g->count), changed = false;
+    bool    *taken = unread(g, scratch), changed = false;
     ValueId *map = NEW_N(scratch, ValueId, g->count);
     Graph   *to = graph_successor(m, g);
     for (ValueId v = 1; v < g->count; v++) {
@@ -71,7 +85,7 @@ bool fold_stack(Module *m, Graph *g, Arena *scratch)
         uint32_t n = 0;
         if (map[v])
             continue;
-        if (g->node[v].op == OP_matmul && is_member(m, g, v, node_arg(g, v, 1)))
+        if (!taken[v] && g->node[v].op == OP_matmul && is_member(m, g, v, node_arg(g, v, 1)))
             n = members(m, g, v, taken, member);
         if (n < 2) {
             map[v] = graph_copy_node(m, to, g, v, map);
