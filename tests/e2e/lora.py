@@ -18,7 +18,7 @@ from pathlib import Path
 
 ANEC, ANERUN, MODELS = (str(Path(p).resolve()) for p in sys.argv[1:4])
 SHRUNK = ["dim=64", "hidden=96", "layers=2", "kv_heads=2", "seq=32"]
-STEPS = 16
+STEPS = 12
 
 GROUPS = """
 use "std/nn.anel";
@@ -88,13 +88,14 @@ class Adapters(unittest.TestCase):
         cls.old.write_text("the quick brown fox jumps over the lazy dog. " * 100)
         cls.new.write_text("she sells sea shells by the sea shore. " * 100)
         compile_plan("tiny", cls.dir / "base")
-        cls.anerun("base", "--train", "--data", cls.old, "--steps", 80, "--out", cls.dir / "base.run")
+        cls.anerun("base", "--train", "--data", cls.old, "--steps", 80, "--out", cls.dir / "base.run",
+                   "--set", "accum=1")
         cls.weights = cls.dir / "base.run" / "ckpt-80" / "model.safetensors"
         for mode in ("baked", "dynamic", "mixed"):
             compile_plan("tiny_lora", cls.dir / mode, "--weights", mode)
             cls.anerun(mode, "--train", "--data", cls.new, "--weights", cls.weights, "--steps", STEPS,
                        "--log", cls.dir / f"{mode}.log", "--out", cls.dir / f"{mode}.run",
-                       "--set", "schedule=constant", "--set", "optimizer.lr=0.01")
+                       "--set", "schedule=constant", "--set", "optimizer.lr=0.01", "--set", "accum=1")
 
     @classmethod
     def tearDownClass(cls):
@@ -111,6 +112,7 @@ class Adapters(unittest.TestCase):
 
     def test_the_first_step_starts_where_the_base_model_is(self):
         self.anerun("base", "--train", "--data", self.new, "--weights", self.weights, "--steps", 1, "--no-save",
+                    "--set", "accum=1",
                     "--log", self.dir / "first.log")
         base, = events(self.dir / "first.log", "step")
         for mode in ("baked", "dynamic", "mixed"):
@@ -151,7 +153,7 @@ class Adapters(unittest.TestCase):
     def test_resuming_changes_nothing(self):
         options = ("--train", "--data", self.new, "--out", self.dir / "again.run")
         self.anerun("mixed", *options, "--weights", self.weights, "--stop-at", 5, "--steps", STEPS,
-                    "--set", "schedule=constant", "--set", "optimizer.lr=0.01")
+                    "--set", "schedule=constant", "--set", "optimizer.lr=0.01", "--set", "accum=1")
         self.anerun("mixed", *options, "--resume")
         name = f"ckpt-{STEPS}/model.safetensors"
         self.assertEqual(tensors(self.dir / "again.run" / name), tensors(self.dir / "mixed.run" / name))
