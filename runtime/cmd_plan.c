@@ -9,6 +9,7 @@
 #include "runtime/train/best.h"
 #include "runtime/train/dist_run.h"
 #include "runtime/train/generate.h"
+#include "runtime/train/merge.h"
 #include "runtime/train/options.h"
 #include "runtime/train/train.h"
 #include "runtime/train/weights.h"
@@ -217,6 +218,16 @@ static bool write_text(Job *j)
     return ok;
 }
 
+static bool merge(Job *j)
+{
+    uint32_t tensors, merged;
+    if (!apply_overrides(j) || !load_weights(j) || !merge_write(&j->session, j->o.merge, &tensors, &merged, &j->err))
+        return false;
+    if (!j->o.quiet)
+        printf("'%s': %u tensors, adapters merged into %u\n", j->o.merge, tensors, merged);
+    return true;
+}
+
 /* Join the job, and leave it to rank 0 to speak and to write. */
 static bool join(Job *j)
 {
@@ -239,6 +250,7 @@ static bool act(Job *j)
     } action[] = {
         {j->o.train, train},
         {j->o.eval != NULL, evaluate},
+        {j->o.merge != NULL, merge},
         {true, write_text},
     };
     size_t i = 0;

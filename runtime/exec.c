@@ -22,12 +22,23 @@ static size_t numel(PlanShape s)
     return (size_t)plan_numel(s);
 }
 
-size_t exec_floats(const Plan *p)
+static size_t floats_of(const Plan *p, bool frozen)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < p->params; i++)
-        n += up(numel(p->param[i].shape) * sizeof(float)) / sizeof(float) * (size_t)p->param[i].n;
+        if (frozen || !p->param[i].frozen)
+            n += up(numel(p->param[i].shape) * sizeof(float)) / sizeof(float) * (size_t)p->param[i].n;
     return n;
+}
+
+size_t exec_floats(const Plan *p)
+{
+    return floats_of(p, true);
+}
+
+size_t exec_grad_floats(const Plan *p)
+{
+    return floats_of(p, false);
 }
 
 static void *slab(Exec *e, int which, size_t bytes, const char *what, Buf *err)
@@ -43,7 +54,7 @@ static void *slab(Exec *e, int which, size_t bytes, const char *what, Buf *err)
 static void make_params(Exec *e)
 {
     const Plan *p = e->plan;
-    size_t      at = 0;
+    size_t      at = 0, grad = 0;
     e->param = NEW_N(e->arena, ExecParam, p->param_count + 1u);
     for (uint32_t i = 0; i < p->params; i++)
         for (int32_t k = 0; k < p->param[i].n; k++) {
@@ -51,8 +62,9 @@ static void make_params(Exec *e)
             size_t           n = numel(g->shape);
             e->param[g->id + (uint32_t)k] = (ExecParam){plan_path(e->arena, g->pattern, g->first + k), g,
                                                         g->first + k, n,
-                                                        e->param_slab + at, e->grad_slab + at};
+                                                        e->param_slab + at, g->frozen ? NULL : e->grad_slab + grad};
             at += up(n * sizeof(float)) / sizeof(float);
+            grad += g->frozen ? 0 : up(n * sizeof(float)) / sizeof(float);
         }
 }
 
@@ -115,7 +127,7 @@ static bool make_memory(Exec *e, const ExecOptions *o, Buf *err)
     const Plan *p = e->plan;
     e->floats = exec_floats(p);
     e->param_slab = o->param ? o->param : slab(e, 0, e->floats * sizeof(float), "the parameters", err);
-    e->grad_slab = o->grad ? o->grad : slab(e, 1, e->floats * sizeof(float), "the gradients", err);
+    e->grad_slab = o->grad ? o->grad : slab(e, 1, exec_grad_floats(p) * sizeof(float), "the gradients", err);
     if (!e->param_slab || !e->grad_slab)
         return false;
     make_params(e);
@@ -135,7 +147,7 @@ static bool make_memory(Exec *e, const ExecOptions *o, Buf *err)
     if (!base)
         return false;
     lay_out(e, base);
-    e->bytes = bytes + 2 * e->floats * sizeof(float);
+    e->bytes = bytes + (e->floats + exec_grad_floats(p)) * sizeof(float);
     return make_surfaces(e, err);
 }
 
@@ -216,14 +228,18 @@ static double initial(PlanInit init, uint64_t key, size_t i)
     }
 }
 
+void exec_init_param(Exec *e, uint32_t id, uint64_t seed)
+{
+    const ExecParam *q = &e->param[id];
+    uint64_t         key = rng_key(seed, q->path);
+    for (size_t i = 0; i < q->numel; i++)
+        q->value[i] = (float)initial(q->group->init, key, i);
+}
+
 void exec_init_params(Exec *e, uint64_t seed)
 {
-    for (uint32_t id = 0; id < e->plan->param_count; id++) {
-        const ExecParam *q = &e->param[id];
-        uint64_t         key = rng_key(seed, q->path);
-        for (size_t i = 0; i < q->numel; i++)
-            q->value[i] = (float)initial(q->group->init, key, i);
-    }
+    for (uint32_t id = 0; id < e->plan->param_count; id++)
+        exec_init_param(e, id, seed);
 }
 
 void exec_reset_states(Exec *e, uint64_t seed)

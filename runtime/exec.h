@@ -35,8 +35,8 @@
 typedef struct Exec Exec;
 
 typedef struct {
-    /* Memory for parameters and gradients: exec_floats() floats each, 64-byte aligned, zeroed or holding what an
-     * earlier run left there (a mapped file). NULL: the executor allocates it. Never freed by the executor. */
+    /* Memory for parameters and gradients: exec_floats() and exec_grad_floats() floats, 64-byte aligned, zeroed or
+     * holding what an earlier run left there (a mapped file). NULL: the executor allocates it. Never freed by the executor. */
     float *param, *grad;
     /* The device was opened with wide_ports: surfaces hold fp64, nothing is rounded or clamped on the way. */
     bool wide_ports;
@@ -48,10 +48,10 @@ typedef struct {
     void *grad_ready_with;
 } ExecOptions;
 
-/* Length of the parameter slab, and of the gradient slab, which has the same layout: parameters by id, each starting on
- * a multiple of 16 floats, gaps between them zero. Gradients of frozen parameters have a place but are never
- * touched. */
+/* Length of the parameter slab: parameters by id, each starting on a multiple of 16 floats, gaps between them zero. The
+ * gradient slab has the same layout without the frozen ones. */
 size_t exec_floats(const Plan *p);
+size_t exec_grad_floats(const Plan *p);
 
 /* `p` is resolved (plan_open does that) and outlives the executor, as does `d`. `options` may be NULL. */
 Exec *exec_open(const Plan *p, const char *plan_dir, Device *d, const ExecOptions *options, Buf *err);
@@ -64,7 +64,7 @@ typedef struct {
     int32_t          index; /* of the loop: plan_path(a, group->import, index) is the name in a checkpoint */
     size_t           numel;
     float           *value;
-    float           *grad; /* not to be touched when group->frozen */
+    float           *grad; /* NULL when group->frozen */
 } ExecParam;
 typedef struct {
     const char      *path;
@@ -82,6 +82,9 @@ const ExecState *exec_state(const Exec *e, uint32_t id);
 /* Initial values: element i of a parameter is drawn from rng_key(seed, path) with counter i. States are set by
  * exec_reset_states(), in the same way; exec_open() resets them with seed 0. */
 void exec_init_params(Exec *e, uint64_t seed);
+void exec_init_param(Exec *e, uint32_t id, uint64_t seed);
+/* What parameter `id` becomes when adapters are merged into it (PlanParam.merge), or its value: numel floats. */
+void exec_merged(Exec *e, uint32_t id, float *out);
 void exec_reset_states(Exec *e, uint64_t seed);
 /* Clear the gradients of all trained parameters, accumulators and exec_overflowed(). */
 void exec_zero_grads(Exec *e);

@@ -76,6 +76,7 @@ static void compute(const Recipe *r, const void *const *in, float *out)
         [RECIPE_TRANSPOSE] = "transpose", [RECIPE_PERMUTE] = "transpose",   [RECIPE_SLICE] = "slice",
         [RECIPE_COLSCALE] = "colscale",   [RECIPE_ROWSCALE] = "rowscale",   [RECIPE_MUL] = "mul",
         [RECIPE_ADD] = "add",             [RECIPE_APPLY] = "matmul",
+        [RECIPE_PRODUCT] = "matmul",
     };
     StepAttr  a = {0};
     size_t    n = (size_t)plan_numel(r->shape);

@@ -17,6 +17,7 @@ static const Option option[] = {
     TO_FLAG("--train", train, "train the model"),
     TO_TEXT("--eval", "FILE", eval, "report the loss on FILE; with --train: use FILE as the held-out set"),
     TO_TEXT("--generate", "PROMPT", generate, "continue PROMPT with the model's 'decode' entry"),
+    TO_TEXT("--merge", "FILE", merge, "write the weights to FILE (safetensors), adapters merged into them"),
     {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
     TO_KEY("--data", "FILE", "data.path", "the file to train on, of the kind the setting 'data' says"),
@@ -150,8 +151,10 @@ static bool check(const Options *o, Buf *err)
         why = "which plan? usage: anerun PLAN --train | --eval FILE | --generate PROMPT";
     else if (o->generate && (o->train || o->eval))
         why = "--generate goes with neither --train nor --eval";
-    else if (!o->train && !o->eval && !o->generate)
-        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT";
+    else if (o->merge && (o->train || o->eval || o->generate))
+        why = "--merge goes with none of --train, --eval, --generate";
+    else if (!o->train && !o->eval && !o->generate && !o->merge)
+        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT, --merge FILE";
     else if (o->train && o->checkpoint)
         why = "--ckpt is for --eval and --generate; training continues with --resume";
     else if (o->resume && o->overwrite)

@@ -149,13 +149,18 @@ static void put_shape(Buf *b, uint32_t rank, const int64_t *dim)
     buf_puts(b, rank ? "]" : "[]");
 }
 
-static bool load_param(const Weights *w, const ExecParam *p, Buf *err)
+static bool load_param(const Weights *w, Session *s, uint32_t id, Buf *err)
 {
+    const ExecParam *p = exec_param(s->exec, id);
     const PlanParam *g = p->group;
     const char      *name = g->import ? plan_path(w->arena, g->import, p->index) : p->path;
     const StTensor  *t = find(w, name);
     if (!t)
         t = find(w, p->path);
+    if (!t && g->adapter) { /* the file is of the model that is adapted */
+        exec_init_param(s->exec, id, s->settings.seed);
+        return true;
+    }
     if (!t) {
         buf_printf(err, "'%s' has no tensor '%s' for parameter '%s'", w->path, name, p->path);
         return false;
@@ -209,7 +214,7 @@ bool weights_load(Session *s, const char *path, Buf *err)
     else
         ok = (w.file = safetensors_open(path, err)) != NULL;
     for (uint32_t i = 0; ok && i < exec_params(s->exec); i++)
-        ok = load_param(&w, exec_param(s->exec, i), err);
+        ok = load_param(&w, s, i, err);
     safetensors_close(w.file);
     arena_free(w.arena);
     return ok;

@@ -11,7 +11,8 @@
 
 /* Fill every parameter of the session from the tensor with the name its `import` attribute gives, or else of its path.
  * Rows are selected first, then the tensor is transposed, if the attribute says so. The first parameter without a
- * tensor, or with one of another shape, is an error; tensors nobody asks for are not. Parameters are in no particular
+ * tensor, or with one of another shape, is an error; tensors nobody asks for are not. Adapters without a tensor get
+ * their initial values: files of the model that is adapted have none. Parameters are in no particular
  * state after one. */
 bool weights_load(Session *s, const char *path, Buf *err);
 

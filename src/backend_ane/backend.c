@@ -7,7 +7,8 @@
 #include <string.h>
 
 static const PlanWeightMode plan_mode[] = {
-    [WEIGHTS_BAKED] = PLAN_BAKED, [WEIGHTS_DYNAMIC] = PLAN_DYNAMIC, [WEIGHTS_RELOAD] = PLAN_RELOAD};
+    [WEIGHTS_BAKED] = PLAN_BAKED, [WEIGHTS_DYNAMIC] = PLAN_DYNAMIC, [WEIGHTS_RELOAD] = PLAN_RELOAD,
+    [WEIGHTS_MIXED] = PLAN_MIXED};
 
 static bool build(Arena *a, const Module *m, const struct Lock *lock, WeightMode weights, BackendResult *out, Diags *ds)
 {
@@ -29,7 +30,7 @@ static bool build(Arena *a, const Module *m, const struct Lock *lock, WeightMode
     out->notes = b.parts.notes;
     plan_add_file(&b, "plan.lock", b.parts.lock, strlen(b.parts.lock));
     b.plan->weights = plan_mode[weights];
-    if (weights == WEIGHTS_DYNAMIC && !weights_place(&b))
+    if ((weights == WEIGHTS_DYNAMIC || weights == WEIGHTS_MIXED) && !weights_place(&b, weights == WEIGHTS_MIXED))
         return false;
     bool ok = true;
     for (uint32_t i = 0; i < m->entries; i++) {

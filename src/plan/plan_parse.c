@@ -118,7 +118,7 @@ static bool import(Parser *ps, PlanParam *p)
 
 static bool param(Parser *ps)
 {
-    static const char *const keys[] = {"shape", "init", "decay", "frozen", "lr", "import", NULL};
+    static const char *const keys[] = {"shape", "init", "decay", "frozen", "lr", "import", "merge", "adapter", NULL};
     PlanParam                p = {.lr = 1};
     uint32_t                 open = ps->t.line, seen = 0;
     bool                     ok = group(ps, &p.pattern, &p.first, &p.n) && text_need(&ps->t, "{") && text_end(&ps->t);
@@ -135,6 +135,10 @@ static bool param(Parser *ps)
             ok = parse_once(ps, &seen, 16, "lr") && text_number(&ps->t, &p.lr);
         else if (text_take(&ps->t, keys[5]))
             ok = parse_once(ps, &seen, 32, "import") && import(ps, &p);
+        else if (text_take(&ps->t, keys[6]))
+            ok = parse_once(ps, &seen, 64, "merge") && (p.merge = parse_recipe(ps, 0)) != NULL;
+        else if (text_take(&ps->t, keys[7]))
+            ok = parse_once(ps, &seen, 128, "adapter") && yes_no(ps, &p.adapter);
         else
             ok = parse_unknown(ps, "a parameter", keys);
         ok = ok && text_end(&ps->t);
@@ -372,7 +376,7 @@ static bool section(Parser *ps, uint32_t *seen)
     if (text_take(&ps->t, "weights")) {
         uint32_t mode = 0;
         bool     ok = parse_once(ps, seen, 16, "weights") &&
-                      parse_one_of(ps, plan_weight_mode_name, PLAN_WEIGHT_MODES, "baked, dynamic or reload", &mode);
+                      parse_one_of(ps, plan_weight_mode_name, PLAN_WEIGHT_MODES, "baked, dynamic, reload or mixed", &mode);
         p->weights = (PlanWeightMode)mode;
         return ok && text_end(&ps->t);
     }

@@ -39,6 +39,9 @@ static const Case cases[] = {
     {"exprs", "", 0, false, 0},
     {"grouped", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
     {"weights", "", 80, false, 0},
+    {"tiny_lora", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
+    {"stories110m_lora", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 vocab=80 seq=32 lora_rank=4", 80, true, 0},
+    {"frozen", "", 80, false, 0},
 };
 
 /* The same models in other shapes: one layer, one key head, odd head counts and vocabularies, nothing for the
@@ -115,6 +118,8 @@ static void train_case(Rig *r, const Case *c)
         double   cosine = modes[k].cosine - c->constants * c->constants;
         for (uint32_t id = 0; id < exec_params(run.exec); id++) {
             const ExecParam *p = exec_param(run.exec, id);
+            if (p->group->frozen)
+                continue;
             Distance d = distance(p->grad, want[rig_param(r, p->path)], p->numel, LOSS_SCALE);
             cr_expect(d.peak <= peak && d.norm <= norm && d.cosine >= cosine,
                       "%s, %s: gradient of %s: off by %.2e of the maximum, %.2e of the norm, cosine %.6f", c->model,
@@ -288,6 +293,48 @@ Test(plan_numerics, gradients_with_weights_longer_than_an_axis)
                 pieces += r.plan->stage[k].weight[j].shape.dim[0] > 64;
         cr_expect_geq(pieces, 2);
         train_case(&r, &wide[i]);
+        rig_close(&r);
+    }
+}
+
+/* Visitor: goes on until a parameter is trained. */
+static bool is_frozen(const Recipe *r, void *with)
+{
+    const Plan *p = with;
+    uint32_t    g = 0;
+    while (r->kind == RECIPE_PARAM && r->param[0] - p->param[g].id >= (uint32_t)p->param[g].n)
+        g++;
+    return r->kind != RECIPE_PARAM || p->param[g].frozen;
+}
+
+/* Constants of programs are frozen, inputs made of something that is trained. */
+static void check_mixed(const Rig *r)
+{
+    Plan    *p = (Plan *)r->plan;
+    uint32_t made = 0;
+    cr_assert_eq(p->weights, PLAN_MIXED);
+    cr_expect_gt(p->stages, 0);
+    for (uint32_t k = 0; k < p->programs; k++)
+        for (uint32_t j = 0; j < p->program[k].weights; j++) {
+            const PlanWeight *w = &p->program[k].weight[j];
+            made += plan_recipe_has_param(w->recipe);
+            cr_expect(plan_recipe_visit(w->recipe, is_frozen, p), "%s: %s is a constant and trained",
+                      p->program[k].name, w->path);
+        }
+    cr_expect_gt(made, 0);
+    for (uint32_t k = 0; k < p->stages; k++)
+        for (uint32_t j = 0; j < p->stage[k].weights; j++)
+            cr_expect_not(plan_recipe_visit(p->stage[k].weight[j].recipe, is_frozen, p), "a frozen weight is staged");
+}
+
+Test(plan_numerics, gradients_with_frozen_weights_as_constants)
+{
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        if (!strstr(cases[i].model, "lora") && strcmp(cases[i].model, "frozen") != 0)
+            continue;
+        Rig r = rig_open_weights(cases[i].model, cases[i].defines, target_any(), WEIGHTS_MIXED);
+        check_mixed(&r);
+        train_case(&r, &cases[i]);
         rig_close(&r);
     }
 }

@@ -126,7 +126,7 @@ static const struct {
     {"param layers.{2..4}.w {", "param \"layers.{2-4}.w\" {", "a group of leaves is written with {FIRST..LAST}"},
     {"param layers.{2..4}.w {", "param layers.{4..2}.w {", "a group of leaves is written with {FIRST..LAST}"},
     {"table 1123456789abcdef0123456789abcdef f32 8x6 mask", "table 11 f64 8x6 mask", "expected f32, f16 or i32, found"},
-    {"weights dynamic", "weights dynamical", "expected baked, dynamic or reload, found 'dynamical'"},
+    {"weights dynamic", "weights dynamical", "expected baked, dynamic, reload or mixed, found 'dynamical'"},
     {"stage held 2 {", "stage hold 2 {", "no buffer or surface 'hold' before this line; did you mean 'held'?"},
     {"stage held 2 {", "stage held {", "expected an integer, found '{'"},
     {"  weight 10 3x16", "  wieght 10 3x16", "unknown key 'wieght' in a stage; did you mean 'weight'?"},

@@ -122,6 +122,12 @@ const ExecParam *exec_param(const Exec *e, uint32_t id)
     return &e->param[id];
 }
 
+void exec_init_param(Exec *e, uint32_t id, uint64_t seed)
+{
+    exec_init_params(e, seed);
+    (void)id;
+}
+
 void exec_init_params(Exec *e, uint64_t seed)
 {
     for (uint32_t i = 0; i < PARAMS; i++)
