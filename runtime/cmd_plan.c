@@ -173,8 +173,12 @@ static bool write_text(Job *j)
 {
     if (!apply_overrides(j) || !load_weights(j))
         return false;
+    GenerateStats   stats = {0};
+    Buf             text = {0};
     GenerateOptions g = {
         .prompt = j->o.generate,
+        .stop = j->o.stop,
+        .stats = &stats,
         .tokens = j->o.tokens,
         .sampling = {j->o.temperature, (uint32_t)j->o.top_k, j->o.top_p},
         .seed = j->o.generate_seed,
@@ -184,6 +188,12 @@ static bool write_text(Job *j)
     bool ok = generate(&j->session, &g, &j->err);
     if (ok && isatty(STDOUT_FILENO))
         putchar('\n');
+    fflush(stdout);
+    if (ok && !j->o.quiet && stats.written) {
+        generate_stats_text(&stats, &text);
+        fprintf(stderr, "anerun: %s\n", text.data);
+    }
+    buf_free(&text);
     return ok;
 }
 

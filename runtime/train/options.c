@@ -65,6 +65,7 @@ static const Option option[] = {
     TO_NUMBER("--temperature", "T", REAL, temperature, 0, 1e6, "0: always the likeliest token (default: 0.8)"),
     TO_NUMBER("--top-k", "K", WHOLE, top_k, 0, 4294967295.0, "only among the K likeliest; 0: all (default)"),
     TO_NUMBER("--top-p", "P", REAL, top_p, 0, 1, "only among the likeliest that make up P; 1: all (default)"),
+    TO_TEXT("--stop", "TEXT", stop, "end before this text (for models whose tokens are not bytes: this id)"),
     HEADING("The machine:"),
     TO_TEXT("--device", "NAME", device, "what executes programs (default: host)"),
     TO_TEXT("--numerics", "ane|exact", numerics, "fp16 after every operation, or fp64 throughout (default: ane)"),

@@ -15,6 +15,7 @@ typedef struct {
     bool        help, train, overwrite, no_save, quiet, profile, resume, untrained;
     const char *eval;        /* file */
     const char *generate;    /* prompt */
+    const char *stop;        /* text to end before */
     const char *resume_from; /* NULL with `resume`: the run's own directory */
     const char *checkpoint;
     const char *weights; /* file of another program */
