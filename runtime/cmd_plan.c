@@ -5,6 +5,7 @@
 #include "anerun.h"
 #include "base/file.h"
 #include "gemm.h"
+#include "runtime/train/export.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/options.h"
 #include "runtime/train/train.h"
@@ -136,10 +137,13 @@ static bool load_weights(Job *j)
         exec_init_params(j->exec, j->session.settings.seed);
         return true;
     }
-    if (j->o.weights)
-        return weights_load(&j->session, j->o.weights, &j->err);
-    dir = checkpoint_find(j->arena, from ? from : default_run(j->arena, j->o.plan), &j->err);
-    ok = dir && checkpoint_load(dir, &j->session.layout, NULL, &note, &j->err);
+    if (j->o.weights) {
+        ok = weights_load(&j->session, j->o.weights, &note, &j->err);
+        dir = j->o.weights;
+    } else {
+        dir = checkpoint_find(j->arena, from ? from : default_run(j->arena, j->o.plan), &j->err);
+        ok = dir && checkpoint_load(dir, &j->session.layout, NULL, &note, &j->err);
+    }
     if (!dir && !from)
         buf_puts(&j->err, "; train first, name a checkpoint with --ckpt DIR, or add --untrained");
     if (note.len)
@@ -197,6 +201,14 @@ static bool write_text(Job *j)
     return ok;
 }
 
+static bool export_model(Job *j)
+{
+    ExportFormat format;
+    ExportType   type;
+    return export_format(j->o.export, j->o.format, &format, &j->err) && export_type(j->o.dtype, &type, &j->err) &&
+           apply_overrides(j) && load_weights(j) && weights_export(&j->session, j->o.export, format, type, &j->err);
+}
+
 int cmd_plan(int argc, char **argv)
 {
     Job j = {.arena = arena_new(), .lock = -1};
@@ -208,7 +220,10 @@ int cmd_plan(int argc, char **argv)
     } else if (j.o.help) {
         options_help(&text);
         fputs(text.data, stdout);
-    } else if (!open_plan(&j) || !(j.o.train ? train(&j) : j.o.eval ? evaluate(&j) : write_text(&j))) {
+    } else if (!open_plan(&j) || !(j.o.train    ? train(&j)
+                                   : j.o.eval   ? evaluate(&j)
+                                   : j.o.export ? export_model(&j)
+                                                : write_text(&j))) {
         fflush(stdout);
         fprintf(stderr, "anerun: %s\n", j.err.len ? j.err.data : "failed");
         status = EXIT_FAILED;

@@ -35,6 +35,7 @@ static const Option option[] = {
     TO_FLAG("--train", train, "train the model"),
     TO_TEXT("--eval", "FILE", eval, "report the loss on FILE; with --train: use FILE as the held-out set"),
     TO_TEXT("--generate", "PROMPT", generate, "continue PROMPT with the model's 'decode' entry"),
+    TO_TEXT("--export", "FILE", export, "write the weights for other programs: .safetensors, or .bin of llama2.c"),
     TO_FLAG("--help", help, "this text"),
     HEADING("Training:"),
     TO_KEY("--data", "FILE", "data.path", "the file to train on, of the kind the setting 'data' says"),
@@ -55,7 +56,9 @@ static const Option option[] = {
      .help = "continue from the latest checkpoint, or from DIR (a run or one of its ckpt-N)"},
     TO_TEXT("--ckpt", "DIR", checkpoint, "the checkpoint to evaluate or generate with (default: the latest in --out)"),
     TO_TEXT("--weights", "FILE", weights, "start from weights of other programs: .safetensors, or .bin of llama2.c"),
-    TO_FLAG("--untrained", untrained, "evaluate or generate with initial weights"),
+    TO_TEXT("--format", "safetensors|llama2c", format, "of --export (default: by the file's suffix)"),
+    TO_TEXT("--dtype", "f32|f16|bf16", dtype, "of --export to safetensors (default: f32)"),
+    TO_FLAG("--untrained", untrained, "evaluate, generate or export with initial weights"),
     TO_KEY("--save-every", "N", "save_every", "save every N steps, not only at the end"),
     TO_KEY("--keep", "N", "keep", "checkpoints kept, the newest; 0: all"),
     TO_FLAG("--no-save", no_save, "write no checkpoints"),
@@ -156,8 +159,12 @@ static bool check(const Options *o, Buf *err)
         why = "which plan? usage: anerun PLAN --train | --eval FILE | --generate PROMPT";
     else if (o->generate && (o->train || o->eval))
         why = "--generate goes with neither --train nor --eval";
-    else if (!o->train && !o->eval && !o->generate)
-        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT";
+    else if (o->export && (o->train || o->eval || o->generate))
+        why = "--export goes with none of --train, --eval, --generate";
+    else if ((o->format || o->dtype) && !o->export)
+        why = "--format and --dtype are for --export";
+    else if (!o->train && !o->eval && !o->generate && !o->export)
+        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT, --export FILE";
     else if (o->train && o->checkpoint)
         why = "--ckpt is for --eval and --generate; training continues with --resume";
     else if (o->resume && o->overwrite)

@@ -16,6 +16,7 @@ typedef struct {
     const char *eval;        /* file */
     const char *generate;    /* prompt */
     const char *stop;        /* text to end before */
+    const char *export, *format, *dtype;
     const char *resume_from; /* NULL with `resume`: the run's own directory */
     const char *checkpoint;
     const char *weights; /* file of another program */
