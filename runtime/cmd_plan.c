@@ -209,6 +209,24 @@ static bool export_model(Job *j)
            apply_overrides(j) && load_weights(j) && weights_export(&j->session, j->o.export, format, type, &j->err);
 }
 
+/* Do what was asked for: the first of these that was. */
+static bool act(Job *j)
+{
+    const struct {
+        bool asked;
+        bool (*run)(Job *j);
+    } action[] = {
+        {j->o.train, train},
+        {j->o.eval != NULL, evaluate},
+        {j->o.export != NULL, export_model},
+        {true, write_text},
+    };
+    size_t i = 0;
+    while (!action[i].asked)
+        i++;
+    return action[i].run(j);
+}
+
 int cmd_plan(int argc, char **argv)
 {
     Job j = {.arena = arena_new(), .lock = -1};
@@ -218,12 +236,13 @@ int cmd_plan(int argc, char **argv)
         fprintf(stderr, "anerun: %s\n'anerun PLAN --help' lists all options\n", j.err.data);
         status = EXIT_USAGE;
     } else if (j.o.help) {
-        options_help(&text);
-        fputs(text.data, stdout);
-    } else if (!open_plan(&j) || !(j.o.train    ? train(&j)
-                                   : j.o.eval   ? evaluate(&j)
-                                   : j.o.export ? export_model(&j)
-                                                : write_text(&j))) {
+        if (options_help(&text, j.o.help_topic, &j.err)) {
+            fputs(text.data, stdout);
+        } else {
+            fprintf(stderr, "anerun: %s\n", j.err.data);
+            status = EXIT_USAGE;
+        }
+    } else if (!open_plan(&j) || !act(&j)) {
         fflush(stdout);
         fprintf(stderr, "anerun: %s\n", j.err.len ? j.err.data : "failed");
         status = EXIT_FAILED;
