@@ -15,9 +15,15 @@
 /* ---- tokens and text ---- */
 
 typedef struct {
-    uint32_t vocab;
-    bool     bytes; /* tokens are bytes; else ids are read and written */
+    uint32_t         vocab;
+    bool             bytes;     /* tokens are bytes */
+    const Tokenizer *tokenizer; /* or pieces of text; with neither, ids are read and written */
 } Words;
+
+static bool is_text(const Words *w)
+{
+    return w->bytes || w->tokenizer;
+}
 
 static bool encode_ids(const Words *w, const char *text, const char *what, int32_t *token, uint64_t *count, Buf *err)
 {
@@ -35,20 +41,40 @@ static bool encode_ids(const Words *w, const char *text, const char *what, int32
     return true;
 }
 
+static bool encode_text(const Words *w, Arena *a, const char *text, int32_t **token, uint64_t *count, Buf *err)
+{
+    Tokens  ids = {0};
+    int32_t bos = tokenizer_bos(w->tokenizer);
+    bool    ok = tokenizer_encode(w->tokenizer, text, strlen(text), &ids, err);
+    if (ok) {
+        *token = NEW_N(a, int32_t, ids.count + 1);
+        if (bos != TOKENIZER_NONE)
+            (*token)[(*count)++] = bos;
+        if (ids.count)
+            memcpy(*token + *count, ids.id, ids.count * sizeof **token);
+        *count += ids.count;
+    }
+    tokens_free(&ids);
+    return ok;
+}
+
 /* The prompt as tokens, allocated in `a`. */
 static bool encode(const Words *w, Arena *a, const char *prompt, int32_t **token, uint64_t *count, Buf *err)
 {
     size_t n = strlen(prompt);
-    *token = NEW_N(a, int32_t, n + 1);
+    bool   ok = true;
     *count = 0;
-    if (w->bytes)
-        for (; *count < n; ++*count)
+    if (w->tokenizer) {
+        ok = encode_text(w, a, prompt, token, count, err);
+    } else {
+        *token = NEW_N(a, int32_t, n + 1);
+        for (; w->bytes && *count < n; ++*count)
             (*token)[*count] = (unsigned char)prompt[*count];
-    else if (!encode_ids(w, prompt, "the prompt", *token, count, err))
-        return false;
-    if (*count == 0)
+        ok = w->bytes || encode_ids(w, prompt, "the prompt", *token, count, err);
+    }
+    if (ok && *count == 0)
         buf_puts(err, "the prompt is empty: a model continues what it is given");
-    return *count != 0;
+    return ok && *count != 0;
 }
 
 /* ---- output ---- */
@@ -57,9 +83,9 @@ typedef struct {
     const Words *words;
     FILE        *f;
     const char  *stop; /* bytes; NULL: none */
-    int32_t      stop_id;
+    int32_t      stop_id[2]; /* TOKENIZER_NONE: none */
+    int32_t      previous;
     Buf          kept; /* said, but not written: the longest end of the text that `stop` begins with */
-    bool         first;
 } Output;
 
 static bool failed(Buf *err)
@@ -80,13 +106,28 @@ static bool write_kept(Output *o, size_t n, Buf *err)
 /* Say a token: text is kept for write_kept(). */
 static bool say(Output *o, int32_t token, Buf *err)
 {
-    if (o->words->bytes) {
+    bool ok = true;
+    if (o->words->tokenizer)
+        tokenizer_decode(o->words->tokenizer, o->previous, token, &o->kept);
+    else if (o->words->bytes)
         buf_putc(&o->kept, (char)token);
-        return true;
-    }
-    bool ok = fprintf(o->f, "%s%d", o->first ? "" : " ", (int)token) > 0 && fflush(o->f) == 0;
-    o->first = false;
+    else
+        ok = fprintf(o->f, "%s%d", o->previous == TOKENIZER_NONE ? "" : " ", (int)token) > 0 && fflush(o->f) == 0;
+    o->previous = token;
     return ok || failed(err);
+}
+
+/* Text as it was given, ids one after another. */
+static bool say_prompt(Output *o, const char *text, const int32_t *token, uint64_t count, Buf *err)
+{
+    bool ok = true;
+    if (is_text(o->words)) {
+        buf_puts(&o->kept, text);
+        o->previous = token[count - 1];
+    }
+    for (uint64_t i = 0; ok && i < count && !is_text(o->words); i++)
+        ok = say(o, token[i], err);
+    return ok && write_kept(o, o->kept.len, err);
 }
 
 /* The place of `stop` in what was kept; its length: nowhere. */
@@ -101,7 +142,7 @@ static size_t find_stop(const Output *o, size_t n)
 /* Is this where to end? If not, write the token, or what is certain not to be the beginning of the end. */
 static bool put(Output *o, int32_t token, bool *ends, Buf *err)
 {
-    *ends = token == o->stop_id;
+    *ends = token == o->stop_id[0] || token == o->stop_id[1];
     if (*ends)
         return true;
     if (!say(o, token, err))
@@ -121,14 +162,18 @@ static bool output_open(Output *o, const Words *w, const GenerateOptions *g, Buf
 {
     int32_t  id[2];
     uint64_t count = 0;
-    *o = (Output){.words = w, .f = g->out, .stop_id = -1, .first = true};
+    *o = (Output){.words = w, .f = g->out, .stop_id = {TOKENIZER_NONE, TOKENIZER_NONE}, .previous = TOKENIZER_NONE};
+    if (w->tokenizer) { /* the end of a text, or the beginning of the next one: llama2.c's models have no other end */
+        o->stop_id[0] = tokenizer_eos(w->tokenizer);
+        o->stop_id[1] = tokenizer_bos(w->tokenizer);
+    }
     if (!g->stop)
         return true;
     if (*g->stop == 0) {
         buf_puts(err, "--stop needs a text to stop at");
         return false;
     }
-    if (w->bytes) {
+    if (is_text(w)) {
         o->stop = g->stop;
         return true;
     }
@@ -138,7 +183,7 @@ static bool output_open(Output *o, const Words *w, const GenerateOptions *g, Buf
                    w->vocab - 1);
         return false;
     }
-    o->stop_id = id[0];
+    o->stop_id[0] = id[0];
     return true;
 }
 
@@ -178,7 +223,7 @@ static bool continue_prompt(Decoder *d, Arena *a, const Words *w, const Generate
     GenerateStats none = {0}, *stats = o->stats ? o->stats : &none;
     int32_t      *prompt;
     uint64_t      given;
-    bool          ok = true;
+    bool          ok;
     if (!encode(w, a, o->prompt, &prompt, &given, err))
         return false;
     if (d->context && given > d->context) {
@@ -188,12 +233,12 @@ static bool continue_prompt(Decoder *d, Arena *a, const Words *w, const Generate
     }
     if (!decoder_bake(d, given, err))
         return false;
-    for (uint64_t i = 0; ok && i < given; i++)
-        ok = say(out, prompt[i], err);
-    ok = ok && write_kept(out, out->kept.len, err);
+    ok = say_prompt(out, o->prompt, prompt, given, err);
     if (!ok || o->tokens == 0)
         return ok;
-    sampler_init(&sampler, a, o->sampling, w->bytes ? 256 : d->vocab); /* ids that are no byte were never trained */
+    /* Ids that stand for nothing were never trained. */
+    uint32_t known = w->tokenizer ? tokenizer_vocab(w->tokenizer) : w->bytes ? 256 : d->vocab;
+    sampler_init(&sampler, a, o->sampling, known < d->vocab ? known : d->vocab);
     decoder_reset(d);
     double       started = clock_seconds();
     const float *logits = decoder_read(d, prompt, given, err);
@@ -213,11 +258,13 @@ bool generate(Session *s, const GenerateOptions *o, Buf *err)
     Output  out = {0};
     Words   w;
     Arena  *a = arena_new();
-    bool    ok = decoder_open(&d, a, s, err);
+    bool    ok = decoder_open(&d, a, s, err) && session_tokenizer(s, err) &&
+              (!s->tokenizer || tokenizer_fits(s->tokenizer, d.vocab, err));
     if (ok) {
-        w = (Words){d.vocab, d.vocab == 256 || (s->settings.data == DATA_BYTES && d.vocab > 256)};
+        bool bytes = d.vocab == 256 || (s->settings.data == DATA_BYTES && d.vocab > 256);
+        w = (Words){d.vocab, bytes && !s->tokenizer, s->tokenizer};
         ok = output_open(&out, &w, o, err) && continue_prompt(&d, a, &w, o, &out, err);
-        if (ok && !w.bytes)
+        if (ok && !is_text(&w))
             fputc('\n', o->out);
     }
     buf_free(&out.kept);

@@ -14,7 +14,7 @@ typedef struct {
 } GenerateStats;
 
 typedef struct {
-    const char   *prompt; /* bytes; or ids separated by blanks, for models whose tokens are not bytes */
+    const char   *prompt; /* text; or ids separated by blanks, for models whose tokens are not bytes */
     const char   *stop;   /* end before this text, or this id; NULL: nowhere */
     uint64_t      tokens; /* at most so many new ones */
     SampleOptions sampling;
@@ -24,8 +24,10 @@ typedef struct {
     GenerateStats *stats; /* NULL: not asked for */
 } GenerateOptions;
 
-/* Continue the prompt with the plan's `decode` entries (decoder.h). Tokens are bytes if the model was trained on bytes or
- * has a vocabulary of 256, else numbers are read and written. The parameters are in place; programs are baked here. */
+/* Continue the prompt with the plan's `decode` entries (decoder.h). With a tokenizer in the settings, which is opened
+ * here, the prompt is text, begins with BOS where the tokenizer has one, and EOS or another BOS ends what is written.
+ * Without, tokens are bytes if the model was trained on bytes or has a vocabulary of 256, else numbers are read and
+ * written. The parameters are in place; programs are baked here. */
 bool generate(Session *s, const GenerateOptions *o, Buf *err);
 
 /* "prompt: 5 tokens at 512/s; written: 160 tokens at 87.5/s" */
