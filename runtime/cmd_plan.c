@@ -178,6 +178,26 @@ static bool evaluate(Job *j)
     return ok;
 }
 
+/* Continue every line of a file; an empty line ends each text. */
+static bool continue_lines(Job *j, GenerateOptions *g)
+{
+    char  *text, why[FILE_ERR_MAX];
+    size_t len;
+    bool   ok = file_read(j->arena, j->o.prompts, &text, &len, why);
+    if (!ok)
+        buf_puts(&j->err, why);
+    g->end = "\n\n";
+    for (char *line = text, *end; ok && line < text + len; line = end + 1) {
+        end = line + strcspn(line, "\n");
+        *end = 0;
+        if (end > line && end[-1] == '\r')
+            end[-1] = 0;
+        g->prompt = line;
+        ok = *line == 0 || generate(&j->session, g, &j->err);
+    }
+    return ok;
+}
+
 static bool write_text(Job *j)
 {
     if (!apply_overrides(j) || !load_weights(j))
@@ -194,8 +214,8 @@ static bool write_text(Job *j)
         .out = stdout,
         .note = stderr,
     };
-    bool ok = generate(&j->session, &g, &j->err);
-    if (ok && isatty(STDOUT_FILENO))
+    bool ok = j->o.prompts ? continue_lines(j, &g) : generate(&j->session, &g, &j->err);
+    if (ok && !j->o.prompts && isatty(STDOUT_FILENO))
         putchar('\n');
     fflush(stdout);
     if (ok && !j->o.quiet && stats.written) {

@@ -264,8 +264,8 @@ bool generate(Session *s, const GenerateOptions *o, Buf *err)
         bool bytes = d.vocab == 256 || (s->settings.data == DATA_BYTES && d.vocab > 256);
         w = (Words){d.vocab, bytes && !s->tokenizer, s->tokenizer};
         ok = output_open(&out, &w, o, err) && continue_prompt(&d, a, &w, o, &out, err);
-        if (ok && !is_text(&w))
-            fputc('\n', o->out);
+        if (ok)
+            fputs(o->end ? o->end : is_text(&w) ? "" : "\n", o->out);
     }
     buf_free(&out.kept);
     arena_free(a);

@@ -21,6 +21,7 @@ typedef struct {
     uint64_t      seed;
     FILE         *out;  /* prompt and continuation, flushed after every token */
     FILE         *note; /* where a remark goes when the context is full */
+    const char    *end;   /* written behind the text; NULL: the end of the line, if it is of ids */
     GenerateStats *stats; /* NULL: not asked for */
 } GenerateOptions;
 

@@ -17,6 +17,7 @@ static const Option option[] = {
     TO_FLAG("--train", train, "train the model"),
     TO_TEXT("--eval", "FILE", eval, "report the loss on FILE; with --train: use FILE as the held-out set"),
     TO_TEXT("--generate", "PROMPT", generate, "continue PROMPT with the model's 'decode' entry"),
+    TO_TEXT("--prompts", "FILE", prompts, "continue every line of FILE"),
     TO_TEXT("--export", "FILE", export, "write the weights for other programs: .safetensors, or .bin of llama2.c"),
     {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
@@ -152,11 +153,13 @@ static bool check(const Options *o, Buf *err)
         why = "which plan? usage: anerun PLAN --train | --eval FILE | --generate PROMPT";
     else if (o->generate && (o->train || o->eval))
         why = "--generate goes with neither --train nor --eval";
-    else if (o->export && (o->train || o->eval || o->generate))
-        why = "--export goes with none of --train, --eval, --generate";
+    else if (o->prompts && (o->train || o->eval || o->generate))
+        why = "--prompts goes with none of --train, --eval, --generate";
+    else if (o->export && (o->train || o->eval || o->generate || o->prompts))
+        why = "--export goes with none of --train, --eval, --generate, --prompts";
     else if ((o->format || o->dtype) && !o->export)
         why = "--format and --dtype are for --export";
-    else if (!o->train && !o->eval && !o->generate && !o->export)
+    else if (!o->train && !o->eval && !o->generate && !o->prompts && !o->export)
         why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT, --export FILE";
     else if (o->train && o->checkpoint)
         why = "--ckpt is for --eval and --generate; training continues with --resume";
