@@ -3,6 +3,7 @@
 
 #include "backend_ane/modes.h"
 #include "backend_ane/weights.h"
+#include "passes/switches.h"
 
 #include <string.h>
 
