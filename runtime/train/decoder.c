@@ -14,7 +14,7 @@ static void limit_context(Decoder *d, const Step *step, uint32_t n)
         if (step[i].kind != STEP_OP || strcmp(step[i].op, "splice") != 0 || step[i].ins == 0)
             continue;
         PlanShape shape = step[i].in[0].shape;
-        int32_t   axis = step[i].a.axis;
+        int32_t axis = step[i].a.axis;
         if (axis >= 0 && (uint32_t)axis < shape.rank && (!d->context || (uint64_t)shape.dim[axis] < d->context))
             d->context = (uint64_t)shape.dim[axis];
     }
@@ -27,14 +27,14 @@ static bool is_decode(const char *name)
 
 static bool add_piece(Decoder *d, uint32_t entry, Buf *err)
 {
-    const Plan      *p = d->s->plan;
+    const Plan *p = d->s->plan;
     const PlanEntry *e = &p->entry[entry];
-    DecoderPiece     x = {.entry = entry};
-    bool             known = true;
-    uint32_t         vocab = 0, at = d->pieces;
+    DecoderPiece x = {.entry = entry};
+    bool known = true;
+    uint32_t vocab = 0, at = d->pieces;
     for (uint32_t k = 0; k < e->inputs; k++) {
         const PlanInput *in = &e->input[k];
-        int64_t          n = plan_numel(p->buffer[in->buffer].shape);
+        int64_t n = plan_numel(p->buffer[in->buffer].shape);
         if (in->kind == IN_TOKENS && !x.token) {
             x.token = exec_input(d->s->exec, entry, k);
             x.tokens = (uint32_t)n;
@@ -75,10 +75,11 @@ bool decoder_open(Decoder *d, Arena *a, Session *s, Buf *err)
                    "in, the logits of the next token out)",
                    s->plan_dir);
     else if (d->piece[d->pieces - 1].tokens != 1)
-        buf_printf(err,
-                   "plan '%s' cannot generate: its entry 'decode' takes no fewer than %u tokens at a time; add 1 to its "
-                   "buckets",
-                   s->plan_dir, d->piece[d->pieces - 1].tokens);
+        buf_printf(
+            err,
+            "plan '%s' cannot generate: its entry 'decode' takes no fewer than %u tokens at a time; add 1 to its "
+            "buckets",
+            s->plan_dir, d->piece[d->pieces - 1].tokens);
     return d->pieces && d->piece[d->pieces - 1].tokens == 1;
 }
 

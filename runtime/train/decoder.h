@@ -13,16 +13,16 @@ typedef struct {
     uint32_t entry, tokens; /* at a time */
     int32_t *token;         /* [tokens] */
     int32_t *position;      /* NULL: the entry does not ask */
-    bool     baked;
+    bool baked;
 } DecoderPiece;
 
 typedef struct {
-    Session      *s;
+    Session *s;
     DecoderPiece *piece; /* the largest first, the last one takes a single token */
-    uint32_t      pieces;
-    uint32_t      vocab;
-    uint64_t      context; /* positions there are; 0: no limit known */
-    uint64_t      at;      /* the next position */
+    uint32_t pieces;
+    uint32_t vocab;
+    uint64_t context; /* positions there are; 0: no limit known */
+    uint64_t at;      /* the next position */
 } Decoder;
 
 /* Find the entries; lists live in `a`. False with a sentence if the plan has none, or none for a single token, or if

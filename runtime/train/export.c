@@ -49,34 +49,34 @@ bool export_type(const char *name, ExportType *out, Buf *err)
 /* ---- tensors of parameters ---- */
 
 typedef struct {
-    const char      *name;
+    const char *name;
     const ExecParam *p;
-    uint32_t         id;
+    uint32_t id;
 } Piece;
 
 typedef struct {
-    const char  *name;
-    uint32_t     id; /* of its first parameter: the order of the file */
-    uint32_t     rank;
-    int64_t      dim[ST_MAX_RANK]; /* as stored */
-    uint64_t     numel;
+    const char *name;
+    uint32_t id; /* of its first parameter: the order of the file */
+    uint32_t rank;
+    int64_t dim[ST_MAX_RANK]; /* as stored */
+    uint64_t numel;
     const float *value;
-    float       *made; /* the same, where it had to be made; freed in the end */
-    bool         used;
+    float *made; /* the same, where it had to be made; freed in the end */
+    bool used;
 } Merged;
 
 typedef struct {
     const Session *s;
-    Arena         *arena;
-    Merged        *tensor;
-    uint32_t       tensors;
+    Arena *arena;
+    Merged *tensor;
+    uint32_t tensors;
 } Export;
 
 static int by_name_and_row(const void *x, const void *y)
 {
     const Piece *a = x, *b = y;
-    int          order = strcmp(a->name, b->name);
-    int32_t      i = a->p->group->import_rows[0], j = b->p->group->import_rows[0];
+    int order = strcmp(a->name, b->name);
+    int32_t i = a->p->group->import_rows[0], j = b->p->group->import_rows[0];
     return order ? order : i != j ? (i > j) - (i < j) : (a->id > b->id) - (a->id < b->id);
 }
 
@@ -98,10 +98,10 @@ static Merged *find(const Export *x, const char *name)
 static bool fit_together(const Piece *piece, uint32_t n, uint64_t cols, Buf *err)
 {
     const PlanParam *first = piece->p->group;
-    int32_t          end = 0;
+    int32_t end = 0;
     for (uint32_t i = 0; i < n; i++) {
         const PlanParam *g = piece[i].p->group;
-        int32_t          a = g->import_rows[0], b = g->import_rows[1];
+        int32_t a = g->import_rows[0], b = g->import_rows[1];
         if (b == 0 || g->import_transpose != first->import_transpose || a < end ||
             piece[i].p->numel != (uint64_t)(b - a) * cols) {
             buf_printf(err, "the tensor '%s' cannot hold the parameters '%s' and '%s' both", piece->name,
@@ -109,8 +109,8 @@ static bool fit_together(const Piece *piece, uint32_t n, uint64_t cols, Buf *err
             return false;
         }
         if (a > end) {
-            buf_printf(err, "the tensor '%s' cannot be written: no parameter has its rows %d to %d", piece->name, (int)end,
-                       (int)a);
+            buf_printf(err, "the tensor '%s' cannot be written: no parameter has its rows %d to %d", piece->name,
+                       (int)end, (int)a);
             return false;
         }
         end = b;
@@ -123,8 +123,8 @@ static bool merge(Export *x, const Piece *piece, uint32_t n, Buf *err)
 {
     const ExecParam *p = piece->p;
     const PlanParam *g = p->group;
-    Merged          *t = &x->tensor[x->tensors++];
-    uint32_t         wide = 0;
+    Merged *t = &x->tensor[x->tensors++];
+    uint32_t wide = 0;
     *t = (Merged){.name = piece->name, .id = piece->id, .rank = g->shape.rank, .numel = p->numel, .value = p->value};
     for (uint32_t i = 0; i < t->rank; i++)
         wide += (t->dim[i] = g->shape.dim[i]) != 1;
@@ -158,12 +158,12 @@ static bool merge(Export *x, const Piece *piece, uint32_t n, Buf *err)
 static bool collect(Export *x, Buf *err)
 {
     const Exec *e = x->s->exec;
-    uint32_t    n = exec_params(e);
-    Piece      *piece = NEW_N(x->arena, Piece, n + 1);
+    uint32_t n = exec_params(e);
+    Piece *piece = NEW_N(x->arena, Piece, n + 1);
     x->tensor = NEW_N(x->arena, Merged, n + 1);
     for (uint32_t i = 0; i < n; i++) {
         const ExecParam *p = exec_param(e, i);
-        const char      *name = p->group->import ? plan_path(x->arena, p->group->import, p->index) : p->path;
+        const char *name = p->group->import ? plan_path(x->arena, p->group->import, p->index) : p->path;
         piece[i] = (Piece){name, p, i};
     }
     qsort(piece, n, sizeof *piece, by_name_and_row);
@@ -183,13 +183,14 @@ static bool collect(Export *x, Buf *err)
 static bool narrow(const Merged *t, ExportType type, uint16_t *out, Buf *err)
 {
     for (uint64_t i = 0; i < t->numel; i++) {
-        float    v = t->value[i];
+        float v = t->value[i];
         uint32_t bits = f32_bits(v);
         if (type == EXPORT_BF16)
             out[i] = (uint16_t)(isnan(v) ? bits >> 16 | 0x40 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
         else
             out[i] = f16_from_f32(v);
-        if (isfinite(v) && (out[i] & (type == EXPORT_F16 ? 0x7c00 : 0x7f80)) == (type == EXPORT_F16 ? 0x7c00 : 0x7f80)) {
+        if (isfinite(v) &&
+            (out[i] & (type == EXPORT_F16 ? 0x7c00 : 0x7f80)) == (type == EXPORT_F16 ? 0x7c00 : 0x7f80)) {
             buf_printf(err, "the tensor '%s' holds %g, which is beyond %s", t->name, (double)v,
                        type == EXPORT_F16 ? "f16: use --dtype bf16 or f32" : "bf16: use --dtype f32");
             return false;
@@ -201,13 +202,13 @@ static bool narrow(const Merged *t, ExportType type, uint16_t *out, Buf *err)
 static bool write_safetensors(const Export *x, const char *path, ExportType type, Buf *err)
 {
     static const char *const dtype[] = {[EXPORT_F32] = "F32", [EXPORT_F16] = "F16", [EXPORT_BF16] = "BF16"};
-    static const StMeta      meta[] = {{"format", "pt"}}; /* what Python's transformers insist on */
-    uint64_t                 total = 0, at = 0;
-    StTensor                *t = NEW_N(x->arena, StTensor, x->tensors + 1);
+    static const StMeta meta[] = {{"format", "pt"}}; /* what Python's transformers insist on */
+    uint64_t total = 0, at = 0;
+    StTensor *t = NEW_N(x->arena, StTensor, x->tensors + 1);
     for (uint32_t i = 0; i < x->tensors; i++)
         total += x->tensor[i].numel;
     uint16_t *half = type == EXPORT_F32 ? NULL : xmalloc((size_t)total * sizeof *half);
-    bool      ok = true;
+    bool ok = true;
     for (uint32_t i = 0; ok && i < x->tensors; i++) {
         const Merged *m = &x->tensor[i];
         ok = !half || narrow(m, type, half + at, err);
@@ -227,11 +228,11 @@ static bool write_safetensors(const Export *x, const char *path, ExportType type
 /* ---- llama2.c ---- */
 
 typedef struct {
-    Export     *x;
-    FILE       *f; /* NULL: only see whether everything is there */
-    Llama2c     head;
-    uint32_t    tables;
-    Buf        *err;
+    Export *x;
+    FILE *f; /* NULL: only see whether everything is there */
+    Llama2c head;
+    uint32_t tables;
+    Buf *err;
 } Writer;
 
 static int64_t config(const Plan *p, const char *key)
@@ -263,17 +264,21 @@ static bool write_array(void *with, const char *name, int64_t rows, int64_t cols
     }
     Merged *t = find(w->x, name);
     if (!t) {
-        buf_printf(w->err, "a llama2.c file needs an array '%s', and no parameter of the model is imported from it; "
-                           "--format safetensors takes any model", name);
+        buf_printf(w->err,
+                   "a llama2.c file needs an array '%s', and no parameter of the model is imported from it; "
+                   "--format safetensors takes any model",
+                   name);
         return false;
     }
     t->used = true;
     uint32_t from = t->rank > 0 && t->dim[0] == 1 ? 1 : 0;
-    bool     fits = rows == 1 ? t->numel == (uint64_t)cols
-                              : t->rank - from == 2 && t->dim[from] == rows && t->dim[from + 1] == cols;
+    bool fits = rows == 1 ? t->numel == (uint64_t)cols
+                          : t->rank - from == 2 && t->dim[from] == rows && t->dim[from + 1] == cols;
     if (!fits) {
-        buf_printf(w->err, "a llama2.c file of this model needs an array '%s' of %" PRId64 " x %" PRId64
-                           " numbers; the parameters make another shape of it", name, rows, cols);
+        buf_printf(w->err,
+                   "a llama2.c file of this model needs an array '%s' of %" PRId64 " x %" PRId64
+                   " numbers; the parameters make another shape of it",
+                   name, rows, cols);
         return false;
     }
     return !w->f || fwrite(t->value, sizeof *t->value, (size_t)t->numel, w->f) == t->numel;
@@ -281,24 +286,32 @@ static bool write_array(void *with, const char *name, int64_t rows, int64_t cols
 
 static bool describe(Writer *w)
 {
-    const Plan   *p = w->x->s->plan;
+    const Plan *p = w->x->s->plan;
     const Merged *embed = find(w->x, "tok_embeddings"), *w1 = find(w->x, "layers.0.feed_forward.w1.weight");
     const Merged *wk = find(w->x, "layers.0.attention.wk.weight");
-    Llama2c      *h = &w->head;
+    Llama2c *h = &w->head;
     if (!embed || !w1 || !wk || embed->rank != 2 || w1->rank != 2 || wk->rank != 2) {
-        buf_printf(w->err,
-                   "model '%s' is no llama as llama2.c knows it: it has no matrices imported from 'tok_embeddings', "
-                   "'layers.0.attention.wk.weight' and 'layers.0.feed_forward.w1.weight'; --format safetensors takes any "
-                   "model", p->model);
+        buf_printf(
+            w->err,
+            "model '%s' is no llama as llama2.c knows it: it has no matrices imported from 'tok_embeddings', "
+            "'layers.0.attention.wk.weight' and 'layers.0.feed_forward.w1.weight'; --format safetensors takes any "
+            "model",
+            p->model);
         return false;
     }
-    *h = (Llama2c){.dim = embed->dim[1], .hidden = w1->dim[0], .vocab = embed->dim[0], .heads = config(p, "heads"),
-                   .seq = config(p, "seq"), .tied = !find(w->x, "output.weight")};
+    *h = (Llama2c){.dim = embed->dim[1],
+                   .hidden = w1->dim[0],
+                   .vocab = embed->dim[0],
+                   .heads = config(p, "heads"),
+                   .seq = config(p, "seq"),
+                   .tied = !find(w->x, "output.weight")};
     while (find(w->x, arena_printf(w->x->arena, "layers.%lld.attention_norm", (long long)h->layers)))
         h->layers++;
     if (h->heads <= 0 || h->seq <= 0 || h->dim % h->heads) {
-        buf_printf(w->err, "a llama2.c file says how many heads there are and how long a context is; model '%s' has no "
-                           "configs 'heads' and 'seq' to take that from", p->model);
+        buf_printf(w->err,
+                   "a llama2.c file says how many heads there are and how long a context is; model '%s' has no "
+                   "configs 'heads' and 'seq' to take that from",
+                   p->model);
         return false;
     }
     h->kv_heads = wk->dim[0] / (h->dim / h->heads);
@@ -315,7 +328,7 @@ static bool describe(Writer *w)
 static bool write_llama2c(Export *x, const char *path, Buf *err)
 {
     Writer w = {.x = x, .err = err};
-    char   head[LLAMA2C_HEADER];
+    char head[LLAMA2C_HEADER];
     if (!describe(&w) || !llama2c_walk(&w.head, x->arena, write_array, &w))
         return false;
     for (uint32_t i = 0; i < x->tensors; i++)
@@ -329,7 +342,7 @@ static bool write_llama2c(Export *x, const char *path, Buf *err)
     w.f = fopen(path, "wb");
     bool ok = w.f && fwrite(head, sizeof head, 1, w.f) == 1 && llama2c_walk(&w.head, x->arena, write_array, &w) &&
               fflush(w.f) == 0 && fsync(fileno(w.f)) == 0;
-    int  reason = errno;
+    int reason = errno;
     if (w.f && fclose(w.f) != 0 && ok) {
         reason = errno;
         ok = false;
@@ -343,13 +356,13 @@ static bool write_llama2c(Export *x, const char *path, Buf *err)
 
 bool weights_export(const Session *s, const char *path, ExportFormat format, ExportType type, Buf *err)
 {
-    Export      x = {.s = s, .arena = arena_new()};
+    Export x = {.s = s, .arena = arena_new()};
     const char *slash = strrchr(path, '/');
     const char *dir = slash ? arena_strndup(x.arena, path, (size_t)(slash - path) + 1) : "./";
     const char *name = slash ? slash + 1 : path;
     const char *temporary = arena_printf(x.arena, "%s.%s.%ld.tmp", slash ? dir : "", name, (long)getpid());
-    char        why[FILE_ERR_MAX];
-    bool        ok = *name && !path_is_dir(path);
+    char why[FILE_ERR_MAX];
+    bool ok = *name && !path_is_dir(path);
     if (!ok)
         buf_printf(err, "cannot write '%s': it is a directory", path);
     if (ok && format == EXPORT_LLAMA2C && type != EXPORT_F32) {

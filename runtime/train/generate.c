@@ -15,8 +15,8 @@
 /* ---- tokens and text ---- */
 
 typedef struct {
-    uint32_t         vocab;
-    bool             bytes;     /* tokens are bytes */
+    uint32_t vocab;
+    bool bytes;                 /* tokens are bytes */
     const Tokenizer *tokenizer; /* or pieces of text; with neither, ids are read and written */
 } Words;
 
@@ -29,7 +29,7 @@ static bool encode_ids(const Words *w, const char *text, const char *what, int32
 {
     for (const char *at = text; at[strspn(at, " \t\n,")];) {
         char *end;
-        long  id = strtol(at += strspn(at, " \t\n,"), &end, 10);
+        long id = strtol(at += strspn(at, " \t\n,"), &end, 10);
         if (end == at || id < 0 || (unsigned long)id >= w->vocab) {
             buf_printf(err, "%s '%s' is not a list of token ids from 0 to %u (this model's tokens are not bytes)", what,
                        text, w->vocab - 1);
@@ -43,9 +43,9 @@ static bool encode_ids(const Words *w, const char *text, const char *what, int32
 
 static bool encode_text(const Words *w, Arena *a, const char *text, int32_t **token, uint64_t *count, Buf *err)
 {
-    Tokens  ids = {0};
+    Tokens ids = {0};
     int32_t bos = tokenizer_bos(w->tokenizer);
-    bool    ok = tokenizer_encode(w->tokenizer, text, strlen(text), &ids, err);
+    bool ok = tokenizer_encode(w->tokenizer, text, strlen(text), &ids, err);
     if (ok) {
         *token = NEW_N(a, int32_t, ids.count + 1);
         if (bos != TOKENIZER_NONE)
@@ -62,7 +62,7 @@ static bool encode_text(const Words *w, Arena *a, const char *text, int32_t **to
 static bool encode(const Words *w, Arena *a, const char *prompt, int32_t **token, uint64_t *count, Buf *err)
 {
     size_t n = strlen(prompt);
-    bool   ok = true;
+    bool ok = true;
     *count = 0;
     if (w->tokenizer) {
         ok = encode_text(w, a, prompt, token, count, err);
@@ -81,11 +81,11 @@ static bool encode(const Words *w, Arena *a, const char *prompt, int32_t **token
 
 typedef struct {
     const Words *words;
-    FILE        *f;
-    const char  *stop; /* bytes; NULL: none */
-    int32_t      stop_id[2]; /* TOKENIZER_NONE: none */
-    int32_t      previous;
-    Buf          kept; /* said, but not written: the longest end of the text that `stop` begins with */
+    FILE *f;
+    const char *stop;   /* bytes; NULL: none */
+    int32_t stop_id[2]; /* TOKENIZER_NONE: none */
+    int32_t previous;
+    Buf kept; /* said, but not written: the longest end of the text that `stop` begins with */
 } Output;
 
 static bool failed(Buf *err)
@@ -160,7 +160,7 @@ static bool put(Output *o, int32_t token, bool *ends, Buf *err)
 
 static bool output_open(Output *o, const Words *w, const GenerateOptions *g, Buf *err)
 {
-    int32_t  id[2];
+    int32_t id[2];
     uint64_t count = 0;
     *o = (Output){.words = w, .f = g->out, .stop_id = {TOKENIZER_NONE, TOKENIZER_NONE}, .previous = TOKENIZER_NONE};
     if (w->tokenizer) { /* the end of a text, or the beginning of the next one: llama2.c's models have no other end */
@@ -196,8 +196,8 @@ static bool write_on(Decoder *d, Sampler *sampler, const GenerateOptions *o, Out
     uint64_t key = rng_key(o->seed, "generate");
     for (uint64_t made = 0; made < o->tokens;) {
         uint32_t pick = sampler_pick(sampler, logits, rng_uniform(key, d->at - 1));
-        int32_t  next = (int32_t)pick;
-        bool     ends;
+        int32_t next = (int32_t)pick;
+        bool ends;
         if (pick == UINT32_MAX) {
             buf_puts(err, "the model's logits are not numbers: its weights are damaged or training diverged");
             return false;
@@ -219,11 +219,11 @@ static bool write_on(Decoder *d, Sampler *sampler, const GenerateOptions *o, Out
 
 static bool continue_prompt(Decoder *d, Arena *a, const Words *w, const GenerateOptions *o, Output *out, Buf *err)
 {
-    Sampler       sampler;
+    Sampler sampler;
     GenerateStats none = {0}, *stats = o->stats ? o->stats : &none;
-    int32_t      *prompt;
-    uint64_t      given;
-    bool          ok;
+    int32_t *prompt;
+    uint64_t given;
+    bool ok;
     if (!encode(w, a, o->prompt, &prompt, &given, err))
         return false;
     if (d->context && given > d->context) {
@@ -240,9 +240,9 @@ static bool continue_prompt(Decoder *d, Arena *a, const Words *w, const Generate
     uint32_t known = w->tokenizer ? tokenizer_vocab(w->tokenizer) : w->bytes ? 256 : d->vocab;
     sampler_init(&sampler, a, o->sampling, known < d->vocab ? known : d->vocab);
     decoder_reset(d);
-    double       started = clock_seconds();
+    double started = clock_seconds();
     const float *logits = decoder_read(d, prompt, given, err);
-    double       read = clock_seconds();
+    double read = clock_seconds();
     if (!logits)
         return false;
     ok = write_on(d, &sampler, o, out, logits, stats, err);
@@ -255,10 +255,10 @@ static bool continue_prompt(Decoder *d, Arena *a, const Words *w, const Generate
 bool generate(Session *s, const GenerateOptions *o, Buf *err)
 {
     Decoder d;
-    Output  out = {0};
-    Words   w;
-    Arena  *a = arena_new();
-    bool    ok = decoder_open(&d, a, s, err) && session_tokenizer(s, err) &&
+    Output out = {0};
+    Words w;
+    Arena *a = arena_new();
+    bool ok = decoder_open(&d, a, s, err) && session_tokenizer(s, err) &&
               (!s->tokenizer || tokenizer_fits(s->tokenizer, d.vocab, err));
     if (ok) {
         bool bytes = d.vocab == 256 || (s->settings.data == DATA_BYTES && d.vocab > 256);

@@ -10,18 +10,18 @@
 /* What it took, without making the programs. Add up over several prompts. */
 typedef struct {
     uint64_t read, written; /* tokens of prompts; new ones, those that ended a text included */
-    double   read_seconds, write_seconds;
+    double read_seconds, write_seconds;
 } GenerateStats;
 
 typedef struct {
-    const char   *prompt; /* text; or ids separated by blanks, for models whose tokens are not bytes */
-    const char   *stop;   /* end before this text, or this id; NULL: nowhere */
-    uint64_t      tokens; /* at most so many new ones */
+    const char *prompt; /* text; or ids separated by blanks, for models whose tokens are not bytes */
+    const char *stop;   /* end before this text, or this id; NULL: nowhere */
+    uint64_t tokens;    /* at most so many new ones */
     SampleOptions sampling;
-    uint64_t      seed;
-    FILE         *out;  /* prompt and continuation, flushed after every token */
-    FILE         *note; /* where a remark goes when the context is full */
-    const char    *end;   /* written behind the text; NULL: the end of the line, if it is of ids */
+    uint64_t seed;
+    FILE *out;            /* prompt and continuation, flushed after every token */
+    FILE *note;           /* where a remark goes when the context is full */
+    const char *end;      /* written behind the text; NULL: the end of the line, if it is of ids */
     GenerateStats *stats; /* NULL: not asked for */
 } GenerateOptions;
 

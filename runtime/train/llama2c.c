@@ -17,8 +17,9 @@ bool llama2c_read_header(const void *bytes, Llama2c *h)
 
 void llama2c_write_header(const Llama2c *h, void *bytes)
 {
-    const int32_t x[7] = {(int32_t)h->dim,      (int32_t)h->hidden, (int32_t)h->layers, (int32_t)h->heads,
-                          (int32_t)h->kv_heads, (int32_t)(h->tied ? h->vocab : -h->vocab), (int32_t)h->seq};
+    const int32_t x[7] = {(int32_t)h->dim,   (int32_t)h->hidden,   (int32_t)h->layers,
+                          (int32_t)h->heads, (int32_t)h->kv_heads, (int32_t)(h->tied ? h->vocab : -h->vocab),
+                          (int32_t)h->seq};
     memcpy(bytes, x, sizeof x);
 }
 
@@ -27,8 +28,8 @@ bool llama2c_walk(const Llama2c *h, Arena *a, Llama2cVisit *visit, void *with)
     int64_t head = h->dim / h->heads, kv = head * h->kv_heads;
     const struct {
         const char *name;
-        bool        layers;
-        int64_t     rows, cols;
+        bool layers;
+        int64_t rows, cols;
     } array[] = {
         {"tok_embeddings", false, h->vocab, h->dim},
         {"attention_norm", true, 1, h->dim},
@@ -47,8 +48,8 @@ bool llama2c_walk(const Llama2c *h, Arena *a, Llama2cVisit *visit, void *with)
     };
     for (size_t i = 0; i < COUNT(array) - h->tied; i++)
         for (int64_t l = 0; l < (array[i].layers ? h->layers : 1); l++) {
-            const char *name = array[i].layers ? arena_printf(a, "layers.%lld.%s", (long long)l, array[i].name)
-                                               : array[i].name;
+            const char *name =
+                array[i].layers ? arena_printf(a, "layers.%lld.%s", (long long)l, array[i].name) : array[i].name;
             if (!visit(with, name, array[i].rows, array[i].cols))
                 return false;
         }

@@ -16,16 +16,16 @@
 
 typedef struct {
     StTensor t;
-    bool     used;
+    bool used;
 } Named;
 
 typedef struct {
-    Arena        *arena;
-    const char   *path;
+    Arena *arena;
+    const char *path;
     Safetensors **file; /* none for llama2.c files */
-    uint32_t      files, files_cap;
-    Named        *tensor;
-    uint32_t      tensors, cap;
+    uint32_t files, files_cap;
+    Named *tensor;
+    uint32_t tensors, cap;
 } Weights;
 
 static void add(Weights *w, StTensor t)
@@ -45,14 +45,14 @@ static Named *find(const Weights *w, const char *name)
 /* ---- llama2.c ---- */
 
 typedef struct {
-    Weights    *w;
+    Weights *w;
     const char *data;
-    uint64_t    at, size; /* in floats; `at` may pass `size`, then nothing is stored any more */
+    uint64_t at, size; /* in floats; `at` may pass `size`, then nothing is stored any more */
 } Cursor;
 
 static bool take(void *with, const char *name, int64_t rows, int64_t cols)
 {
-    Cursor  *c = with;
+    Cursor *c = with;
     uint64_t n = (uint64_t)rows * (uint64_t)cols;
     if (name && c->at + n <= c->size) {
         StTensor t = {
@@ -69,8 +69,8 @@ static bool take(void *with, const char *name, int64_t rows, int64_t cols)
 
 static bool open_llama2c(Weights *w, Buf *err)
 {
-    char   *text, why[FILE_ERR_MAX];
-    size_t  len;
+    char *text, why[FILE_ERR_MAX];
+    size_t len;
     Llama2c head;
     if (!file_read(w->arena, w->path, &text, &len, why)) {
         buf_puts(err, why);
@@ -123,23 +123,24 @@ static bool open_file(Weights *w, const char *path, Buf *err)
 /* An index: {"weight_map": {"name": "model-00001-of-00002.safetensors", ...}}, files beside it. */
 static bool open_index(Weights *w, Buf *err)
 {
-    char  *text, why[FILE_ERR_MAX];
+    char *text, why[FILE_ERR_MAX];
     size_t len;
     if (!file_read(w->arena, w->path, &text, &len, why)) {
         buf_puts(err, why);
         return false;
     }
     json_error_t bad;
-    json_t      *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &bad), *map = json_object_get(root, "weight_map");
-    const char  *name, *slash = strrchr(w->path, '/');
-    const char  *dir = slash ? arena_strndup(w->arena, w->path, (size_t)(slash - w->path) + 1) : "";
-    json_t      *value;
-    bool         ok = json_object_size(map) > 0;
+    json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &bad), *map = json_object_get(root, "weight_map");
+    const char *name, *slash = strrchr(w->path, '/');
+    const char *dir = slash ? arena_strndup(w->arena, w->path, (size_t)(slash - w->path) + 1) : "";
+    json_t *value;
+    bool ok = json_object_size(map) > 0;
     if (!ok)
         buf_printf(err, "'%s' is no index of safetensors files: %s", w->path,
                    root ? "it has no 'weight_map' with names in it" : bad.text);
     for (uint32_t round = 0; ok && round < 2; round++)
-        json_object_foreach(map, name, value) { /* first all files, then whether they hold what they should */
+        json_object_foreach(map, name, value)
+        { /* first all files, then whether they hold what they should */
             const char *file = json_string_value(value);
             if (!file || !path_is_tame(file) || strchr(file, '/')) {
                 buf_printf(err, "'%s': the file of tensor '%s' is not named by a plain name", w->path, name);
@@ -186,7 +187,8 @@ static bool open_weights(Weights *w, Buf *err)
 
 /* ---- by name ---- */
 
-static const char *const prefix[] = {"transformer.", "model."}; /* of the classes that Hugging Face models are saved from */
+static const char *const prefix[] = {"transformer.",
+                                     "model."}; /* of the classes that Hugging Face models are saved from */
 
 static Named *find_name(const Weights *w, const char *name)
 {
@@ -234,7 +236,7 @@ typedef enum { ELEM_F32, ELEM_F16, ELEM_BF16, ELEM_F64, ELEM_OTHER } Elem;
 static Elem elem_of(const char *dtype)
 {
     static const char *const name[] = {"F32", "F16", "BF16", "F64"};
-    Elem                     e = ELEM_F32;
+    Elem e = ELEM_F32;
     while (e < ELEM_OTHER && strcmp(dtype, name[e]) != 0)
         e++;
     return e;
@@ -242,15 +244,24 @@ static Elem elem_of(const char *dtype)
 
 static float element(const char *p, Elem e, uint64_t i)
 {
-    float    f32 = 0;
+    float f32 = 0;
     uint16_t u16;
-    double   f64;
+    double f64;
     switch (e) {
-    case ELEM_F32: memcpy(&f32, p + 4 * i, 4); break;
-    case ELEM_F16: memcpy(&u16, p + 2 * i, 2); return f16_to_f32(u16);
-    case ELEM_BF16: memcpy(&u16, p + 2 * i, 2); return f32_from_bits((uint32_t)u16 << 16);
-    case ELEM_F64: memcpy(&f64, p + 8 * i, 8); return (float)f64;
-    case ELEM_OTHER: break;
+    case ELEM_F32:
+        memcpy(&f32, p + 4 * i, 4);
+        break;
+    case ELEM_F16:
+        memcpy(&u16, p + 2 * i, 2);
+        return f16_to_f32(u16);
+    case ELEM_BF16:
+        memcpy(&u16, p + 2 * i, 2);
+        return f32_from_bits((uint32_t)u16 << 16);
+    case ELEM_F64:
+        memcpy(&f64, p + 8 * i, 8);
+        return (float)f64;
+    case ELEM_OTHER:
+        break;
     }
     return f32;
 }
@@ -272,7 +283,8 @@ static void put_shape(Buf *b, uint32_t rank, const int64_t *dim)
     buf_puts(b, rank ? "]" : "[]");
 }
 
-static bool wrong_shape(const Weights *w, const StTensor *t, const ExecParam *p, const int64_t *own, bool turn, Buf *err)
+static bool wrong_shape(const Weights *w, const StTensor *t, const ExecParam *p, const int64_t *own, bool turn,
+                        Buf *err)
 {
     const PlanParam *g = p->group;
     buf_printf(err, "'%s': tensor '%s' is ", w->path, t->name);
@@ -288,8 +300,8 @@ static bool wrong_shape(const Weights *w, const StTensor *t, const ExecParam *p,
 static bool load_param(const Weights *w, const ExecParam *p, Buf *err)
 {
     const PlanParam *g = p->group;
-    const char      *name;
-    Named           *found = find_param(w, p, &name);
+    const char *name;
+    Named *found = find_param(w, p, &name);
     if (!found) {
         buf_printf(err, "'%s' has no tensor '%s' for parameter '%s'", w->path, name, p->path);
         return false;
@@ -297,10 +309,10 @@ static bool load_param(const Weights *w, const ExecParam *p, Buf *err)
     found->used = true;
     /* `seen`: the tensor as the model sees it, transposed if need be; its first axis are the rows. */
     const StTensor *t = &found->t;
-    int64_t  seen[ST_MAX_RANK], part[ST_MAX_RANK], own[PLAN_MAX_RANK], wide[PLAN_MAX_RANK];
-    int64_t  a = g->import_rows[0], b = g->import_rows[1];
+    int64_t seen[ST_MAX_RANK], part[ST_MAX_RANK], own[PLAN_MAX_RANK], wide[PLAN_MAX_RANK];
+    int64_t a = g->import_rows[0], b = g->import_rows[1];
     uint32_t n = squeeze(t->rank, t->dim, seen), m, parts;
-    bool     turn = g->import_transpose && n == 2, same;
+    bool turn = g->import_transpose && n == 2, same;
     for (uint32_t i = 0; i < g->shape.rank; i++)
         wide[i] = g->shape.dim[i];
     m = squeeze(g->shape.rank, wide, own);
@@ -321,7 +333,8 @@ static bool load_param(const Weights *w, const ExecParam *p, Buf *err)
         return wrong_shape(w, t, p, wide, turn, err);
     Elem elem = elem_of(t->dtype);
     if (elem == ELEM_OTHER) {
-        buf_printf(err, "'%s': tensor '%s' is of type %s; F32, F16, BF16 and F64 can be read", w->path, t->name, t->dtype);
+        buf_printf(err, "'%s': tensor '%s' is of type %s; F32, F16, BF16 and F64 can be read", w->path, t->name,
+                   t->dtype);
         return false;
     }
     uint64_t rows = n ? (uint64_t)seen[0] : 1, cols = 1;
@@ -355,7 +368,7 @@ static bool stored_twice(const Weights *w, const StTensor *t)
 static bool check_rest(const Weights *w, Buf *note, Buf *err)
 {
     const char *first = NULL;
-    uint32_t    rest = 0;
+    uint32_t rest = 0;
     for (uint32_t i = 0; i < w->tensors; i++) {
         const Named *x = &w->tensor[i];
         if (x->used || (is_classifier(x->t.name) && stored_twice(w, &x->t)))
@@ -371,15 +384,15 @@ static bool check_rest(const Weights *w, Buf *note, Buf *err)
         rest++;
     }
     if (rest && note)
-        buf_printf(note, "no parameter takes %u of the %u tensors of '%s', the first one '%s'", rest, w->tensors, w->path,
-                   first);
+        buf_printf(note, "no parameter takes %u of the %u tensors of '%s', the first one '%s'", rest, w->tensors,
+                   w->path, first);
     return true;
 }
 
 bool weights_load(Session *s, const char *path, Buf *note, Buf *err)
 {
     Weights w = {.arena = arena_new(), .path = path};
-    bool    ok = open_weights(&w, err);
+    bool ok = open_weights(&w, err);
     for (uint32_t i = 0; ok && i < exec_params(s->exec); i++)
         ok = load_param(&w, exec_param(s->exec, i), err);
     ok = ok && check_rest(&w, note, err);

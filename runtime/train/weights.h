@@ -1,8 +1,8 @@
 /* weights.h: initial parameters from files of other programs.
  *
- * Two kinds of file are read: safetensors (types F32, F16, BF16, F64; a single file, the index.json of a model in several
- * files, or the directory of either), and the .bin of llama2.c (llama2c.h says what its arrays are called). All are
- * untrusted and checked. export.h goes the other way. */
+ * Two kinds of file are read: safetensors (types F32, F16, BF16, F64; a single file, the index.json of a model in
+ * several files, or the directory of either), and the .bin of llama2.c (llama2c.h says what its arrays are called). All
+ * are untrusted and checked. export.h goes the other way. */
 #ifndef ANEL_TRAIN_WEIGHTS_H
 #define ANEL_TRAIN_WEIGHTS_H
 

@@ -85,18 +85,18 @@ class Stories(unittest.TestCase):
             self.assertEqual(out.split(), ids)
             # A longer prompt, which is read in pieces, leads to the same continuation.
             at = len(case["prompt_ids"]) + 90
-            out = anerun(self.plans[512], "--weights", WEIGHTS, "--numerics", "exact", "--temperature", 0, "--tokens", len(ids) - at,
-                         "--generate", " ".join(ids[:at]))
+            out = anerun(self.plans[512], "--weights", WEIGHTS, "--numerics", "exact", "--temperature", 0, "--tokens",
+                         len(ids) - at, "--generate", " ".join(ids[:at]))
             self.assertEqual(out.split(), ids)
             # As text: the story goes on until the model begins another one.
-            out = anerun(self.plans[512], "--weights", WEIGHTS, "--numerics", "exact", "--temperature", 0, "--tokens", new, "--tokenizer",
-                         TOKENIZER, "--generate", case["prompt"])
+            out = anerun(self.plans[512], "--weights", WEIGHTS, "--numerics", "exact", "--temperature", 0, "--tokens", new,
+                         "--tokenizer", TOKENIZER, "--generate", case["prompt"])
             self.assertTrue(out.startswith(case["prompt"]), out)
             self.assertRegex(out, r"^[A-Z][ -~\n]*\Z")
             texts.append(out)
         (self.dir / "prompts").write_text("".join(f"{case['prompt']}\n\n" for case in self.reference["greedy"]))
-        out = anerun(self.plans[512], "--weights", WEIGHTS, "--numerics", "exact", "--temperature", 0, "--tokens", new, "--tokenizer",
-                     TOKENIZER, "--prompts", self.dir / "prompts")
+        out = anerun(self.plans[512], "--weights", WEIGHTS, "--numerics", "exact", "--temperature", 0, "--tokens", new,
+                     "--tokenizer", TOKENIZER, "--prompts", self.dir / "prompts")
         self.assertEqual(out, "".join(f"{text}\n\n" for text in texts))
 
     def test_it_is_exported_as_it_came(self):
@@ -115,8 +115,8 @@ class Stories(unittest.TestCase):
         text.write_bytes(TEXT.read_bytes()[:60000])
         common = ("--weights", WEIGHTS, "--set", "data=text", "--tokenizer", TOKENIZER, "--holdout", 0.1)
         before = re.match(r"loss ([\d.]+) nats/token", anerun(self.plans[128], "--eval", text, *common))
-        anerun(self.plans[128], "--train", *common, "--data", text, "--steps", 50, "--set", "accum=1", "--set", "optimizer.lr=2e-3", "--set",
-               "schedule=constant", "--no-save", "--log", self.dir / "log")
+        anerun(self.plans[128], "--train", *common, "--data", text, "--steps", 50, "--set", "accum=1",
+               "--set", "optimizer.lr=2e-3", "--set", "schedule=constant", "--no-save", "--log", self.dir / "log")
         after = [e["loss"] for e in map(json.loads, (self.dir / "log").read_text().splitlines()) if e["event"] == "eval"]
         print(f"held-out loss {before[1]} -> {after[-1]:.4f}")
         self.assertLess(after[-1], float(before[1]) - 0.5)

@@ -25,6 +25,7 @@ static const Case cases[] = {
     {"stories110m", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
     {"gpt2", "dim=64 layers=2 heads=4 vocab=80 ctx=48 seq=32", 80, true, 1e-4},
     {"qwen3_0_6b", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 hd=32 vocab=80 seq=32", 80, true, 0},
+    {"tinyllama_1_1b", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
     {"parallel", "dim=64 layers=2 seq=32", 80, false, 1e-4},
     {"partial_rope", "dim=64 layers=2 rotary=8 seq=32", 80, false, 1e-4},
     {"value_residual", "dim=64 layers=3 seq=32", 80, false, 0},
@@ -421,8 +422,8 @@ static void decode_case(Rig *r, const Case *c, const double *want, const double 
         cr_expect_leq(off, bound, "%s, %s, position %d: off by %.2e", c->model, modes[mode].name, t, off);
         worst = fmax(worst, off);
     }
-    /* A prompt in pieces, the first one not at 0, and tokens after them. Pieces run in programs, where constants (1/48, eps)
-     * are fp16 whatever the numerics. */
+    /* A prompt in pieces, the first one not at 0, and tokens after them. Pieces run in programs, where constants (1/48,
+     * eps) are fp16 whatever the numerics. */
     bound = fmax(bound, 5e-4);
     for (int32_t n = 16; n <= 64; n *= 4) {
         if (n + 2 > seq || !decoder(r, n))

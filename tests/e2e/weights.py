@@ -132,7 +132,8 @@ class Weights(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory(prefix="anel-weights-")
         cls.dir = Path(cls.folder.name)
         cls.plans = {}
-        for name, source, defines in (("llama", "stories110m", LLAMA), ("gpt2", "gpt2", GPT2), ("qwen3", "qwen3_0_6b", QWEN3)):
+        for name, source, defines in (("llama", "stories110m", LLAMA), ("gpt2", "gpt2", GPT2), ("qwen3", "qwen3_0_6b", QWEN3),
+                                      ("tinyllama", "tinyllama_1_1b", LLAMA)):
             cls.plans[name] = cls.compile(name, f"{MODELS}/{source}.anel", defines)
         for name, text in (("split", SPLIT), ("untied", UNTIED)):
             (cls.dir / f"{name}.anel").write_text(text)
@@ -182,8 +183,8 @@ class Weights(unittest.TestCase):
     def test_the_latest_checkpoint_is_what_is_exported(self):
         text, out = self.dir / "ids", self.dir / "trained"
         text.write_bytes(struct.pack("<64H", *range(64)))
-        run(ANERUN, self.plans["gpt2"], "--train", "--data", text, "--steps", "1", "--set", "accum=1", "--out", out, "--threads", "1",
-            "--quiet")
+        run(ANERUN, self.plans["gpt2"], "--train", "--data", text, "--steps", "1", "--set", "accum=1", "--out", out,
+            "--threads", "1", "--quiet")
         own, _ = read_safetensors(out / "ckpt-1" / "model.safetensors")
         exported, meta = read_safetensors(self.export("gpt2", "trained.safetensors", "--out", out))
         self.assertEqual(meta["format"], "pt")
@@ -207,6 +208,12 @@ class Weights(unittest.TestCase):
             want |= {f"model.layers.{i}.{name}.weight": shape for name, shape in layer.items()}
         tensors, _ = read_safetensors(self.export("qwen3", "q.safetensors", "--untrained"))
         self.assertEqual({name: t[1] for name, t in tensors.items()}, want)
+
+        want = {name: shape for name, shape in want.items() if "q_norm" not in name and "k_norm" not in name}
+        want |= {f"model.layers.{i}.self_attn.{name}.weight": shape for i in range(2)
+                 for name, shape in (("q_proj", [d, d]), ("k_proj", [d // 2, d]), ("v_proj", [d // 2, d]), ("o_proj", [d, d]))}
+        tensors, _ = read_safetensors(self.export("tinyllama", "l.safetensors", "--untrained"))
+        self.assertEqual({name: t[1] for name, t in tensors.items()}, want | {"lm_head.weight": [v, d]})
 
         d, want = 32, {"wte.weight": [64, 32], "wpe.weight": [24, 32], "ln_f.weight": [32], "ln_f.bias": [32]}
         for i in range(2):

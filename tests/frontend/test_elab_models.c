@@ -105,7 +105,7 @@ static void decoding_agrees(Elabed t)
     double worst = 0;
     for (int i = 0; i < SEQ; i++)
         worst = fmax(worst, piece(&t, tokens, all, i, 1));
-    for (int i = 0; i < 16; i++) /* what the states hold is written again: nothing but a larger piece's own must be read */
+    for (int i = 0; i < 16; i++) /* other keys and values into the states: a piece must read none but its own */
         piece(&t, tokens + SEQ - 16, all, i, 1);
     worst = fmax(worst, piece(&t, tokens, all, 0, 16));
     for (int i = 16; i < SEQ; i++)
