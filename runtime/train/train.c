@@ -223,6 +223,7 @@ bool train_run(Session *s, const TrainOptions *o, Buf *err)
     if (ok) {
         t.plan_entry = &s->plan->entry[t.entry];
         run_name_classes(&t);
+        run_prepare(&t);
         session_moments(s);
         ok = open_data(&t, err) && start(&t, err);
     }
