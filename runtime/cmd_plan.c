@@ -8,6 +8,7 @@
 #include "gemm.h"
 #include "runtime/train/best.h"
 #include "runtime/train/dist_run.h"
+#include "runtime/train/export.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/merge.h"
 #include "runtime/train/options.h"
@@ -162,13 +163,16 @@ static bool load_weights(Job *j)
         exec_init_params(j->exec, j->session.settings.seed);
         return true;
     }
-    if (j->o.weights)
-        return weights_load(&j->session, j->o.weights, &j->err);
-    if (j->o.checkpoint && strcmp(j->o.checkpoint, "best") == 0)
-        dir = best_find(j->arena, j->o.out ? j->o.out : default_run(j->arena, j->o.plan), &j->err);
-    else
-        dir = checkpoint_find(j->arena, from ? from : default_run(j->arena, j->o.plan), &j->err);
-    ok = dir && checkpoint_load(dir, &j->session.layout, NULL, &note, &j->err);
+    if (j->o.weights) {
+        dir = j->o.weights;
+        ok = weights_load(&j->session, dir, &note, &j->err);
+    } else {
+        if (j->o.checkpoint && strcmp(j->o.checkpoint, "best") == 0)
+            dir = best_find(j->arena, j->o.out ? j->o.out : default_run(j->arena, j->o.plan), &j->err);
+        else
+            dir = checkpoint_find(j->arena, from ? from : default_run(j->arena, j->o.plan), &j->err);
+        ok = dir && checkpoint_load(dir, &j->session.layout, NULL, &note, &j->err);
+    }
     if (!dir && !from)
         buf_puts(&j->err, "; train first, name a checkpoint with --ckpt DIR, or add --untrained");
     if (note.len)
@@ -200,21 +204,51 @@ static bool evaluate(Job *j)
     return ok;
 }
 
+/* Continue every line of a file; an empty line ends each text. */
+static bool continue_lines(Job *j, GenerateOptions *g)
+{
+    char  *text, why[FILE_ERR_MAX];
+    size_t len;
+    bool   ok = file_read(j->arena, j->o.prompts, &text, &len, why);
+    if (!ok)
+        buf_puts(&j->err, why);
+    g->end = "\n\n";
+    for (char *line = text, *end; ok && line < text + len; line = end + 1) {
+        end = line + strcspn(line, "\n");
+        *end = 0;
+        if (end > line && end[-1] == '\r')
+            end[-1] = 0;
+        g->prompt = line;
+        ok = *line == 0 || generate(&j->session, g, &j->err);
+    }
+    return ok;
+}
+
 static bool write_text(Job *j)
 {
     if (!apply_overrides(j) || !load_weights(j))
         return false;
+    GenerateStats   stats = {0};
+    Buf             text = {0};
     GenerateOptions g = {
         .prompt = j->o.generate,
+        .stop = j->o.stop,
+        .stats = &stats,
         .tokens = j->o.tokens,
         .sampling = {j->o.temperature, (uint32_t)j->o.top_k, j->o.top_p},
         .seed = j->o.generate_seed,
         .out = stdout,
         .note = stderr,
     };
-    bool ok = generate(&j->session, &g, &j->err);
-    if (ok && isatty(STDOUT_FILENO))
+    bool ok = j->o.prompts ? continue_lines(j, &g) : generate(&j->session, &g, &j->err);
+    if (ok && !j->o.prompts && isatty(STDOUT_FILENO))
         putchar('\n');
+    fflush(stdout);
+    if (ok && !j->o.quiet && stats.written) {
+        generate_stats_text(&stats, &text);
+        fprintf(stderr, "anerun: %s\n", text.data);
+    }
+    buf_free(&text);
     return ok;
 }
 
@@ -226,6 +260,14 @@ static bool merge(Job *j)
     if (!j->o.quiet)
         printf("'%s': %u tensors, adapters merged into %u\n", j->o.merge, tensors, merged);
     return true;
+}
+
+static bool export_model(Job *j)
+{
+    ExportFormat format;
+    ExportType   type;
+    return export_format(j->o.export, j->o.format, &format, &j->err) && export_type(j->o.dtype, &type, &j->err) &&
+           apply_overrides(j) && load_weights(j) && weights_export(&j->session, j->o.export, format, type, &j->err);
 }
 
 /* Join the job, and leave it to rank 0 to speak and to write. */
@@ -251,6 +293,7 @@ static bool act(Job *j)
         {j->o.train, train},
         {j->o.eval != NULL, evaluate},
         {j->o.merge != NULL, merge},
+        {j->o.export != NULL, export_model},
         {true, write_text},
     };
     size_t i = 0;

@@ -17,6 +17,8 @@ static const Option option[] = {
     TO_FLAG("--train", train, "train the model"),
     TO_TEXT("--eval", "FILE", eval, "report the loss on FILE; with --train: use FILE as the held-out set"),
     TO_TEXT("--generate", "PROMPT", generate, "continue PROMPT with the model's 'decode' entry"),
+    TO_TEXT("--prompts", "FILE", prompts, "continue every line of FILE"),
+    TO_TEXT("--export", "FILE", export, "write the weights for other programs: .safetensors, or .bin of llama2.c"),
     TO_TEXT("--merge", "FILE", merge, "write the weights to FILE (safetensors), adapters merged into them"),
     {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
@@ -39,7 +41,9 @@ static const Option option[] = {
      .help = "continue from the latest checkpoint, or from DIR (a run or one of its ckpt-N)"},
     TO_TEXT("--ckpt", "DIR", checkpoint, "the checkpoint to evaluate or generate with: a run, one of its ckpt-N, or best (default: the latest in --out)"),
     TO_TEXT("--weights", "FILE", weights, "start from weights of other programs: .safetensors, or .bin of llama2.c"),
-    TO_FLAG("--untrained", untrained, "evaluate or generate with initial weights"),
+    TO_TEXT("--format", "safetensors|llama2c", format, "of --export (default: by the file's suffix)"),
+    TO_TEXT("--dtype", "f32|f16|bf16", dtype, "of --export to safetensors (default: f32)"),
+    TO_FLAG("--untrained", untrained, "evaluate, generate or export with initial weights"),
     TO_KEY("--save-every", "N", "save_every", "save every N steps, not only at the end"),
     TO_KEY("--keep", "N", "keep", "checkpoints kept, the newest; 0: all"),
     TO_FLAG("--no-save", no_save, "write no checkpoints"),
@@ -49,6 +53,7 @@ static const Option option[] = {
     TO_NUMBER("--temperature", "T", REAL, temperature, 0, 1e6, "0: always the likeliest token (default: 0.8)"),
     TO_NUMBER("--top-k", "K", WHOLE, top_k, 0, 4294967295.0, "only among the K likeliest; 0: all (default)"),
     TO_NUMBER("--top-p", "P", REAL, top_p, 0, 1, "only among the likeliest that make up P; 1: all (default)"),
+    TO_TEXT("--stop", "TEXT", stop, "end before this text (for models whose tokens are not bytes: this id)"),
     HEADING("The machine:"),
     TO_TEXT("--device", "NAME", device, "what executes programs (default: host)"),
     TO_TEXT("--numerics", "ane|exact", numerics, "fp16 after every operation, or fp64 throughout (default: ane)"),
@@ -151,10 +156,16 @@ static bool check(const Options *o, Buf *err)
         why = "which plan? usage: anerun PLAN --train | --eval FILE | --generate PROMPT";
     else if (o->generate && (o->train || o->eval))
         why = "--generate goes with neither --train nor --eval";
-    else if (o->merge && (o->train || o->eval || o->generate))
-        why = "--merge goes with none of --train, --eval, --generate";
-    else if (!o->train && !o->eval && !o->generate && !o->merge)
-        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT, --merge FILE";
+    else if (o->prompts && (o->train || o->eval || o->generate))
+        why = "--prompts goes with none of --train, --eval, --generate";
+    else if (o->export && (o->train || o->eval || o->generate || o->prompts))
+        why = "--export goes with none of --train, --eval, --generate, --prompts";
+    else if (o->merge && (o->train || o->eval || o->generate || o->prompts || o->export))
+        why = "--merge goes with none of --train, --eval, --generate, --prompts, --export";
+    else if ((o->format || o->dtype) && !o->export)
+        why = "--format and --dtype are for --export";
+    else if (!o->train && !o->eval && !o->generate && !o->prompts && !o->export && !o->merge)
+        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT, --export FILE, --merge FILE";
     else if (o->train && o->checkpoint)
         why = "--ckpt is for --eval and --generate; training continues with --resume";
     else if (o->resume && o->overwrite)

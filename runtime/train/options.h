@@ -17,6 +17,9 @@ typedef struct {
     const char *help_topic;  /* NULL: the overview */
     const char *eval;        /* file */
     const char *generate;    /* prompt */
+    const char *prompts;     /* file of prompts */
+    const char *stop;        /* text to end before */
+    const char *export, *format, *dtype;
     const char *resume_from; /* NULL with `resume`: the run's own directory */
     const char *checkpoint;
     const char *weights; /* file of another program */

@@ -157,7 +157,7 @@ static bool start(Run *t, Buf *err)
     scaler_init(&t->scaler, &t->s->settings);
     if (!t->o->resume) {
         exec_init_params(t->s->exec, t->s->settings.seed);
-        if (t->o->weights && !weights_load(t->s, t->o->weights, err))
+        if (t->o->weights && !weights_load(t->s, t->o->weights, &note, err))
             return false;
     } else {
         if (!checkpoint_load(t->o->resume, &t->s->layout, &t->r, &note, err))

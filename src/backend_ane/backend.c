@@ -3,6 +3,7 @@
 
 #include "backend_ane/modes.h"
 #include "backend_ane/weights.h"
+#include "passes/switches.h"
 
 #include <string.h>
 
@@ -36,7 +37,8 @@ static bool build(Arena *a, const Module *m, const struct Lock *lock, WeightMode
     for (uint32_t i = 0; i < m->entries; i++) {
         uint32_t before = b.plan->programs;
         ok &= lower_entry(&b, &m->entry[i]);
-        if (ok && m->entry[i].name == m->train_entry && b.plan->programs == before) {
+        if (ok && m->entry[i].name == m->train_entry && b.plan->programs == before &&
+            switched_on(m->off, SWITCH_engine)) {
             Diag *d = diag_warning(ds, "W0802", m->entry[i].at,
                                    "nothing of '%s' runs on the ANE: all of it is the CPU's work",
                                    interned(m->strings, m->entry[i].name));

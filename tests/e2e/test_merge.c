@@ -54,7 +54,7 @@ static void merged_is_equal(const char *adapted, const char *base, WeightMode mo
     cr_assert(merge_write(&s, file, &tensors, &merged, &err), "%s", err.data);
     cr_expect_eq(tensors, exec_params(other.exec));
     cr_expect_eq(merged, 3 * 7);
-    cr_assert(weights_load(&t, file, &err), "%s", err.data);
+    cr_assert(weights_load(&t, file, NULL, &err), "%s", err.data);
     double got = loss_of(&b, &other);
     cr_expect(fabs(got / want - 1) < 1e-6, "%s: the loss is %.9g with adapters, %.9g merged", adapted, want, got);
     cr_expect(fabs(before / want - 1) > 1e-3, "%s: without its adapters the model computes the same", adapted);

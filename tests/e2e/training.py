@@ -120,8 +120,9 @@ class Training(unittest.TestCase):
             self.train("--steps", "5", "--out", out, "--log", log, plan=plan)
             curves[mode], counts[mode] = steps(log), counted(log)
             weights[mode] = tensors(out / "ckpt-5" / "model.safetensors")
-        programs = (self.dir / "plan-baked" / "plan.anep").read_text().count("\nprogram ")
-        per_layer = (self.dir / "plan-baked" / "plan.anep").read_text().count("\n  instances 0 2\n")
+        manifest = (self.dir / "plan-baked" / "plan.anep").read_text()
+        trained = [text for text in manifest.split("\nprogram ")[1:] if not text.startswith("decode")]
+        programs, per_layer = len(trained), sum("\n  instances 0 2\n" in text for text in trained)
         instances = programs + per_layer
         self.assertEqual(per_layer, 2)
         self.assertEqual(counts["baked"], (instances * (1 + 5), 0, 0))
@@ -138,13 +139,14 @@ class Training(unittest.TestCase):
 
     @staticmethod
     def staged(plan):
-        """(rows, columns, copies) of every staged weight."""
+        """(rows, columns, copies) of every weight that training stages."""
         name, found = None, []
         text = (plan / "plan.anep").read_text()
+        trained = text.split("\nentry loss {")[1].split("\n}\n")[0]
         for line in text.splitlines():
             words = line.split()
-            if line.startswith("stage "):
-                name = words[1]
+            if line.startswith("stage "):  # decode has some of its own
+                name = words[1] if re.search(rf"<-.* {words[1]}\b", trained) else None
             elif name and words and words[0] == "weight":
                 stack = re.search(rf"^surface {name} \S+ stack (\d+)$", text, re.M)
                 found.append((*words[2].split("x"), int(stack[1]) if stack else 1))
