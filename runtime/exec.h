@@ -45,6 +45,10 @@ typedef struct {
      * not be written again before the next exec_zero_grads(). At the latest when exec_update() returns. May be NULL. */
     void (*grad_ready)(void *with, uint32_t param);
     void *grad_ready_with;
+    /* exec_bake() proves that the device uses the weights it was given, whenever it gave it new ones (exec_canary.c), and
+     * fails if it does not. `canary_from`: updates before this executor was opened, for what is not done every time. */
+    bool     canary;
+    uint64_t canary_from;
 } ExecOptions;
 
 /* Length of the parameter slab, and of the gradient slab, which has the same layout: parameters by id, each starting on
@@ -96,6 +100,8 @@ bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err);
  * parameter has changed: for keeping within a budget. */
 uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts);
 uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts);
+/* Compilations that the device still takes in this process; UINT64_MAX: any number. */
+uint64_t exec_compiles_left(const Exec *e);
 
 /* ---- entries ---- */
 #define EXEC_NO_ENTRY UINT32_MAX

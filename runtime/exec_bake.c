@@ -101,7 +101,7 @@ uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
         for (int32_t k = 0; k < e->plan->program[i].n; k++)
             n += w.instance[i][k] && (reloads(e) ? !e->program[i].instance[k].program : stale(e, i, (uint32_t)k));
     arena_free(a);
-    return n;
+    return n ? n + exec_canary_cost(e) : 0;
 }
 
 typedef struct {
@@ -133,7 +133,7 @@ uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
         for (int32_t k = 0; k < e->plan->program[i].n; k++)
             n += w.instance[i][k] && is_trained(e, &e->plan->program[i], (uint32_t)k);
     arena_free(a);
-    return n;
+    return n && e->plan->weights != PLAN_DYNAMIC ? n + e->options.canary : n;
 }
 
 /* ---- requests ---- */
@@ -313,6 +313,7 @@ bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)
     Workspace space = workspace(e, a);
     bool      ok = true;
     double    t0 = exec_now();
+    uint64_t  made = e->counters.compiles + e->counters.reloads;
     forget_hashes(e);
     for (uint32_t i = 0; ok && i < e->plan->programs; i++)
         for (int32_t k = 0; ok && k < e->plan->program[i].n; k++) {
@@ -332,6 +333,8 @@ bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)
     for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
         exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
     e->counters.seconds[EXEC_COMPILE] += exec_now() - t2;
+    if (b.ok && e->counters.compiles + e->counters.reloads != made)
+        b.ok = exec_canary(e, &space, err);
     workspace_free(&space);
     arena_free(a);
     return b.ok;

@@ -65,6 +65,8 @@ typedef struct {
     ExecInstance *instance; /* [PlanProgram.n] */
 } ExecProgram;
 
+typedef struct ExecCanary ExecCanary; /* exec_canary.c */
+
 /* Surfaces of weights: what they were last filled with. */
 typedef struct {
     uint64_t *filled; /* [elements of the stack] hash of the parameters */
@@ -104,6 +106,7 @@ struct Exec {
     Buf          why; /* what a kernel complains about */
     uint64_t    *hash; /* [parameters] while baking */
     bool        *hashed;
+    ExecCanary  *canary; /* NULL: none yet */
 };
 
 double exec_now(void); /* seconds */
@@ -150,6 +153,12 @@ typedef struct {
 uint64_t exec_recipe_hash(Exec *e, uint64_t h, const Recipe *r, uint32_t k);
 /* The value of recipe `r` for instance k as fp16, in w->half, which stays until the next call; *n elements. */
 const uint16_t *exec_recipe_value(Exec *e, Workspace *w, const Recipe *r, uint32_t k, size_t *n);
+
+/* exec_canary.c: after programs got new weights; true at once if options.canary is not set. */
+bool exec_canary(Exec *e, Workspace *w, Buf *err);
+/* Compilations that the next exec_canary() needs. */
+uint32_t exec_canary_cost(const Exec *e);
+void     exec_canary_free(Exec *e);
 
 /* exec_stage.c: fill the surfaces of weights that parts of the entry read and whose parameters changed. */
 void exec_stage(Exec *e, Workspace *w, uint32_t entry, unsigned parts);

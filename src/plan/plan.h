@@ -82,6 +82,8 @@ typedef struct {
  *   baked    constants of the MIL text; compile every program anew
  *   reload   the same text; give compiled programs new weight files without compiling (where the device can)
  *   dynamic  inputs; one compiled program serves all layers, and staged surfaces are filled anew (PlanStage) */
+enum { PLAN_COMPILE_BUDGET = 100 }; /* where a plan says nothing: what holds for every engine reported on */
+
 typedef enum { PLAN_BAKED, PLAN_DYNAMIC, PLAN_RELOAD, PLAN_WEIGHT_MODES } PlanWeightMode;
 extern const char *const plan_weight_mode_name[PLAN_WEIGHT_MODES];
 
@@ -256,6 +258,7 @@ typedef struct {
     const char  *model, *target;
     const char  *target_hash; /* of the profile's values; "" for the defaults built into the compiler */
     const char  *sources_hash;
+    int64_t      compile_budget; /* programs a process may compile on the target; 0: any number */
     PlanWeightMode weights;
     PlanSetting *config; /* resolved configuration of the model */
     uint32_t     configs;
