@@ -71,6 +71,8 @@ static const Option option[] = {
     TO_TEXT("--reduce", "strict|lenient", reduce, "sums in fp16 or wide, with --numerics ane (default: strict)"),
     TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096,
               "threads on the CPU (default: one per 500,000 parameters, at most all)"),
+    TO_NUMBER("--compile-budget", "N", WHOLE, compile_budget, 0, 1e9,
+              "programs compiled per process, then it restarts itself; 0: any number (default: the target's)"),
 };
 
 static const Option *find(const char *name, size_t len, Buf *err)
@@ -189,7 +191,7 @@ static bool check_overrides(const Options *o, Arena *a, Buf *err)
 
 bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
 {
-    *o = (Options){.device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
+    *o = (Options){.compile_budget = UINT64_MAX, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
         if (strcmp(word, "-h") == 0)

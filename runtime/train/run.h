@@ -23,10 +23,16 @@ typedef struct {
     StepReport          step;
     uint64_t            end, saved; /* last step to do; step of the last checkpoint, 0: none */
     bool                warned;     /* that weights are too large */
+    StateHead          *head;       /* NULL: no state to be carried on */
+    bool                continues;  /* an earlier image of the process has begun this run */
+    bool                outdated;   /* programs have older weights than the parameters: no budget to compile them */
+    uint64_t            window;     /* programs that an update compiles */
 } Run;
 
 /* One optimizer step: micro-batches, update, bake. False and the reason in `err`. */
 bool run_step(Run *t, Buf *err);
+/* Before programs are compiled after an update: does the budget allow it? If not, the process will be restarted. */
+bool run_may_compile(Run *t);
 /* Say once that programs compute with clamped weights. */
 void run_warn_of_large_weights(Run *t);
 /* Fill in names of the classes of time. */

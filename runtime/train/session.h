@@ -14,15 +14,17 @@ typedef struct {
     Settings         settings;
     CheckpointLayout layout; /* of all parameters; moments as session_moments() made them */
     CheckpointTensor *tensor;
-    float           *moment; /* one slab: m of all tensors, then v */
+    float           *moment; /* one slab: m of all tensors, then v; NULL: none, or not its own */
     uint64_t         parameters; /* single numbers */
 } Session;
 
 /* Fill `s` from an executor opened on `plan`; lists live in `a`. */
 void session_init(Session *s, Arena *a, const Plan *plan, const char *plan_dir, const char *plan_hash, Exec *exec);
-/* Allocate the moments that the settings' optimizer keeps for parameters that are trained. */
-void session_moments(Session *s);
-void session_finish(Session *s); /* frees the moments; exec and plan are the caller's */
+/* Lay out the moments that the settings' optimizer keeps for parameters that are trained, in `slab` (two numbers for
+ * each of the executor's, zeroed or holding what an earlier image of this run left), or with NULL in memory of the
+ * session's own. */
+void session_moments(Session *s, float *slab);
+void session_finish(Session *s); /* frees moments of its own; exec and plan are the caller's */
 
 /* The data inputs of an entry, in its order, pointing into the executor. */
 Feed *session_feeds(const Session *s, Arena *a, uint32_t entry, uint32_t *count);

@@ -99,7 +99,7 @@ bool run_step(Run *t, Buf *err)
     if (apply)
         update(t, lr, set->clip > 0 && norm > set->clip ? factor * (set->clip / norm) : factor);
     t->step.class_seconds[CLASS_OPTIMIZER] = clock_seconds() - grads_done;
-    if (apply && !exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err))
+    if (apply && run_may_compile(t) && !exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err))
         return false;
 
     uint64_t tokens = data_tokens(t->data) * set->accum;

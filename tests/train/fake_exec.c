@@ -149,6 +149,22 @@ bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)
     return true;
 }
 
+uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
+{
+    return exec_rebake_cost(e, entry, parts);
+}
+
+uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
+{
+    (void)entry, (void)parts;
+    return e->knobs.compiles;
+}
+
+uint64_t exec_compiles_left(const Exec *e)
+{
+    return e->knobs.budget ? e->knobs.budget - e->knobs.bakes * e->knobs.compiles : UINT64_MAX;
+}
+
 uint32_t exec_entry(const Exec *e, const char *name)
 {
     for (uint32_t i = 0; i < e->plan->entries; i++)

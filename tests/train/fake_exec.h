@@ -21,6 +21,8 @@ typedef struct {
     bool     nan_loss;
     uint64_t forwards, bakes;
     int      raise_at; /* signal the process during this many-th forward pass; 0: never */
+    uint32_t compiles; /* programs a bake compiles */
+    uint64_t budget;   /* of them; 0: any number */
 } FakeKnobs;
 FakeKnobs *fake_knobs(Exec *e);
 
