@@ -11,6 +11,7 @@
 #include "runtime/train/train.h"
 #include "runtime/train/weights.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,14 +87,15 @@ static bool open_exec(Job *j, uint64_t budget)
                      .pool = j->pool,
                      .canary = j->o.train};
     size_t floats = exec_floats(j->plan);
-    if (j->continues && state_head(j->state)->floats != floats) {
-        buf_printf(&j->err, "the plan '%s' was changed while it was used", j->o.plan);
+    if (j->continues && strcmp(state_head(j->state)->plan_hash, j->plan_hash) != 0) {
+        buf_printf(&j->err, "the plan '%s' was changed while a run was using it: the run ends; --resume continues from its last checkpoint", j->o.plan);
         return false;
     }
     if (!j->continues && may_restart(j, budget)) {
         const char *run = j->o.out ? j->o.out : default_run(j->arena, j->o.plan);
         if (!(j->state = state_new(floats, path_is_dir(run) ? run : NULL, STATE_ANYWHERE, &j->err)))
             return false;
+        memcpy(state_head(j->state)->plan_hash, j->plan_hash, HASH_HEX);
     }
     if (j->state)
         o.param = state_params(j->state);
@@ -307,6 +309,7 @@ int cmd_plan(int argc, char **argv)
     double started = clock_seconds();
     int    status = EXIT_FAILED;
     Buf    err = {0};
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond ulimit -f is to be an error like a full disk, not the end */
     if (!restart_take(&j.state, &j.lock, &err)) {
         fprintf(stderr, "anerun: %s\n", err.data);
         buf_free(&err);

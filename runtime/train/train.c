@@ -20,8 +20,7 @@ static void on_signal(int number)
     *stop_signal = number;
 }
 
-/* The handler is taken away by the first signal: a second one ends the process, should the step hang. A file that grows
- * beyond a limit (ulimit -f) is to be an error like a full disk, not the end. */
+/* The handler is taken away by the first signal: a second one ends the process, should the step hang. */
 static void catch_signals(StateHead *head)
 {
     struct sigaction a;
@@ -364,7 +363,6 @@ static bool prepare(Run *t, Buf *err)
 bool train_run(Session *s, const TrainOptions *o, Buf *err)
 {
     Run t = {.s = s, .o = o, .arena = arena_new()};
-    signal(SIGXFSZ, SIG_IGN);
     bool prepared = prepare(&t, err), ok = prepared && !(t.head && t.head->rescue) && open_data(&t, err) && start(&t, err);
     if (ok) {
         if (!t.continues)
