@@ -72,7 +72,7 @@ static const Option option[] = {
     TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096,
               "threads on the CPU (default: one per 500,000 parameters, at most all)"),
     TO_NUMBER("--compile-budget", "N", WHOLE, compile_budget, 0, 1e9,
-              "programs compiled per process, then it restarts itself; 0: any number (default: the target's)"),
+              "programs a process compiles before it restarts; 0: any number (default: the target's)"),
 };
 
 static const Option *find(const char *name, size_t len, Buf *err)

@@ -80,6 +80,19 @@ class Lasting(unittest.TestCase):
     def train(self, *args, mode="baked", plan=None, status=0, **more):
         return run(*self.command(*args, mode=mode, plan=plan), status=status, **more)
 
+    def start(self, *args, plan=None):
+        """A process that trains meanwhile."""
+        p = subprocess.Popen(self.command(*args, plan=plan), stderr=subprocess.PIPE)
+        self.addCleanup(p.stderr.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        return p
+
+    def wait_until(self, p, condition):
+        while not condition():
+            self.assertIsNone(p.poll(), "the process has ended")
+            time.sleep(0.001)
+
     def told(self, said, *parts):
         self.assertTrue(said.startswith("anerun: "), said)
         for part in parts:
@@ -149,10 +162,8 @@ class Lasting(unittest.TestCase):
         draw = random.Random(5)
         for i in range(6):
             out = self.dir / f"signal-{i}"
-            p = subprocess.Popen(self.command("--steps", 100000, "--out", out, "--compile-budget", TIGHT),
-                                 stderr=subprocess.PIPE)
-            while not (out / ".lock").exists() and p.poll() is None:
-                time.sleep(0.001)
+            p = self.start("--steps", 100000, "--out", out, "--compile-budget", TIGHT)
+            self.wait_until(p, (out / ".lock").exists)
             time.sleep(0.1 + 0.1 * draw.random())  # handlers are in place after the first bake
             p.send_signal(signal.SIGTERM)
             said = p.communicate(timeout=60)[1].decode()
@@ -164,13 +175,11 @@ class Lasting(unittest.TestCase):
 
     def test_the_lock_is_held_across_restarts(self):
         out = self.dir / "locked"
-        p = subprocess.Popen(self.command("--steps", 100000, "--out", out, "--compile-budget", TIGHT))
-        while not (out / ".lock").exists():
-            time.sleep(0.001)
+        p = self.start("--steps", 100000, "--out", out, "--compile-budget", TIGHT)
+        self.wait_until(p, (out / ".lock").exists)
+        time.sleep(0.02)  # the file is there before the lock is
         for _ in range(8):
             self.told(self.train("--steps", 1, "--out", out, status=1), "another process is training into")
-        p.kill()
-        p.wait()
 
     def test_a_budget_that_is_too_small(self):
         self.told(self.train("--steps", 2, "--no-save", "--compile-budget", TIGHT - 1, status=1), TIGHT - 1, TIGHT,
@@ -181,10 +190,8 @@ class Lasting(unittest.TestCase):
     def test_a_plan_that_changes_during_the_run(self):
         plan, out = self.dir / "changing.plan", self.dir / "changing"
         shutil.copytree(self.plan["baked"], plan)
-        p = subprocess.Popen(self.command("--steps", 100000, "--out", out, "--compile-budget", 50, plan=plan),
-                             stderr=subprocess.PIPE)
-        while not (out / ".lock").exists():
-            time.sleep(0.001)
+        p = self.start("--steps", 100000, "--out", out, "--compile-budget", 50, plan=plan)
+        self.wait_until(p, (out / ".lock").exists)
         time.sleep(0.1)
         manifest = plan / "plan.anep"
         text = manifest.read_text()
@@ -199,10 +206,9 @@ class Lasting(unittest.TestCase):
     def test_data_that_vanish_during_the_run(self):
         data, out = self.dir / "vanishing.txt", self.dir / "vanishing"
         shutil.copy(self.text, data)
-        p = subprocess.Popen(self.command("--steps", 100000, "--out", out, "--data", data, "--compile-budget", 50,
-                                          "--log", self.dir / "vanishing.log"), stderr=subprocess.PIPE)
-        while not (self.dir / "vanishing.log").exists() or len(curve(self.dir / "vanishing.log")) < 2:
-            time.sleep(0.001)
+        log = self.dir / "vanishing.log"
+        p = self.start("--steps", 100000, "--out", out, "--data", data, "--compile-budget", 50, "--log", log)
+        self.wait_until(p, lambda: log.exists() and log.read_text().count('"event":"step"') > 1)
         data.unlink()
         said = p.communicate(timeout=60)[1].decode()
         self.assertEqual(p.returncode, 1, said)
@@ -241,7 +247,7 @@ class Lasting(unittest.TestCase):
             else:
                 args = ["--out", out, "--resume"]
             size = log.stat().st_size if log.exists() else 0
-            p = subprocess.Popen(self.command(*same, *args, "--log", log), stderr=subprocess.PIPE)
+            p = self.start(*same, *args, "--log", log)
             kind = draw.choice(list(hit)) if kills < KILLS else None
             until = time.monotonic() + draw.random() * (0.05 + whole / 8)
             skip = draw.randrange(3)
