@@ -273,6 +273,23 @@ static bool write_text(Job *j)
     return ok;
 }
 
+/* Do what was asked for: the first of these that was. */
+static bool act(Job *j)
+{
+    const struct {
+        bool asked;
+        bool (*run)(Job *j);
+    } action[] = {
+        {j->o.train, train},
+        {j->o.eval != NULL, evaluate},
+        {true, write_text},
+    };
+    size_t i = 0;
+    while (!action[i].asked)
+        i++;
+    return action[i].run(j);
+}
+
 /* One image's part of a job. True if the next one has to go on: then state and lock are left in `j`. */
 static bool run_job(Job *j, int argc, char **argv, int *status)
 {
@@ -283,9 +300,13 @@ static bool run_job(Job *j, int argc, char **argv, int *status)
         fprintf(stderr, "anerun: %s\n'anerun PLAN --help' lists all options\n", j->err.data);
         *status = EXIT_USAGE;
     } else if (j->o.help) {
-        options_help(&text);
-        fputs(text.data, stdout);
-    } else if (!open_plan(j) || !(j->o.train ? train(j) : j->o.eval ? evaluate(j) : write_text(j))) {
+        if (options_help(&text, j->o.help_topic, &j->err)) {
+            fputs(text.data, stdout);
+        } else {
+            fprintf(stderr, "anerun: %s\n", j->err.data);
+            *status = EXIT_USAGE;
+        }
+    } else if (!open_plan(j) || !act(j)) {
         fflush(stdout);
         fprintf(stderr, "anerun: %s\n", j->err.len ? j->err.data : "failed");
         *status = EXIT_FAILED;

@@ -32,11 +32,7 @@ static const Option options[] = {
     {'v', "verbose", NULL, "say what was written"},
     MODEL_OPTIONS,
 };
-
-void compile_help(FILE *to)
-{
-    options_help(to, options, COUNT(options));
-}
+const CommandOptions cmd_compile_options = {options, COUNT(options)};
 
 static bool set_dump(PassOptions *p, const char *value)
 {
@@ -229,7 +225,7 @@ static bool take_option(Compile *c, int o, const OptionReader *r, int *status)
     case 'v': return c->verbose = true;
     case 'h':
         printf("anec [options] MODEL -o PLAN: compile a model\n\n");
-        compile_help(stdout);
+        options_help(stdout, options, COUNT(options));
         *status = EXIT_OK;
         return false;
     case OPTION_OPERAND:

@@ -2,40 +2,22 @@
  *
  * Many options are short names for settings (train.def): they are rows with a key, and become overrides in the order
  * given, so that of `--steps 10 --set steps=20` the last one wins. Their values are checked where settings are. */
-#include "runtime/train/options.h"
+#include "runtime/train/options_table.h"
 
 #include "base/suggest.h"
 #include "runtime/train/settings.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { FLAG, TEXT, WHOLE, REAL, SETTING, ASSIGN, MAYBE } OptionKind;
-
-typedef struct {
-    const char *name, *value, *help; /* value: name of the argument; NULL: none. name NULL: a heading, in `help` */
-    OptionKind  kind;
-    size_t      at;       /* FLAG, TEXT, WHOLE, REAL: offset in Options */
-    const char *key;      /* SETTING */
-    double      min, max; /* WHOLE, REAL */
-} Option;
-
-#define HEADING(text)               {.help = text}
-#define TO_FLAG(n, field, text)     {.name = n, .kind = FLAG, .at = offsetof(Options, field), .help = text}
-#define TO_TEXT(n, v, field, text)  {.name = n, .value = v, .kind = TEXT, .at = offsetof(Options, field), .help = text}
-#define TO_KEY(n, v, k, text)       {.name = n, .value = v, .kind = SETTING, .key = k, .help = text}
-#define TO_NUMBER(n, v, k, field, lo, hi, text) \
-    {.name = n, .value = v, .kind = k, .at = offsetof(Options, field), .min = lo, .max = hi, .help = text}
-
 static const Option option[] = {
-    HEADING("What to do:"),
+    TOPIC("doing", "What to do:"),
     TO_FLAG("--train", train, "train the model"),
     TO_TEXT("--eval", "FILE", eval, "report the loss on FILE; with --train: use FILE as the held-out set"),
     TO_TEXT("--generate", "PROMPT", generate, "continue PROMPT with the model's 'decode' entry"),
-    TO_FLAG("--help", help, "this text"),
+    {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
     TO_KEY("--data", "FILE", "data.path", "the file to train on, of the kind the setting 'data' says"),
     TO_KEY("--steps", "N", "steps", "optimizer steps, counted from the start of the run"),
@@ -74,6 +56,12 @@ static const Option option[] = {
     TO_NUMBER("--compile-budget", "N", WHOLE, compile_budget, 0, 1e9,
               "programs a process compiles before it restarts; 0: any number (default: the target's)"),
 };
+
+const Option *options_table(size_t *count)
+{
+    *count = COUNT(option);
+    return option;
+}
 
 static const Option *find(const char *name, size_t len, Buf *err)
 {
@@ -146,6 +134,10 @@ static bool set_option(Options *o, Arena *a, const Option *p, const char *value,
         o->resume = true;
         o->resume_from = value;
         return true;
+    case HELP:
+        o->help = true;
+        o->help_topic = value;
+        return true;
     }
     return false;
 }
@@ -216,7 +208,7 @@ bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
         }
         if (!eq && p->kind == MAYBE && o->plan && i + 1 < argc && argv[i + 1][0] != '-')
             value = argv[++i];
-        if (!eq && p->kind != MAYBE && p->value) {
+        if (!eq && p->kind != MAYBE && p->kind != HELP && p->value) {
             if (i + 1 >= argc) {
                 buf_printf(err, "%s needs a value: %s %s", p->name, p->name, p->value);
                 return false;
@@ -229,33 +221,4 @@ bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
             return true;
     }
     return check(o, err) && check_overrides(o, a, err);
-}
-
-void options_help(Buf *out)
-{
-    buf_puts(out, "usage: anerun PLAN --train [options]\n"
-                  "       anerun PLAN --eval FILE [options]\n"
-                  "       anerun PLAN --generate PROMPT [options]\n"
-                  "\n"
-                  "Run a plan made by anec: train its model, measure it, or let it write.\n");
-    for (size_t i = 0; i < COUNT(option); i++) {
-        const Option *p = &option[i];
-        if (!p->name) {
-            buf_printf(out, "\n%s\n", p->help);
-            continue;
-        }
-        size_t from = out->len;
-        buf_printf(out, "  %s%s%s", p->name, p->value ? " " : "", p->value ? p->value : "");
-        while (out->len - from < 26)
-            buf_putc(out, ' ');
-        buf_printf(out, " %s\n", p->help);
-    }
-    buf_puts(out, "\nSettings, with their defaults, changed like --set optimizer=lion --set optimizer.lr=1e-4. A plan "
-                  "has values for\n"
-                  "some of them, a checkpoint that is resumed overrides these, and the command line both:\n");
-    settings_help(out);
-    buf_puts(out, "\nFirst steps:\n"
-                  "  anerun gpt.plan --train --data shakespeare.txt --steps 500 --holdout 0.1 --log run.jsonl\n"
-                  "  anerun gpt.plan --train --resume --steps 1000\n"
-                  "  anerun gpt.plan --generate \"First Citizen:\" --tokens 200\n");
 }

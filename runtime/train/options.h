@@ -13,6 +13,7 @@ typedef struct {
 typedef struct {
     const char *plan;
     bool        help, train, overwrite, no_save, quiet, profile, resume, untrained;
+    const char *help_topic;  /* NULL: the overview */
     const char *eval;        /* file */
     const char *generate;    /* prompt */
     const char *resume_from; /* NULL with `resume`: the run's own directory */
@@ -31,7 +32,8 @@ typedef struct {
  * suggestion), a missing or malformed value, no plan, or options that exclude each other. */
 bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err);
 
-/* The text of --help: every option, then every setting. */
-void options_help(Buf *out);
+/* The text of --help. `topic` NULL: an overview that fits a screen of 24 lines of 80 columns; a topic of the table, or
+ * "settings": everything on it; "all": everything. False with a sentence in `err` that lists the topics. */
+bool options_help(Buf *out, const char *topic, Buf *err);
 
 #endif
