@@ -5,6 +5,7 @@
 #include "anerun.h"
 #include "base/file.h"
 #include "gemm.h"
+#include "runtime/train/best.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/options.h"
 #include "runtime/train/restart.h"
@@ -224,7 +225,10 @@ static bool load_weights(Job *j)
     }
     if (j->o.weights)
         return weights_load(&j->session, j->o.weights, &j->err);
-    dir = checkpoint_find(j->arena, from ? from : default_run(j->arena, j->o.plan), &j->err);
+    if (j->o.checkpoint && strcmp(j->o.checkpoint, "best") == 0)
+        dir = best_find(j->arena, j->o.out ? j->o.out : default_run(j->arena, j->o.plan), &j->err);
+    else
+        dir = checkpoint_find(j->arena, from ? from : default_run(j->arena, j->o.plan), &j->err);
     ok = dir && checkpoint_load(dir, &j->session.layout, NULL, &note, &j->err);
     if (!dir && !from)
         buf_puts(&j->err, "; train first, name a checkpoint with --ckpt DIR, or add --untrained");
@@ -240,14 +244,15 @@ static bool evaluate(Job *j)
     uint32_t   entry, feeds;
     Evaluation e;
     Buf        text = {0};
-    if (!apply_overrides(j) || !session_train_entry(s, &entry, &j->err) || !load_weights(j))
+    if (!apply_overrides(j) || !session_train_entry(s, &entry, &j->err) || !session_tokenizer(s, &j->err) ||
+        !load_weights(j))
         return false;
     Feed *feed = session_feeds(s, j->arena, entry, &feeds);
-    Data *d = data_open(&s->settings, j->o.eval, feed, feeds, &j->err);
+    Data *d = data_open(&s->settings, j->o.eval, s->tokenizer, feed, feeds, &j->err);
     bool  ok = d && exec_bake(j->exec, entry, EXEC_FORWARD, &j->err) &&
               session_evaluate(s, entry, d, s->settings.eval_windows, &e, &j->err);
     if (ok) {
-        evaluation_text(&s->settings, &e, &text);
+        evaluation_text(&e, &text);
         puts(text.data);
     }
     buf_free(&text);

@@ -15,9 +15,10 @@
 #ifndef ANEL_TRAIN_STATE_FILE_H
 #define ANEL_TRAIN_STATE_FILE_H
 
-#include "runtime/train/checkpoint.h"
-#include "runtime/train/scaler.h"
 #include "runtime/exec.h"
+#include "runtime/train/checkpoint.h"
+#include "runtime/train/health.h"
+#include "runtime/train/scaler.h"
 
 #include <signal.h>
 
@@ -40,6 +41,9 @@ typedef struct {
 
     RunState     r;
     Scaler       scaler;
+    Health       health;               /* without its parameters: of them a bit each */
+    uint8_t      had_gradient[8192];
+    uint64_t     data_stamp, eval_stamp; /* of data that were checked */
     uint64_t     saved;                   /* step of the last checkpoint */
     double       started, last;           /* Report: first step, last line */
     uint64_t     first, tokens;           /* Report */

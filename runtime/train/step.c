@@ -38,23 +38,27 @@ static bool micro_batches(Run *t, double *loss, Buf *err)
     return exec_update(e, t->entry, err); /* before anything looks at the gradients */
 }
 
-static GradStats all_gradients(const Run *t)
+static GradStats all_gradients(Run *t)
 {
     GradStats sum = {0, 0};
+    uint32_t  trained = 0;
     for (uint32_t i = 0; i < exec_params(t->s->exec); i++) {
         const ExecParam *p = exec_param(t->s->exec, i);
-        if (!p->group->frozen)
-            grad_stats_add(&sum, grad_stats(p->grad, p->numel));
+        if (p->group->frozen)
+            continue;
+        GradStats g = grad_stats(p->grad, p->numel);
+        health_gradient(&t->health, trained++, g);
+        grad_stats_add(&sum, g);
     }
     return sum;
 }
 
 /* fp16 hardware may clamp where IEEE 754 says infinity, and turn NaN into zero: gradients at the edge of fp16's range
  * are no better than infinite ones. Only a scale that can move gives way to the mere suspicion. */
-static bool overflowed(const Run *t, GradStats g, double loss)
+static bool overflowed(Run *t, GradStats g, double loss)
 {
     double edge = 65504.0 * (double)t->s->settings.accum;
-    return exec_overflowed(t->s->exec) || grad_stats_bad(g) || !isfinite(loss) ||
+    return health_bad(&t->health, loss) || exec_overflowed(t->s->exec) || grad_stats_bad(g) || !isfinite(loss) ||
            (t->scaler.kind == SCALE_DYNAMIC && t->scaler.scale > SCALER_MIN && (double)g.max_abs >= edge);
 }
 
@@ -119,8 +123,13 @@ bool run_step(Run *t, Buf *err)
         t->step.class_seconds[c] = exec_counters(t->s->exec)->seconds[c] - before.seconds[c];
     t->step.seconds = clock_seconds() - started;
     report_step(&t->report, &t->step);
+    health_tell(&t->health, &t->report, t->r.step, loss, apply);
     if (t->scaler.in_a_row < SCALER_PATIENCE)
         return true;
+    if (health_reason(&t->health)) {
+        buf_printf(err, "%d steps in a row changed nothing: %s", SCALER_PATIENCE, health_reason(&t->health));
+        return false;
+    }
     buf_printf(err, "%d steps in a row overflowed (loss %g, loss scale %g): ", SCALER_PATIENCE, loss, t->scaler.scale);
     buf_puts(err, t->scaler.kind == SCALE_FIXED     ? "lower loss_scale.value"
                   : t->scaler.kind == SCALE_DYNAMIC ? "lower optimizer.lr, or set clip"

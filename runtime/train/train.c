@@ -2,6 +2,7 @@
  * is allocated before the first step. */
 #include "runtime/train/run.h"
 
+#include "runtime/train/best.h"
 #include "runtime/train/restart.h"
 #include "runtime/train/weights.h"
 
@@ -46,20 +47,6 @@ static void release_signals(void)
 
 /* ---- between steps ---- */
 
-static bool evaluate(Run *t, Buf *err)
-{
-    Evaluation e;
-    Buf        text = {0};
-    bool       ok = session_evaluate(t->s, t->entry, t->eval ? t->eval : t->data, t->s->settings.eval_windows, &e, err);
-    if (ok) {
-        evaluation_text(&t->s->settings, &e, &text);
-        report_note(&t->report, "step %llu: held-out %s", (unsigned long long)t->r.step, text.data);
-        report_log_eval(&t->report, t->r.step, e.loss, e.tokens, e.seconds);
-    }
-    buf_free(&text);
-    return ok;
-}
-
 /* A checkpoint that cannot be written (a full disk) is no reason to lose the run: the next one may succeed. Only at the
  * end does it count as failure. */
 static bool save(Run *t, bool final, Buf *err)
@@ -88,104 +75,52 @@ static bool save(Run *t, bool final, Buf *err)
     return ok;
 }
 
+/* If no evaluation before gave a lower loss, this step's checkpoint is kept whatever comes. */
+static bool keep_best(Run *t, double loss, Buf *err)
+{
+    Buf why = {0};
+    if (!t->o->run || !t->s->settings.keep_best || !best_is(t->o->run, t->r.step, loss))
+        return true;
+    if (t->saved != t->r.step && !save(t, false, err))
+        return false;
+    if (t->saved == t->r.step && !best_mark(t->o->run, t->r.step, loss, &why))
+        report_warning(&t->report, "the best checkpoint was not marked: %s", why.data);
+    buf_free(&why);
+    return true;
+}
+
+static bool evaluate(Run *t, Buf *err)
+{
+    Evaluation e;
+    Buf        text = {0};
+    bool       ok = session_evaluate(t->s, t->entry, t->eval ? t->eval : t->data, t->s->settings.eval_windows, &e, err);
+    if (ok) {
+        evaluation_text(&e, &text);
+        report_note(&t->report, "step %llu: held-out %s", (unsigned long long)t->r.step, text.data);
+        report_log_eval(&t->report, t->r.step, e.loss, e.tokens, evaluation_bits_per_byte(&e), e.seconds);
+    }
+    buf_free(&text);
+    return ok && keep_best(t, e.loss, err);
+}
+
 static bool every(uint64_t n, uint64_t step)
 {
     return n && step % n == 0;
 }
 
-/* ---- the compile budget ---- */
-
-bool run_may_compile(Run *t)
-{
-    t->outdated = exec_compiles_left(t->s->exec) < t->window;
-    return !t->outdated;
-}
-
-static ExecCounters all_counters(const Run *t)
-{
-    ExecCounters sum = *exec_counters(t->s->exec);
-    if (!t->head)
-        return sum;
-    const ExecCounters *c = &t->head->counters;
-    sum.evals += c->evals;
-    sum.compiles += c->compiles;
-    sum.reloads += c->reloads;
-    sum.staged += c->staged;
-    sum.reused += c->reused;
-    sum.clamped += c->clamped;
-    sum.nonfinite += c->nonfinite;
-    sum.saturated_weights += c->saturated_weights;
-    for (int i = 0; i < EXEC_CLASSES; i++)
-        sum.seconds[i] += c->seconds[i];
-    return sum;
-}
-
-/* Why the next image would not find what this one has; "" if it would. */
-static void look_ahead(const Run *t, Buf *why)
-{
-    Arena *a = arena_new();
-    char   hash[HASH_HEX];
-    if (!t->head)
-        buf_puts(why, "this run cannot be restarted");
-    else if (plan_open(a, t->s->plan_dir, hash, why) && strcmp(hash, t->s->plan_hash) != 0)
-        buf_printf(why, "the plan '%s' was changed while the run was using it", t->s->plan_dir);
-    arena_free(a);
-}
-
 /* Hand over to the next image. Where that cannot be, the run is saved and ends. */
 static bool hand_over(Run *t, Buf *err)
 {
-    StateHead *h = t->head;
-    Buf        why = {0};
-    look_ahead(t, &why);
-    if (why.len) {
-        if (t->o->run && !save(t, true, err))
-            buf_puts(err, "; ");
-        buf_printf(err, "after step %llu the compile budget of a process is used up, but %s",
-                   (unsigned long long)t->r.step, why.data);
-        if (t->o->run && t->saved == t->r.step)
-            buf_printf(err, "; '%s/ckpt-%llu' was saved: --resume continues", t->o->run, (unsigned long long)t->r.step);
-        buf_free(&why);
-        return false;
-    }
-    restart_block_signals(true);
-    h->time[AT_DECISION] = clock_seconds();
-    h->r = t->r;
-    h->scaler = t->scaler;
-    h->saved = t->saved;
-    h->started = t->report.started;
-    h->last = t->report.last;
-    h->first = t->report.first;
-    h->tokens = t->report.tokens;
-    h->progress_line = t->report.dirty;
-    h->warned = t->warned;
-    h->counters = all_counters(t);
-    h->restarts++;
-    h->continues = true;
-    t->report.dirty = false; /* the line stays as it is */
-    return true;
-}
-
-/* The counterpart of hand_over(), but for the report. */
-static void take_over(Run *t)
-{
-    t->r = t->head->r;
-    t->scaler = t->head->scaler;
-    t->saved = t->head->saved;
-    t->warned = t->head->warned;
-}
-
-static bool keeps_to_budget(Run *t, Buf *err)
-{
-    uint64_t need = exec_bake_cost(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD);
-    t->window = exec_rebake_cost(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD);
-    uint64_t left = exec_compiles_left(t->s->exec);
-    if (need <= left)
+    Buf why = {0};
+    if (run_hand_over(t, &why))
         return true;
-    buf_printf(err,
-               "the compile budget allows %llu programs in a process, and one update of this plan needs %llu: make the "
-               "plan again with --weights dynamic, or raise --compile-budget",
-               (unsigned long long)left, (unsigned long long)need);
+    if (t->o->run && !save(t, true, err))
+        buf_puts(err, "; ");
+    buf_printf(err, "after step %llu the compile budget of a process is used up, but %s", (unsigned long long)t->r.step,
+               why.data);
+    if (t->o->run && t->saved == t->r.step)
+        buf_printf(err, "; '%s/ckpt-%llu' was saved: --resume continues", t->o->run, (unsigned long long)t->r.step);
+    buf_free(&why);
     return false;
 }
 
@@ -224,19 +159,29 @@ static bool open_data(Run *t, Buf *err)
     uint32_t  feeds;
     Settings *set = &t->s->settings;
     Feed     *feed = session_feeds(t->s, t->arena, t->entry, &feeds);
-    t->data = data_open(set, NULL, feed, feeds, err);
+    t->data = !session_tokenizer(t->s, err) ? NULL : data_open(set, NULL, t->s->tokenizer, feed, feeds, err);
     if (!t->data || !*set->eval)
         return t->data != NULL;
-    t->eval = data_open(set, set->eval, feed, feeds, err);
+    t->eval = data_open(set, set->eval, t->s->tokenizer, feed, feeds, err);
     return t->eval != NULL;
+}
+
+static void watch_health(Run *t)
+{
+    uint32_t n = exec_params(t->s->exec);
+    health_init(&t->health, t->arena, n);
+    for (uint32_t i = 0; i < n; i++)
+        if (!exec_param(t->s->exec, i)->group->frozen)
+            health_add(&t->health, t->s->tensor[i].path, t->s->tensor[i].numel);
 }
 
 static bool start(Run *t, Buf *err)
 {
     Buf note = {0};
-    scaler_init(&t->scaler, &t->s->settings);
+    if (!t->continues)
+        scaler_init(&t->scaler, &t->s->settings);
     if (t->continues) {
-        take_over(t);
+        ; /* prepare() has taken over */
     } else if (!t->o->resume) {
         exec_init_params(t->s->exec, t->s->settings.seed);
         if (t->o->weights && !weights_load(t->s, t->o->weights, err))
@@ -259,21 +204,12 @@ static bool start(Run *t, Buf *err)
     if (note.len)
         report_note(&t->report, "note: %s", note.data);
     buf_free(&note);
-    if (t->continues) {
-        t->report.started = t->head->started;
-        t->report.last = t->head->last;
-        t->report.first = t->head->first;
-        t->report.tokens = t->head->tokens;
-        t->report.dirty = t->head->progress_line;
-        t->head->time[AT_READY] = clock_seconds();
-    }
-    if (!keeps_to_budget(t, err) || !exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err))
+    if (t->continues)
+        run_take_over_report(t);
+    if (!run_within_budget(t, err) || !exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err))
         return false;
-    if (t->continues) {
-        t->head->time[AT_BAKED] = clock_seconds();
-        t->head->spent += t->head->time[AT_READY] - t->head->time[AT_DECISION];
-        report_log_restart(&t->report, t->r.step, t->head->restarts, t->head->time);
-    }
+    if (t->continues)
+        run_log_restart(t);
     return true;
 }
 
@@ -294,8 +230,12 @@ static void announce(Run *t)
                 s->plan->model, (unsigned long long)s->parameters, (unsigned)s->layout.tensors,
                 (double)exec_bytes(s->exec) * 1e-6, settings_word(set, "optimizer"), settings_word(set, "schedule"),
                 (unsigned long long)set->accum, set->accum == 1 ? "" : "es");
-    if (data_size(t->data))
-        report_note(&t->report, "data: '%s', %llu tokens", set->data_path, (unsigned long long)data_size(t->data));
+    if (data_size(t->data)) {
+        Buf text = {0};
+        data_describe(t->data, &text);
+        report_note(&t->report, "data: %s", text.data);
+        buf_free(&text);
+    }
     if (t->o->resume)
         report_note(&t->report, "resumed from '%s' at step %llu", t->o->resume, (unsigned long long)t->r.step);
     if (t->o->weights && !t->o->resume)
@@ -330,7 +270,7 @@ static void conclude(Run *t)
     if (t->o->run && t->saved == t->r.step && steps)
         report_note(r, "saved in '%s/ckpt-%llu'%s", t->o->run, (unsigned long long)t->r.step,
                     t->r.step < t->s->settings.steps ? "; --resume continues" : "");
-    ExecCounters counters = all_counters(t);
+    ExecCounters counters = run_counters(t);
     report_log_end(r, t->r.step, why, &counters);
 }
 
@@ -355,8 +295,9 @@ static bool prepare(Run *t, Buf *err)
     t->plan_entry = &s->plan->entry[t->entry];
     run_name_classes(t);
     session_moments(s, t->o->state ? state_moments(t->o->state) : NULL);
+    watch_health(t);
     if (t->continues)
-        take_over(t);
+        run_take_over(t);
     return true;
 }
 
@@ -375,7 +316,7 @@ bool train_run(Session *s, const TrainOptions *o, Buf *err)
         else if (ok)
             conclude(&t);
         else {
-            ExecCounters counters = all_counters(&t);
+            ExecCounters counters = run_counters(&t);
             report_log_end(&t.report, t.r.step, "failed", &counters);
         }
         if (!handed)
