@@ -16,7 +16,7 @@ static FaultFiles *keep(Device *d, uint64_t text, const DeviceFile *file, size_t
     for (size_t i = 0; i < files; i++) {
         char *copy = arena_alloc(d->kept_in, file[i].len + 1);
         memcpy(copy, file[i].data, file[i].len);
-        f->file[i] = (DeviceFile){arena_strdup(d->kept_in, file[i].path), copy, file[i].len};
+        f->file[i] = (DeviceFile){.path = arena_strdup(d->kept_in, file[i].path), .data = copy, .len = file[i].len};
         f->bytes += file[i].len;
     }
     d->kept = f;

@@ -109,7 +109,7 @@ static bool renew(Exec *e, ExecCanary *c, Buf *err)
         half[i] = f16_from_f32((float)weight(c->key, i));
     blob_begin(&blob);
     blob_add(&blob, BLOB_F16, half, sizeof half);
-    DeviceFile file = {"@model_path/weights/canary.bin", blob.data, blob.len};
+    DeviceFile file = {.path = "@model_path/weights/canary.bin", .data = blob.data, .len = blob.len};
     Program   *donor = c->program;
     if (donor && !reloads(e)) {
         program_free(donor);
@@ -250,7 +250,9 @@ static Program *reference(Exec *e, Workspace *w, uint32_t program, uint32_t k, b
         buf_clear(&w->file[i]);
         blob_begin(&w->file[i]);
         blob_add(&w->file[i], BLOB_F16, half, n * sizeof *half);
-        file[i] = (DeviceFile){arena_printf(a, "@model_path/%s", g->weight[i].path), w->file[i].data, w->file[i].len};
+        file[i] = (DeviceFile){.path = arena_printf(a, "@model_path/%s", g->weight[i].path),
+                               .data = w->file[i].data,
+                               .len = w->file[i].len};
     }
     Program *p = program_compile(e->device, arena_printf(a, "%s.mil (for comparison)", g->mil), e->program[program].mil,
                                  e->program[program].mil_len, file, g->weights, err);

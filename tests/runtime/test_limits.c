@@ -41,7 +41,7 @@ static Program *adds(Device *d, const Program *donor, float w)
         half[i] = f16_from_f32(w);
     blob_begin(&blob);
     blob_add(&blob, BLOB_F16, half, sizeof half);
-    DeviceFile file = {"@model_path/w.bin", blob.data, blob.len};
+    DeviceFile file = {.path = "@model_path/w.bin", .data = blob.data, .len = blob.len};
     Program   *p = donor ? program_reload(donor, "t.mil", &file, 1, &said)
                          : program_compile(d, "t.mil", mil, sizeof mil - 1, &file, 1, &said);
     buf_free(&blob);
