@@ -30,7 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHANNELS = 64, WIDTH = 32, PROBE_EVERY = 32, START = 2 /* versions made to begin with */ };
+enum { CHANNELS = 64, WIDTH = 32, PROBE_EVERY = 32, START = 2 /* versions made to begin with */, SAMPLE = 4096 };
 
 static const char canary_mil[] =
     "program(1.3)\n[buildInfo = dict<string, string>({{\"coremlc-component-MIL\", \"3510.2.1\"}, "
@@ -53,7 +53,6 @@ struct ExecCanary {
     Program  *program;
     Surface  *in, *out;      /* of the canary */
     Surface **port;          /* of probes: [most inputs and outputs of a program] */
-    size_t   *port_bytes;
     uint64_t  key, old_key;  /* of its weights now, and of those before */
     uint64_t  bakes;         /* that changed weights, since exec_open() */
     uint64_t  probes;
@@ -235,84 +234,86 @@ static bool outputs(ExecCanary *c, Program *p, uint64_t *hash, uint64_t *finite,
     return true;
 }
 
-/* A program for comparison: of the instance's weights, or of others drawn at random. */
-static Program *reference(Exec *e, Workspace *w, uint32_t program, uint32_t k, bool random, Buf *err)
+/* The unit's weight files with other weights in them, drawn at random; `copy` holds them. */
+static bool other_files(const Unit *u, DeviceFile *file, Slab *copy, Buf *err)
 {
-    const PlanProgram *g = &e->plan->program[program];
-    Arena             *a = arena_new();
-    DeviceFile        *file = NEW_N(a, DeviceFile, g->weights + 1u);
-    for (uint32_t i = 0; i < g->weights; i++) {
-        size_t    n;
-        uint16_t *half = (uint16_t *)(uintptr_t)exec_recipe_value(e, w, g->weight[i].recipe, k, &n); /* ours: w->half */
-        if (random && plan_recipe_has_param(g->weight[i].recipe))
-            for (size_t x = 0; x < n; x++)
-                half[x] = f16_from_f32(0.1f * (float)(rng_uniform(i, x) - 0.5));
-        buf_clear(&w->file[i]);
-        blob_begin(&w->file[i]);
-        blob_add(&w->file[i], BLOB_F16, half, n * sizeof *half);
-        file[i] = (DeviceFile){.path = arena_printf(a, "@model_path/%s", g->weight[i].path),
-                               .data = w->file[i].data,
-                               .len = w->file[i].len};
+    *copy = slab_new(u->bytes + BLOB_ALIGN);
+    if (!copy->data) {
+        buf_printf(err, "no memory to compare the weights of %s: %.1f MiB", u->name, (double)u->bytes / 1048576);
+        return false;
     }
-    Program *p = program_compile(e->device, arena_printf(a, "%s.mil (for comparison)", g->mil), e->program[program].mil,
-                                 e->program[program].mil_len, file, g->weights, err);
-    arena_free(a);
-    return p;
-}
-
-static bool probe(Exec *e, ExecCanary *c, Workspace *w, uint32_t program, uint32_t k, Buf *err)
-{
-    Program               *own = e->program[program].instance[k].program;
-    const ProgramFunction *f = program_function(own, 0);
-    const PlanProgram     *g = &e->plan->program[program];
-    bool                   reload = reloads(e);
-    uint64_t               saturated = e->counters.saturated_weights, mine, other, finite, ignored;
-    Program               *twin = reference(e, w, program, k, !reload, err);
-    e->counters.saturated_weights = saturated; /* these were counted when they were baked */
-    bool ok = twin && probe_surfaces(e, c, f, err);
-    if (ok)
-        fill_inputs(c, f);
-    ok = ok && outputs(c, own, &mine, &finite, err) && outputs(c, twin, &other, &ignored, err);
-    program_free(twin);
-    /* Nothing but zeros and infinities would be alike with any weights. */
-    if (!ok || finite == 0 || (mine == other) == reload)
-        return ok;
-    buf_printf(err, "the device computes with stale weights: program '%s'", g->name);
-    if (g->n > 1)
-        buf_printf(err, " (L = %d)", g->first + (int32_t)k);
-    buf_puts(err, reload ? ", given new weights, gives another output than one compiled with the same weights. "
-                         : ", compiled with its weights, gives the same output as one compiled with entirely others. ");
-    advise(e, err);
-    return false;
-}
-
-/* The next instance, in turn, that has weights of the model. */
-static bool probe_next(Exec *e, ExecCanary *c, Workspace *w, Buf *err)
-{
-    uint32_t total = 0, at = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        uint32_t wanted = total ? (uint32_t)(c->probes % total) : 0;
-        for (uint32_t i = 0; i < e->plan->programs; i++) {
-            const PlanProgram *g = &e->plan->program[i];
-            bool               any = false;
-            for (uint32_t n = 0; n < g->weights; n++)
-                any = any || plan_recipe_has_param(g->weight[n].recipe);
-            for (int32_t k = 0; any && k < g->n; k++) {
-                if (!e->program[i].instance[k].program)
-                    continue;
-                if (pass == 0)
-                    total++;
-                else if (at++ == wanted) {
-                    c->probes++;
-                    return probe(e, c, w, i, (uint32_t)k, err);
-                }
-            }
-        }
+    for (uint32_t i = 0; i < u->weights; i++) {
+        char     *to = (char *)copy->data + ((const char *)u->file[i].data - u->at);
+        uint16_t *half = (uint16_t *)copy->data + u->weight[i].to;
+        memcpy(to, u->file[i].data, u->file[i].len);
+        for (size_t n = 0; u->weight[i].has_param && n < u->weight[i].numel; n++)
+            half[n] = f16_from_f32((float)(0.1 * rng_uniform(i, n) - 0.05));
+        file[i].data = to;
+        file[i].kept = false;
     }
     return true;
 }
 
-/* ---- for exec_bake.c ---- */
+/* A program for comparison: of the unit's weight files, or of others. */
+static Program *reference(Exec *e, const Unit *u, bool others, Buf *err)
+{
+    const ExecProgram *x = &e->program[u->program];
+    Arena             *a = arena_new();
+    DeviceFile        *file = NEW_N(a, DeviceFile, u->weights + 1u);
+    Slab               copy = {0};
+    Program           *p = NULL;
+    memcpy(file, u->file, u->weights * sizeof *file);
+    if (!others || other_files(u, file, &copy, err))
+        p = program_compile(e->device, arena_printf(a, "%s, for comparison", u->name), x->mil, x->mil_len, file,
+                            u->weights, err);
+    slab_free(&copy);
+    arena_free(a);
+    return p;
+}
+
+static bool probe(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
+{
+    const ProgramFunction *f = program_function(u->compiled, 0);
+    bool                   reload = reloads(e);
+    uint64_t               mine = 0, other = 0, finite = 0, ignored;
+    Program               *twin = reference(e, u, !reload, err);
+    bool                   ok = twin && probe_surfaces(e, c, f, err);
+    if (ok)
+        fill_inputs(c, f);
+    ok = ok && outputs(c, u->compiled, &mine, &finite, err) && outputs(c, twin, &other, &ignored, err);
+    program_free(twin);
+    /* Nothing but zeros and infinities would be alike with any weights. */
+    if (!ok || finite == 0 || (mine == other) == reload)
+        return ok;
+    buf_printf(err, "the device computes with stale weights: %s, %s. ", u->name,
+               reload ? "given new weights, gives another output than one compiled with the same weights"
+                      : "compiled with its weights, gives the same output as one compiled with entirely others");
+    advise(e, err);
+    return false;
+}
+
+static bool has_param(const Unit *u)
+{
+    for (uint32_t i = 0; i < u->weights; i++)
+        if (u->weight[i].has_param)
+            return true;
+    return false;
+}
+
+/* The next instance, in turn, that has weights of the model. */
+static bool probe_next(Exec *e, ExecCanary *c, Buf *err)
+{
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < e->units; i++)
+        total += e->unit[i].compiled && has_param(&e->unit[i]);
+    uint32_t wanted = total ? (uint32_t)(c->probes++ % total) : 0;
+    for (uint32_t i = 0, at = 0; i < e->units; i++)
+        if (e->unit[i].compiled && has_param(&e->unit[i]) && at++ == wanted)
+            return probe(e, c, &e->unit[i], err);
+    return true;
+}
+
+/* ---- for exec_renew.c ---- */
 
 uint32_t exec_canary_cost(const Exec *e)
 {
@@ -322,45 +323,47 @@ uint32_t exec_canary_cost(const Exec *e)
     return reloads(e) ? !started : started ? 1 : START;
 }
 
-/* Different for every state of the weights: a hash of those that programs were made with. */
+/* Different for every state of the weights: a hash of the beginnings of weight files. */
 static uint64_t key_of(const Exec *e, uint64_t version)
 {
     uint64_t h = version;
-    for (uint32_t i = 0; i < e->plan->programs; i++)
-        for (int32_t k = 0; k < e->plan->program[i].n; k++) {
-            uint64_t pair[2] = {h, e->program[i].instance[k].weights};
+    for (uint32_t i = 0; i < e->units; i++) {
+        const Unit *u = &e->unit[i];
+        if (u->compiled && u->weights) {
+            uint64_t pair[2] = {h, hash_u64(u->file[0].data, u->file[0].len < SAMPLE ? u->file[0].len : SAMPLE)};
             h = hash_u64(pair, sizeof pair);
         }
+    }
     return h;
 }
 
-bool exec_canary(Exec *e, Workspace *w, Buf *err)
+static bool create(Exec *e, Buf *err)
+{
+    uint32_t ports = 0;
+    for (uint32_t i = 0; i < e->plan->programs; i++)
+        if (e->plan->program[i].ins + e->plan->program[i].outs > ports)
+            ports = e->plan->program[i].ins + e->plan->program[i].outs;
+    e->canary = xcalloc(1, sizeof *e->canary);
+    e->canary->port = NEW_N(e->arena, Surface *, ports + 1u);
+    return make_surfaces(e->canary, e->device, err);
+}
+
+bool exec_canary(Exec *e, Buf *err)
 {
     if (!e->options.canary || e->plan->weights == PLAN_DYNAMIC)
         return true;
-    if (!e->canary) {
-        uint32_t ports = 0;
-        for (uint32_t i = 0; i < e->plan->programs; i++)
-            if (e->plan->program[i].ins + e->plan->program[i].outs > ports)
-                ports = e->plan->program[i].ins + e->plan->program[i].outs;
-        e->canary = xcalloc(1, sizeof *e->canary);
-        e->canary->port = NEW_N(e->arena, Surface *, ports + 1u);
-        if (!make_surfaces(e->canary, e->device, err))
-            return false;
-    }
+    if (!e->canary && !create(e, err))
+        return false;
     ExecCanary *c = e->canary;
-    double      t0 = exec_now();
-    uint64_t    versions = c->bakes ? 1 : START;
     bool        ok = true;
-    for (uint64_t i = 0; ok && i < versions; i++) {
+    for (uint64_t i = c->bakes ? START - 1 : 0; ok && i < START; i++) {
         c->old_key = c->key;
         c->key = key_of(e, ++c->bakes);
         ok = renew(e, c, err) && sing(e, c, err);
     }
     uint64_t updates = e->options.canary_from + c->bakes - START;
     if (ok && updates % PROBE_EVERY == (reloads(e) ? 1 : 0) && device_compiles_left(e->device))
-        ok = probe_next(e, c, w, err);
-    e->counters.seconds[EXEC_COMPILE] += exec_now() - t0;
+        ok = probe_next(e, c, err);
     return ok;
 }
 

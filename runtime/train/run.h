@@ -4,11 +4,12 @@
 
 #include "runtime/train/data.h"
 #include "runtime/train/health.h"
+#include "runtime/train/optim.h"
 #include "runtime/train/report.h"
 #include "runtime/train/scaler.h"
 #include "runtime/train/train.h"
 
-enum { CLASS_DATA = EXEC_CLASSES, CLASS_OPTIMIZER, CLASSES };
+enum { CLASS_DATA = EXEC_CLASSES, CLASS_OTHER, CLASSES };
 _Static_assert((int)CLASSES <= (int)REPORT_CLASSES, "the report has room for every class of time");
 
 typedef struct {
@@ -23,6 +24,10 @@ typedef struct {
     Health              health;
     Report              report;
     StepReport          step;
+    ExecTrainer         trainer;
+    OptimStep           optim;    /* of this step */
+    GradStats          *stats;    /* of every piece of every gradient; those of parameter i: stats_at[i] .. stats_at[i + 1] */
+    size_t             *stats_at;
     uint64_t            end, saved; /* last step to do; step of the last checkpoint, 0: none */
     bool                warned;     /* that weights are too large */
     StateHead          *head;       /* NULL: no state to be carried on */
@@ -31,6 +36,8 @@ typedef struct {
     uint64_t            window;     /* programs that an update compiles */
 } Run;
 
+/* Before the first step: memory that all steps use. */
+void run_prepare(Run *t);
 /* One optimizer step: micro-batches, update, bake. False and the reason in `err`. */
 bool run_step(Run *t, Buf *err);
 /* budget.c: keeping within the compile budget. */

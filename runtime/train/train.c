@@ -294,6 +294,7 @@ static bool prepare(Run *t, Buf *err)
     }
     t->plan_entry = &s->plan->entry[t->entry];
     run_name_classes(t);
+    run_prepare(t);
     session_moments(s, t->o->state ? state_moments(t->o->state) : NULL);
     watch_health(t);
     if (t->continues)

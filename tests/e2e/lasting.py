@@ -224,7 +224,7 @@ class Lasting(unittest.TestCase):
     def test_stale_weights_stop_the_run(self):
         for fault, mode, parts in [
                 ("stale-reload", "reload", ("test program", "exactly what its old weights give", "--weights baked")),
-                ("stale-large", "reload", ("program '", "compiled with the same weights", "--weights baked")),
+                ("stale-large", "reload", ("layers_fwd.mil", "compiled with the same weights", "--weights baked")),
                 ("stale-compile", "baked", ("test program", "exactly what its old weights give", "--weights dynamic"))]:
             said = self.train("--steps", 3, "--no-save", mode=mode, status=1, env={**os.environ, "ANERUN_DEVICE_FAULT": fault})
             self.told(said, "stale weights", *parts)
