@@ -51,13 +51,12 @@ static GradStats all_gradients(Run *t)
     GradStats sum = {0, 0};
     uint32_t  trained = 0;
     for (uint32_t i = 0; i < exec_params(t->s->exec); i++) {
-        GradStats g = {0, 0};
-        if (exec_param(t->s->exec, i)->group->frozen)
-            continue;
+        GradStats one = {0, 0};
         for (size_t k = t->stats_at[i]; k < t->stats_at[i + 1]; k++)
-            grad_stats_add(&g, t->stats[k]);
-        health_gradient(&t->health, trained++, g);
-        grad_stats_add(&sum, g);
+            grad_stats_add(&one, t->stats[k]);
+        if (!exec_param(t->s->exec, i)->group->frozen)
+            health_gradient(&t->health, trained++, one);
+        grad_stats_add(&sum, one);
     }
     return sum;
 }
