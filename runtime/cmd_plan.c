@@ -12,9 +12,11 @@
 #include "runtime/train/generate.h"
 #include "runtime/train/merge.h"
 #include "runtime/train/options.h"
+#include "runtime/train/restart.h"
 #include "runtime/train/train.h"
 #include "runtime/train/weights.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,8 @@ typedef struct {
     Exec       *exec;
     Session     session;
     int         lock; /* on the run's directory; -1: none */
+    StateFile  *state; /* what outlives this process image; NULL: nothing */
+    bool        continues; /* an earlier image has begun the run that is in `state` */
     Buf         err;
 } Job;
 
@@ -46,6 +50,81 @@ static uint32_t default_threads(const Plan *p, const Dist *d)
     return (uint32_t)(n < 1 ? 1 : n);
 }
 
+/* For tests: ways in which a device may be wrong (device.h). */
+static bool read_fault(DeviceFault *fault, Buf *err)
+{
+    static const struct {
+        const char *name;
+        DeviceFault fault;
+    } known[] = {{"stale-reload", FAULT_STALE_RELOAD},
+                 {"stale-compile", FAULT_STALE_COMPILE},
+                 {"stale-large", FAULT_STALE_LARGE}};
+    const char *text = getenv("ANERUN_DEVICE_FAULT");
+    *fault = FAULT_NONE;
+    if (!text || !*text)
+        return true;
+    for (size_t i = 0; i < COUNT(known); i++)
+        if (strcmp(known[i].name, text) == 0) {
+            *fault = known[i].fault;
+            return true;
+        }
+    buf_printf(err, "ANERUN_DEVICE_FAULT=%s: known are stale-reload, stale-compile, stale-large", text);
+    return false;
+}
+
+/* Will updates have to compile programs, so that the process may have to be restarted? One of several processes under
+ * MPI cannot be: it saves and ends when the budget is used up. */
+static bool may_restart(const Job *j, uint64_t budget)
+{
+    PlanWeightMode mode = j->plan->weights;
+    return j->o.train && budget && dist_size(j->dist) == 1 && (mode == PLAN_BAKED || (mode == PLAN_RELOAD && !device_reloads(j->device)));
+}
+
+/* "tiny.plan/" -> "tiny.plan.run" */
+static const char *default_run(Arena *a, const char *plan)
+{
+    size_t n = strlen(plan);
+    while (n > 1 && plan[n - 1] == '/')
+        n--;
+    return arena_printf(a, "%.*s.run", (int)n, plan);
+}
+
+static bool open_exec(Job *j, uint64_t budget)
+{
+    ExecOptions o = {.wide_ports = j->o.numerics && strcmp(j->o.numerics, "exact") == 0,
+                     .pool = j->pool,
+                     .canary = j->o.train};
+    if (dist_size(j->dist) > 1) {
+        o.grad_ready = window_grad_ready;
+        o.grad_ready_with = &j->session;
+    }
+    size_t floats = exec_floats(j->plan);
+    if (j->continues && strcmp(state_head(j->state)->plan_hash, j->plan_hash) != 0) {
+        buf_printf(&j->err, "the plan '%s' was changed while a run was using it: the run ends; --resume continues from its last checkpoint", j->o.plan);
+        return false;
+    }
+    if (!j->continues && may_restart(j, budget)) {
+        const char *run = j->o.out ? j->o.out : default_run(j->arena, j->o.plan);
+        if (!(j->state = state_new(floats, path_is_dir(run) ? run : NULL, STATE_ANYWHERE, &j->err)))
+            return false;
+        memcpy(state_head(j->state)->plan_hash, j->plan_hash, HASH_HEX);
+    }
+    if (j->state)
+        o.param = state_params(j->state);
+    if (j->continues)
+        o.canary_from = state_head(j->state)->r.updates;
+    return (j->exec = exec_open(j->plan, j->o.plan, j->device, &o, &j->err)) != NULL;
+}
+
+/* The host device only imitates the limit. With several processes, which cannot restart themselves, it does so when
+ * asked to. */
+static uint64_t compile_budget(const Job *j)
+{
+    if (j->o.compile_budget != UINT64_MAX)
+        return j->o.compile_budget;
+    return dist_size(j->dist) > 1 && strcmp(j->o.device, "host") == 0 ? 0 : (uint64_t)j->plan->compile_budget;
+}
+
 static bool open_plan(Job *j)
 {
     bool          exact = j->o.numerics && strcmp(j->o.numerics, "exact") == 0;
@@ -54,17 +133,14 @@ static bool open_plan(Job *j)
         .wide_ports = exact,
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
     };
-    if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
+    if (!read_fault(&options.fault, &j->err) ||
+        !(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
         return false;
+    uint64_t budget = compile_budget(j);
+    options.max_compiles = budget;
     gemm_init();
     j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan, j->dist));
-    ExecOptions run = {.wide_ports = exact, .pool = j->pool};
-    if (dist_size(j->dist) > 1) {
-        run.grad_ready = window_grad_ready;
-        run.grad_ready_with = &j->session;
-    }
-    if (!(j->device = device_open(j->o.device, &options, &j->err)) ||
-        !(j->exec = exec_open(j->plan, j->o.plan, j->device, &run, &j->err)))
+    if (!(j->device = device_open(j->o.device, &options, &j->err)) || !open_exec(j, budget))
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     j->session.dist = j->dist;
@@ -79,15 +155,6 @@ static bool apply_overrides(Job *j)
         if (!settings_insist(&j->session.settings, j->arena, j->o.override[i].key, j->o.override[i].value, &j->err))
             return false;
     return true;
-}
-
-/* "tiny.plan/" -> "tiny.plan.run" */
-static const char *default_run(Arena *a, const char *plan)
-{
-    size_t n = strlen(plan);
-    while (n > 1 && plan[n - 1] == '/')
-        n--;
-    return arena_printf(a, "%.*s.run", (int)n, plan);
 }
 
 /* ---- training ---- */
@@ -126,10 +193,36 @@ static bool prepare_run(Job *j, TrainOptions *t)
     return (j->lock = checkpoint_lock(run, &j->err)) >= 0;
 }
 
+static bool remember_run(Job *j, const char *run)
+{
+    StateHead *h = state_head(j->state);
+    if (strlen(run) < sizeof h->run) {
+        strcpy(h->run, run);
+        return true;
+    }
+    buf_printf(&j->err, "'%s': the name is too long", run);
+    return false;
+}
+
+/* Everything was decided by the image that began the run. */
+static bool continue_training(Job *j, TrainOptions *t)
+{
+    const char *run = state_head(j->state)->run;
+    t->run = *run ? run : NULL;
+    state_head(j->state)->time[AT_OPEN] = clock_seconds();
+    return state_get_settings(j->state, j->arena, &j->session.settings, &j->err) &&
+           train_run(&j->session, t, &j->err);
+}
+
 static bool train(Job *j)
 {
-    TrainOptions t = {
-        .weights = j->o.weights, .stop_at = j->o.stop_at, .log = j->o.log, .out = j->o.quiet ? NULL : stdout};
+    TrainOptions t = {.weights = j->o.weights,
+                      .stop_at = j->o.stop_at,
+                      .log = j->o.log,
+                      .out = j->o.quiet ? NULL : stdout,
+                      .state = j->state};
+    if (j->continues)
+        return continue_training(j, &t);
     if (!prepare_run(j, &t))
         return false;
     uint64_t *accum = &j->session.settings.accum, whole = *accum;
@@ -147,6 +240,8 @@ static bool train(Job *j)
     if (j->o.eval && !settings_set(&j->session.settings, j->arena, "eval", j->o.eval, &j->err))
         return false;
     if (t.run && !t.resume && j->o.overwrite && !checkpoint_clear(t.run, &j->err))
+        return false;
+    if (j->state && t.run && !remember_run(j, t.run))
         return false;
     return train_run(&j->session, &t, &j->err);
 }
@@ -306,41 +401,72 @@ static bool act(Job *j)
     return action[i].run(j);
 }
 
-int cmd_plan(int argc, char **argv)
+/* One image's part of a job. True if the next one has to go on: then state and lock are left in `j`. */
+static bool run_job(Job *j, int argc, char **argv, int *status)
 {
-    Job j = {.arena = arena_new(), .lock = -1};
-    int status = EXIT_OK;
     Buf text = {0};
-    if (!options_parse(&j.o, j.arena, argc, argv, &j.err)) {
+    j->arena = arena_new();
+    *status = EXIT_OK;
+    if (!options_parse(&j->o, j->arena, argc, argv, &j->err)) {
         if (dist_spokesman())
-            fprintf(stderr, "anerun: %s\n'anerun PLAN --help' lists all options\n", j.err.data);
-        status = EXIT_USAGE;
-    } else if (j.o.help) {
-        if (options_help(&text, j.o.help_topic, &j.err)) {
+            fprintf(stderr, "anerun: %s\n'anerun PLAN --help' lists all options\n", j->err.data);
+        *status = EXIT_USAGE;
+    } else if (j->o.help) {
+        if (options_help(&text, j->o.help_topic, &j->err)) {
             fputs(text.data, stdout);
         } else {
-            fprintf(stderr, "anerun: %s\n", j.err.data);
-            status = EXIT_USAGE;
+            fprintf(stderr, "anerun: %s\n", j->err.data);
+            *status = EXIT_USAGE;
         }
-    } else if (!join(&j) || !open_plan(&j) || !act(&j)) {
+    } else if (!join(j) || !open_plan(j) || !act(j)) {
         fflush(stdout);
-        if (dist_size(j.dist) > 1)
-            dist_fail(j.dist, j.err.len ? j.err.data : "failed");
-        if (j.dist || dist_spokesman())
-            fprintf(stderr, "anerun: %s\n", j.err.len ? j.err.data : "failed");
-        status = EXIT_FAILED;
-    } else if (j.o.profile) {
-        exec_profile(j.exec, &text);
+        if (dist_size(j->dist) > 1)
+            dist_fail(j->dist, j->err.len ? j->err.data : "failed");
+        if (j->dist || dist_spokesman())
+            fprintf(stderr, "anerun: %s\n", j->err.len ? j->err.data : "failed");
+        *status = EXIT_FAILED;
+    } else if (j->o.profile && !(j->state && state_head(j->state)->continues)) {
+        exec_profile(j->exec, &text);
         fputs(text.data ? text.data : "", stdout);
     }
-    checkpoint_unlock(j.lock);
-    session_finish(&j.session);
-    exec_close(j.exec);
-    device_close(j.device);
-    pool_free(j.pool);
-    dist_close(j.dist);
+    session_finish(&j->session);
+    exec_close(j->exec);
+    device_close(j->device);
+    pool_free(j->pool);
+    dist_close(j->dist);
     buf_free(&text);
-    buf_free(&j.err);
-    arena_free(j.arena);
+    buf_free(&j->err);
+    arena_free(j->arena);
+    return *status == EXIT_OK && j->state && state_head(j->state)->continues;
+}
+
+int cmd_plan(int argc, char **argv)
+{
+    Job    j = {.lock = -1};
+    double started = clock_seconds();
+    int    status = EXIT_FAILED;
+    Buf    err = {0};
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows beyond ulimit -f is to be an error like a full disk, not the end */
+    if (!restart_take(&j.state, &j.lock, &err)) {
+        fprintf(stderr, "anerun: %s\n", err.data);
+        buf_free(&err);
+        return status;
+    }
+    if ((j.continues = j.state != NULL))
+        state_head(j.state)->time[AT_MAIN] = started;
+    if (run_job(&j, argc, argv, &status)) {
+        state_head(j.state)->time[AT_EXEC] = clock_seconds();
+        restart_exec(argv, j.state, j.lock, &err);
+        /* There is no next image: this one saves what was trained. */
+        fprintf(stderr, "anerun: the compile budget of this process is used up, and it cannot be restarted: %s\n",
+                err.data);
+        j = (Job){.lock = j.lock, .state = j.state, .continues = true};
+        state_head(j.state)->rescue = true;
+        run_job(&j, argc, argv, &status);
+        status = EXIT_FAILED;
+    }
+    checkpoint_unlock(j.lock);
+    state_close(j.state);
+    buf_free(&err);
     return status;
 }

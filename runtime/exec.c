@@ -182,6 +182,7 @@ void exec_close(Exec *e)
     if (!e)
         return;
     exec_settle(e);
+    exec_canary_free(e);
     exec_free_programs(e);
     for (uint32_t i = 0; e->buffer && i < e->plan->buffers; i++)
         for (int32_t k = 0; e->buffer[i].surface && k < (e->plan->buffer[i].stack ? e->plan->buffer[i].stack : 1); k++)
@@ -279,6 +280,11 @@ void *exec_input(Exec *e, uint32_t entry, uint32_t k)
 const void *exec_result(const Exec *e, uint32_t entry, uint32_t k)
 {
     return e->buffer[e->plan->entry[entry].result[k].buffer].data;
+}
+
+uint64_t exec_compiles_left(const Exec *e)
+{
+    return device_compiles_left(e->device);
 }
 
 size_t exec_bytes(const Exec *e)

@@ -46,6 +46,10 @@ typedef struct {
      * within the last micro-batch's backward pass for most, otherwise when exec_update() returns. May be NULL. */
     void (*grad_ready)(void *with, uint32_t param);
     void *grad_ready_with;
+    /* exec_bake() proves that the device uses the weights it was given, whenever it gave it new ones (exec_canary.c), and
+     * fails if it does not. `canary_from`: updates before this executor was opened, for what is not done every time. */
+    bool     canary;
+    uint64_t canary_from;
 } ExecOptions;
 
 /* Length of the parameter slab: parameters by id, each starting on a multiple of 16 floats, gaps between them zero. The
@@ -101,6 +105,8 @@ typedef struct {
     /* On the caller's thread, when all gradients are complete and examined: are the parameters to be updated?
      * `overflowed`: see exec_overflowed(). */
     bool (*decide)(void *with, bool overflowed);
+    /* Then: may programs be compiled with them at once? If not, that is left to exec_bake(). NULL: they may. */
+    bool (*compile)(void *with);
     void (*update)(void *with, uint32_t param, size_t from, size_t n);
 } ExecTrainer;
 /* A window of `micro_batches` begins; like exec_zero_grads(), but as its length is known, exec_forward() and
@@ -121,6 +127,8 @@ bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err);
  * parameter has changed: for keeping within a budget. */
 uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts);
 uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts);
+/* Compilations that the device still takes in this process; UINT64_MAX: any number. */
+uint64_t exec_compiles_left(const Exec *e);
 
 /* ---- entries ---- */
 #define EXEC_NO_ENTRY UINT32_MAX

@@ -196,12 +196,16 @@ uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
 {
     const ExecEntry *x = &e->entry[entry];
     uint32_t         n = 0;
-    look_for_changes(e);
+    bool             any = false;
+    for (uint32_t i = 0; i < x->wants[parts]; i++)
+        any = any || e->unit[x->wanted[parts][i]].compiled;
+    if (any) /* otherwise everything has to be made */
+        look_for_changes(e);
     for (uint32_t i = 0; i < x->wants[parts]; i++) {
         const Unit *u = &e->unit[x->wanted[parts][i]];
         n += u->stage == UINT32_MAX && (reloads(e) ? !u->compiled : exec_unit_stale(e, u));
     }
-    return n;
+    return n ? n + exec_canary_cost(e) : 0;
 }
 
 uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
@@ -215,7 +219,7 @@ uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
             trained = trained || !e->param[u->param[p]].group->frozen;
         n += u->stage == UINT32_MAX && trained;
     }
-    return n;
+    return n && e->plan->weights != PLAN_DYNAMIC ? n + e->options.canary : n;
 }
 
 /* ---- requests ---- */

@@ -95,6 +95,8 @@ typedef struct {
     uint32_t    unit; /* of instance 0 */
 } ExecProgram;
 
+typedef struct ExecCanary ExecCanary; /* exec_canary.c */
+
 typedef struct {
     uint64_t changed; /* Exec.time of its last change */
     uint64_t hash;    /* of its value when exec_bake() last looked */
@@ -185,6 +187,7 @@ struct Exec {
     ExecClass    class; /* of time, the caller's thread now; EXEC_CLASSES: none */
     double       class_since;
     _Atomic uint64_t busy_ns; /* of other threads */
+    ExecCanary  *canary; /* NULL: none yet */
 };
 
 /* exec_clock.c */
@@ -251,6 +254,12 @@ typedef struct {
 } Workspace;
 const uint16_t *exec_recipe_value(const Exec *e, Workspace *w, const Recipe *r, uint32_t k, ConvertCount *count);
 void exec_workspace_free(Workspace *w);
+
+/* exec_canary.c: after programs got new weights; true at once if options.canary is not set. */
+bool exec_canary(Exec *e, Buf *err);
+/* Compilations that the next exec_canary() needs. */
+uint32_t exec_canary_cost(const Exec *e);
+void     exec_canary_free(Exec *e);
 
 /* exec_bake.c */
 void exec_build_units(Exec *e);

@@ -313,6 +313,7 @@ bool exec_renew(Exec *e, uint32_t entry, unsigned parts, const ExecTrainer *t, B
     r->trainer = t;
     r->unit = e->entry[entry].wanted[parts];
     r->units = e->entry[entry].wants[parts];
+    uint64_t made = e->counters.compiles + e->counters.reloads;
     bool     ok = prepare(r, err);
     size_t   size = 0;
     for (uint32_t i = 0; i < r->params; i++)
@@ -328,5 +329,10 @@ bool exec_renew(Exec *e, uint32_t entry, unsigned parts, const ExecTrainer *t, B
     ok = conduct(r, ok, err);
     for (uint32_t i = 0; i < helpers; i++)
         pool_wait(e->pool, &r->helper[i]);
+    if (ok && e->counters.compiles + e->counters.reloads != made) {
+        ExecSpan span = exec_span(e, EXEC_COMPILE);
+        ok = exec_canary(e, err);
+        exec_span_end(e, &span);
+    }
     return ok;
 }

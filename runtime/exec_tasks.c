@@ -396,7 +396,8 @@ bool exec_end_window(Exec *e, uint32_t entry, bool *updated, Buf *err)
         if (!e->param[id].group->frozen)
             examine(e, id);
     *updated = t->decide(t->with, exec_overflowed(e));
-    bool ok = !*updated || exec_renew(e, entry, EXEC_FORWARD | EXEC_BACKWARD, t, err);
+    unsigned parts = *updated && (!t->compile || t->compile(t->with)) ? EXEC_FORWARD | EXEC_BACKWARD : 0;
+    bool     ok = !*updated || exec_renew(e, entry, parts, t, err);
     exec_switch(e, before);
     return ok;
 }

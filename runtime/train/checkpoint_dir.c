@@ -206,7 +206,7 @@ const char *checkpoint_find(Arena *a, const char *path, Buf *err)
         buf_printf(err, path_exists(path) ? "'%s' is not a directory" : "there is no checkpoint at '%s'", path);
         return NULL;
     }
-    if (path_exists(path_join(a, path, CHECKPOINT_MODEL)))
+    if (path_exists(path_join(a, path, CHECKPOINT_MODEL)) || path_exists(path_join(a, path, CHECKPOINT_OPTIMIZER)))
         return arena_strdup(a, path);
     if (!path_exists(latest)) { /* killed between the first checkpoint's rename and LATEST */
         Steps s = list_steps(a, path);

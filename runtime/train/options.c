@@ -62,6 +62,8 @@ static const Option option[] = {
               "threads on the CPU (default: one per 500,000 parameters, at most all)"),
     TO_FLAG("--deterministic", deterministic, "the same bits for any number of processes (setting 'deterministic')"),
     TO_FLAG("--mpi", mpi, "start MPI, although no launcher of it shows in the environment"),
+    TO_NUMBER("--compile-budget", "N", WHOLE, compile_budget, 0, 1e9,
+              "programs a process compiles before it restarts; 0: any number (default: the target's)"),
 };
 
 const Option *options_table(size_t *count)
@@ -198,7 +200,7 @@ static bool check_overrides(const Options *o, Arena *a, Buf *err)
 
 bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
 {
-    *o = (Options){.device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
+    *o = (Options){.compile_budget = UINT64_MAX, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
         if (strcmp(word, "-h") == 0)

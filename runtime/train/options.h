@@ -26,6 +26,7 @@ typedef struct {
     const char *merge;   /* file for the weights with adapters merged */
     const char *out, *log;
     const char *device, *numerics, *reduce;
+    uint64_t    compile_budget; /* UINT64_MAX: the plan's */
     uint64_t    threads, stop_at, tokens, top_k, generate_seed;
     double      temperature, top_p;
     Override   *override; /* settings, in the order given */

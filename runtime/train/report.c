@@ -1,6 +1,8 @@
 /* report.c: progress and log of a run; see report.h. */
 #include "runtime/train/report.h"
 
+#include "runtime/train/state_file.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -227,6 +229,18 @@ void report_log_save(Report *r, uint64_t step, const char *path, double seconds)
     json_t *o = event("save", step);
     json_object_set_new(o, "path", json_string(path));
     json_object_set_new(o, "ms", milliseconds(seconds));
+    log_line(r, o);
+}
+
+void report_log_restart(Report *r, uint64_t step, uint32_t restarts, const double *time)
+{
+    static const char *const phase[] = {[AT_EXEC] = "close", [AT_MAIN] = "exec", [AT_OPEN] = "open",
+                                        [AT_READY] = "data", [AT_BAKED] = "programs"};
+    json_t *o = event("restart", step), *ms = milliseconds(time[AT_READY] - time[AT_DECISION]);
+    json_object_set_new(o, "restarts", json_integer(restarts));
+    for (int i = AT_EXEC; i < STATE_TIMES; i++)
+        json_object_set_new(ms, phase[i], number((time[i] - time[i - 1]) * 1e3));
+    json_object_set_new(o, "ms", ms);
     log_line(r, o);
 }
 

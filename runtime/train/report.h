@@ -8,6 +8,7 @@
  *     {"event": "eval", "step": 100, "loss": 2.5, "perplexity": 12.2, "bits_per_byte": 1.1, "tokens": 16384,
  *      "ms": {"total": 80.1}}
  *     {"event": "save", "step": 100, "path": "tiny.plan.run/ckpt-100", "ms": {"total": 5.2}}
+ *     {"event": "restart", "step": 8, "restarts": 1, "ms": {"total": 21.5, "close": 2.1, ..., "programs": 80.0}}
  *     {"event": "end", "step": 1000, "reason": "done", "compiles": 4, "reloads": 0, "staged_bytes": 2097152}
  * Numbers that JSON cannot write (NaN, infinities) are null. */
 #ifndef ANEL_TRAIN_REPORT_H
@@ -60,6 +61,8 @@ void report_log_start(Report *r, const char *model, uint64_t step, uint64_t step
 void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double bits_per_byte, double seconds);
 void report_log_save(Report *r, uint64_t step, const char *path, double seconds);
 /* `c`: what the executor has counted since it was opened. */
+/* `time`: clock_seconds() by StateTime (state_file.h). */
+void report_log_restart(Report *r, uint64_t step, uint32_t restarts, const double *time);
 void report_log_end(Report *r, uint64_t step, const char *reason, const ExecCounters *c);
 
 /* "1:02:03" into `out` (at least 24 bytes). */

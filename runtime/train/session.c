@@ -23,15 +23,15 @@ void session_init(Session *s, Arena *a, const Plan *plan, const char *plan_dir, 
     s->layout = (CheckpointLayout){s->tensor, n, plan->model, s->plan_hash};
 }
 
-void session_moments(Session *s)
+void session_moments(Session *s, float *slab)
 {
     uint32_t moments = optim_moments(&s->settings);
     size_t   trained = 0;
     for (uint32_t i = 0; i < s->layout.tensors; i++)
         if (!exec_param(s->exec, i)->group->frozen)
             trained += s->tensor[i].numel;
-    s->moment = moments ? xcalloc(trained ? trained * moments : 1, sizeof *s->moment) : NULL;
-    float *next = s->moment;
+    s->moment = moments && !slab ? xcalloc(trained ? trained * moments : 1, sizeof *s->moment) : NULL;
+    float *next = slab ? slab : s->moment;
     for (uint32_t i = 0; i < s->layout.tensors; i++) {
         if (exec_param(s->exec, i)->group->frozen)
             continue;

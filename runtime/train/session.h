@@ -16,7 +16,7 @@ typedef struct {
     Tokenizer       *tokenizer; /* NULL: none */
     CheckpointLayout layout; /* of all parameters; moments as session_moments() made them */
     CheckpointTensor *tensor;
-    float           *moment; /* one slab: m of all tensors, then v */
+    float           *moment; /* one slab: m of all tensors, then v; NULL: none, or not its own */
     uint64_t         parameters; /* single numbers */
     Dist            *dist;       /* the job; NULL: of one rank. The caller's */
     struct Window   *window;     /* dist_window.h, while training */
@@ -24,9 +24,11 @@ typedef struct {
 
 /* Fill `s` from an executor opened on `plan`; lists live in `a`. */
 void session_init(Session *s, Arena *a, const Plan *plan, const char *plan_dir, const char *plan_hash, Exec *exec);
-/* Allocate the moments that the settings' optimizer keeps for parameters that are trained. */
-void session_moments(Session *s);
-void session_finish(Session *s); /* frees moments and tokenizer; exec and plan are the caller's */
+/* Lay out the moments that the settings' optimizer keeps for parameters that are trained, in `slab` (two numbers for
+ * each of the executor's, zeroed or holding what an earlier image of this run left), or with NULL in memory of the
+ * session's own. */
+void session_moments(Session *s, float *slab);
+void session_finish(Session *s); /* frees moments of its own and the tokenizer; exec and plan are the caller's */
 
 /* Open the tokenizer that the settings name, if any; once. False with a sentence in `err`. */
 bool session_tokenizer(Session *s, Buf *err);

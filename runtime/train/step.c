@@ -114,6 +114,11 @@ static bool decide(void *with, bool overflowed)
     return true;
 }
 
+static bool may_compile(void *with)
+{
+    return run_may_compile(with);
+}
+
 static void update(void *with, uint32_t param, size_t from, size_t n)
 {
     const Run              *t = with;
@@ -133,7 +138,7 @@ void run_prepare(Run *t)
                                                    ? 0
                                                    : (exec_param(e, i)->numel + EXEC_PIECE - 1) / EXEC_PIECE);
     t->stats = NEW_N(t->arena, GradStats, t->stats_at[n] + 1);
-    t->trainer = (ExecTrainer){.with = t, .examine = examine, .decide = decide, .update = update};
+    t->trainer = (ExecTrainer){.with = t, .examine = examine, .decide = decide, .compile = may_compile, .update = update};
 }
 
 /* Programs compute with the clamped ones, so the loss says little about the parameters from here on. */

@@ -310,6 +310,7 @@ void describe_settings(Builder *b)
     char target[HASH_HEX];
     target_hash(m->target, target);
     p->target = m->target->name;
+    p->compile_budget = m->target->compile_budget;
     p->target_hash = target_is_any(m->target) ? "" : arena_strdup(b->a, target);
     p->config = NEW_N(b->a, PlanSetting, m->configs);
     for (uint32_t i = 0; i < m->configs; i++)

@@ -80,6 +80,8 @@ typedef struct {
 } PlanTable;
 
 /* ---- programs ---- */
+enum { PLAN_COMPILE_BUDGET = 100 }; /* where a plan says nothing: what holds for every engine reported on */
+
 /* How programs get at parameters, and what happens when those change.
  *   baked    constants of the MIL text; compile every program anew
  *   reload   the same text; give compiled programs new weight files without compiling (where the device can)
@@ -261,6 +263,7 @@ typedef struct {
     const char  *model, *target;
     const char  *target_hash; /* of the profile's values; "" for the defaults built into the compiler */
     const char  *sources_hash;
+    int64_t      compile_budget; /* programs a process may compile on the target; 0: any number */
     PlanWeightMode weights;
     PlanSetting *config; /* resolved configuration of the model */
     uint32_t     configs;

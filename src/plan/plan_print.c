@@ -407,6 +407,8 @@ void plan_print(const Plan *p, Buf *out)
         header_print("target", p->target, out);
     header_print("sources", p->sources_hash, out);
     header_print("weights", plan_weight_mode_name[p->weights], out);
+    if (p->compile_budget != PLAN_COMPILE_BUDGET)
+        buf_printf(out, "compile_budget %lld\n", (long long)p->compile_budget);
     blank(p->configs, out);
     for (uint32_t i = 0; i < p->configs; i++)
         setting_print("config ", &p->config[i], out);

@@ -163,6 +163,22 @@ bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)
     return true;
 }
 
+uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
+{
+    return exec_rebake_cost(e, entry, parts);
+}
+
+uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
+{
+    (void)entry, (void)parts;
+    return e->knobs.compiles;
+}
+
+uint64_t exec_compiles_left(const Exec *e)
+{
+    return e->knobs.budget ? e->knobs.budget - e->knobs.bakes * e->knobs.compiles : UINT64_MAX;
+}
+
 uint32_t exec_entry(const Exec *e, const char *name)
 {
     for (uint32_t i = 0; i < e->plan->entries; i++)
@@ -275,8 +291,9 @@ bool exec_end_window(Exec *e, uint32_t entry, bool *updated, Buf *err)
     *updated = e->trainer->decide(e->trainer->with, e->overflow);
     if (!*updated)
         return true;
+    bool compile = !e->trainer->compile || e->trainer->compile(e->trainer->with);
     in_pieces(e, e->trainer->update);
-    return exec_bake(e, entry, EXEC_FORWARD | EXEC_BACKWARD, err);
+    return !compile || exec_bake(e, entry, EXEC_FORWARD | EXEC_BACKWARD, err);
 }
 
 bool exec_overflowed(const Exec *e)

@@ -24,6 +24,8 @@ typedef struct {
     uint64_t lost_after; /* after so many forward passes */
     int32_t  read, pieces; /* by the decode entries since states were reset: tokens; calls of decode@4 */
     int      raise_at; /* signal the process during this many-th forward pass; 0: never */
+    uint32_t compiles; /* programs a bake compiles */
+    uint64_t budget;   /* of them; 0: any number */
 } FakeKnobs;
 FakeKnobs *fake_knobs(Exec *e);
 
