@@ -1,7 +1,7 @@
 /* report.h: what a run tells while it goes on: a progress line for people and one JSON object per line for programs.
  *
- * On a terminal progress is one line that is written over, at most ten times a second; elsewhere (a file, a pipe) it is
- * a plain line every few seconds, and always one for the first and the last step. The log has every step:
+ * On a terminal progress is two lines that are written over (progress.h), at most ten times a second; elsewhere (a file, a
+ * pipe, a terminal of TERM=dumb) it is a plain line every few seconds, and always one for the first and the last step. The log has every step:
  *     {"event": "start", "model": "tiny", "step": 0, "steps": 1000, "parameters": 123456, ...}
  *     {"event": "step", "step": 1, "loss": 5.54, "lr": 3e-6, "grad_norm": 1.2, "loss_scale": 4096.0, "skipped": false,
  *      "skips": 0, "tokens": 8192, "tokens_per_s": 51234.5, "ms": {"total": 12.3, "device": 8.1, ...}}
@@ -31,9 +31,13 @@ typedef struct {
     uint32_t    classes;
 } StepReport;
 
+struct Progress;
+
 typedef struct {
     FILE    *out; /* NULL: silent */
-    bool     terminal, dirty; /* dirty: the cursor stands behind a progress line */
+    bool     terminal;
+    uint32_t lines; /* of progress that the cursor stands behind */
+    struct Progress *progress; /* on a terminal */
     double   started, last;   /* seconds of clock_seconds(): first step, last line */
     uint64_t first;           /* step the run began at */
     uint64_t tokens;          /* since then */
@@ -62,5 +66,7 @@ void report_log_end(Report *r, uint64_t step, const char *reason, const ExecCoun
 
 /* "1:02:03" into `out` (at least 24 bytes). */
 void format_duration(char *out, double seconds);
+/* "12.3k tokens/s". */
+void format_rate(char *out, size_t size, double rate, const char *unit);
 
 #endif
