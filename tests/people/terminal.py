@@ -51,6 +51,7 @@ class Screen:
             raise AssertionError(f"escape sequence {code!r}")
 
     def feed(self, text):
+        text = text.replace("\r\n", "\n")  # the terminal driver's translation
         for match in re.finditer(r"\x1b(\[[0-9;]*[A-Za-z])|(.)", text, re.DOTALL):
             code, c = match.groups()
             if code:
