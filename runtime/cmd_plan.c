@@ -187,6 +187,23 @@ static bool write_text(Job *j)
     return ok;
 }
 
+/* Do what was asked for: the first of these that was. */
+static bool act(Job *j)
+{
+    const struct {
+        bool asked;
+        bool (*run)(Job *j);
+    } action[] = {
+        {j->o.train, train},
+        {j->o.eval != NULL, evaluate},
+        {true, write_text},
+    };
+    size_t i = 0;
+    while (!action[i].asked)
+        i++;
+    return action[i].run(j);
+}
+
 int cmd_plan(int argc, char **argv)
 {
     Job j = {.arena = arena_new(), .lock = -1};
@@ -202,7 +219,7 @@ int cmd_plan(int argc, char **argv)
             fprintf(stderr, "anerun: %s\n", j.err.data);
             status = EXIT_USAGE;
         }
-    } else if (!open_plan(&j) || !(j.o.train ? train(&j) : j.o.eval ? evaluate(&j) : write_text(&j))) {
+    } else if (!open_plan(&j) || !act(&j)) {
         fflush(stdout);
         fprintf(stderr, "anerun: %s\n", j.err.len ? j.err.data : "failed");
         status = EXIT_FAILED;
