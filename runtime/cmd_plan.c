@@ -114,7 +114,9 @@ static bool prepare_run(Job *j, TrainOptions *t)
 static bool train(Job *j)
 {
     TrainOptions t = {
-        .weights = j->o.weights, .stop_at = j->o.stop_at, .log = j->o.log, .out = j->o.quiet ? NULL : stdout};
+        .weights = j->o.weights, .stop_at = j->o.stop_at, .log = j->o.log, .report = j->o.report, .prompt = j->o.sample, .out = j->o.quiet ? NULL : stdout};
+    t.machine = arena_printf(j->arena, "%s, %s numerics, %u threads", j->o.device, j->o.numerics ? j->o.numerics : "ane",
+                             (unsigned)pool_threads(j->pool));
     if (!prepare_run(j, &t) || !apply_overrides(j))
         return false;
     if (j->o.eval && !settings_set(&j->session.settings, j->arena, "eval", j->o.eval, &j->err))

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { WIDTH = 760, HEIGHT = 240, LEFT = 64, RIGHT = 12, TOP = 12, BOTTOM = 30, TICKS = 5 };
+enum { WIDTH = 760, HEIGHT = 240, LEFT = 64, RIGHT = 12, TOP = 12, BOTTOM = 36, X_TICKS = 8, Y_TICKS = 5 };
 
 void html_text(Buf *out, const char *s)
 {
@@ -52,10 +52,10 @@ static bool shown(const Axis *y, double v)
     return isfinite(v) && (!y->log || v > 0);
 }
 
-/* Distance of about `TICKS` ticks over a range: 1, 2 or 5 times a power of ten. */
-static double tick_distance(double range)
+/* Distance of at most `ticks` ticks over a range: 1, 2 or 5 times a power of ten. */
+static double tick_distance(double range, int ticks)
 {
-    double raw = range / TICKS, power = pow(10, floor(log10(raw))), x = raw / power;
+    double raw = range / ticks, power = pow(10, floor(log10(raw))), x = raw / power;
     return power * (x <= 1 ? 1 : x <= 2 ? 2 : x <= 5 ? 5 : 10);
 }
 
@@ -85,14 +85,14 @@ static bool y_axis(const Chart *c, Axis *a)
         high = low + room;
         low = c->from_zero && low >= 0 ? 0 : low - room;
     }
-    double tick = tick_distance(high - low);
+    double tick = tick_distance(high - low, Y_TICKS);
     *a = (Axis){tick * floor(low / tick), tick * ceil(high / tick), false};
     return true;
 }
 
 static void y_ticks(Buf *out, const Axis *a)
 {
-    double tick = a->log ? 1 : tick_distance(a->to - a->from);
+    double tick = a->log ? 1 : tick_distance(a->to - a->from, Y_TICKS);
     double from = a->log ? round(log10(a->from)) : a->from, to = a->log ? round(log10(a->to)) : a->to;
     int    n = (int)lround((to - from) / tick), each = a->log && n > 6 ? (n + 5) / 6 : 1;
     for (int i = 0; i <= n; i += each) {
@@ -107,12 +107,17 @@ static void y_ticks(Buf *out, const Axis *a)
 
 static void x_ticks(Buf *out, const Axis *a)
 {
-    double tick = fmax(1, tick_distance(a->to - a->from));
+    double tick = fmax(1, tick_distance(a->to - a->from, X_TICKS));
     for (double v = tick * ceil(a->from / tick); v <= a->to; v += tick) {
         double x = x_of(a, v);
         buf_printf(out, "<path class=\"grid\" d=\"M%.1f %dV%d\"/><text x=\"%.1f\" y=\"%d\">%.9g</text>\n", x, TOP, HEIGHT - BOTTOM,
                    x, HEIGHT - BOTTOM + 16, v);
     }
+}
+
+static void x_label(Buf *out)
+{
+    buf_printf(out, "<text x=\"%d\" y=\"%d\">step</text>\n", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4);
 }
 
 static void curve(Buf *out, const Axis *x, const Axis *y, const ChartSeries *s)
@@ -160,13 +165,14 @@ void chart_svg(Buf *out, const Chart *c)
         return;
     }
     legend(out, c);
-    buf_printf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"%s %s-about\">\n<desc id=\"%s-about\">", WIDTH, HEIGHT,
+    buf_printf(out, "<div class=\"wide\"><svg viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"%s %s-about\">\n<desc id=\"%s-about\">", WIDTH, HEIGHT,
                c->id, c->id, c->id);
     html_text(out, c->about);
     buf_puts(out, "</desc>\n");
     y_ticks(out, &y);
     x_ticks(out, &x);
+    x_label(out);
     for (uint32_t k = 0; k < c->count; k++)
         curve(out, &x, &y, &c->series[k]);
-    buf_puts(out, "</svg>\n");
+    buf_puts(out, "</svg></div>\n");
 }

@@ -150,7 +150,8 @@ static void push(History *h, json_t *event)
     json_array_append_new(h->events, event);
 }
 
-/* Steps beyond `step` never happened. Their share of the sums stays: that time was spent. */
+/* Steps beyond `step` never happened. Their share of the sums stays: that time was spent. A point of several steps goes
+ * if any of them does. */
 static void go_back(History *h, uint64_t step)
 {
     while (h->points && h->point[h->points - 1].step > step) {

@@ -27,6 +27,8 @@ static const Option option[] = {
     TO_KEY("--eval-every", "N", "eval_every", "evaluate every N steps, not only at the end"),
     TO_NUMBER("--stop-at", "N", WHOLE, stop_at, 1, 9007199254740992.0, "end after step N; --resume continues"),
     TO_TEXT("--log", "FILE", log, "write one JSON object per line for every step"),
+    TO_TEXT("--report", "FILE", report, "keep a web page of the run up to date: curves, times, events, a sample text"),
+    TO_TEXT("--sample", "PROMPT", sample, "what sample texts of the report begin with"),
     TO_FLAG("--quiet", quiet, "no progress"),
     TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
     HEADING("Checkpoints:"),
@@ -157,6 +159,10 @@ static bool check(const Options *o, Buf *err)
         why = "--no-save needs no --out";
     else if (o->untrained && (o->resume || o->checkpoint || o->train || o->weights))
         why = "--untrained goes with none of --train, --resume, --ckpt, --weights";
+    else if (o->report && !o->train)
+        why = "--report is for --train";
+    else if (o->sample && !o->report)
+        why = "--sample goes with --report FILE";
     else if (o->weights && (o->resume || o->checkpoint))
         why = "--weights goes with neither --resume nor --ckpt: they bring their own";
     else if (o->numerics && strcmp(o->numerics, "ane") != 0 && strcmp(o->numerics, "exact") != 0)

@@ -26,6 +26,7 @@ static const struct {
     {"--out", "directory for checkpoints (default: PLAN.run)"},
     {"--weights", "start from weights of other programs"},
     {"--log", "one JSON object per line for every step"},
+    {"--report", "a web page of the run, kept up to date"},
     {"--quiet", "no progress"},
     {"--threads", "threads on the CPU; results do not depend on it"},
 };

@@ -1,5 +1,6 @@
 /* report.c: progress and log of a run; see report.h. */
 #include "runtime/train/progress.h"
+#include "runtime/train/run_page.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -20,6 +21,16 @@ double clock_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Was the writer of a file killed in the middle of a line? */
+static bool ends_within_a_line(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    bool  within = f && fseek(f, -1, SEEK_END) == 0 && fgetc(f) != '\n';
+    if (f)
+        fclose(f);
+    return within;
+}
+
 bool report_open(Report *r, FILE *out, const char *log_path, bool append, uint64_t first_step, Buf *err)
 {
     *r = (Report){.out = out, .log_path = log_path, .first = first_step, .started = clock_seconds(), .last = -1};
@@ -33,7 +44,10 @@ bool report_open(Report *r, FILE *out, const char *log_path, bool append, uint64
         r->progress->style = progress_style();
     if (!log_path)
         return true;
+    bool torn = append && ends_within_a_line(log_path);
     r->log = fopen(log_path, append ? "a" : "w");
+    if (r->log && torn)
+        fputc('\n', r->log);
     if (!r->log)
         buf_printf(err, "cannot write the log '%s': %s", log_path, strerror(errno));
     return r->log != NULL;
@@ -46,6 +60,8 @@ void report_close(Report *r)
     r->lines = 0;
     if (r->out)
         fflush(r->out);
+    run_page_close(r->page);
+    r->page = NULL;
     free(r->progress);
     r->progress = NULL;
     r->terminal = false;
@@ -191,6 +207,8 @@ static void log_line(Report *r, json_t *o)
             report_warning(r, "cannot write the log '%s': %s; it ends here", r->log_path, strerror(errno));
         }
     }
+    if (r->page)
+        run_page_add(r->page, o);
     json_decref(o);
 }
 
@@ -226,7 +244,7 @@ void report_step(Report *r, const StepReport *s)
     double now = clock_seconds();
     bool   edge = s->step == r->first + 1 || s->step == s->steps;
     r->tokens += s->tokens;
-    if (r->log)
+    if (r->log || r->page)
         log_step(r, s);
     if (r->terminal)
         progress_add(r->progress, s);
@@ -260,6 +278,14 @@ void report_log_save(Report *r, uint64_t step, const char *path, double seconds)
     json_t *o = event("save", step);
     json_object_set_new(o, "path", json_string(path));
     json_object_set_new(o, "ms", milliseconds(seconds));
+    log_line(r, o);
+}
+
+void report_log_sample(Report *r, uint64_t step, const char *prompt, const char *text)
+{
+    json_t *o = event("sample", step);
+    json_object_set_new(o, "prompt", json_string(prompt));
+    json_object_set_new(o, "text", json_string(text));
     log_line(r, o);
 }
 

@@ -7,6 +7,7 @@
  *      "skips": 0, "tokens": 8192, "tokens_per_s": 51234.5, "ms": {"total": 12.3, "device": 8.1, ...}}
  *     {"event": "eval", "step": 100, "loss": 2.5, "tokens": 16384, "ms": {"total": 80.1}}
  *     {"event": "save", "step": 100, "path": "tiny.plan.run/ckpt-100", "ms": {"total": 5.2}}
+ *     {"event": "sample", "step": 1000, "prompt": "\n", "text": "..."}   with --report only
  *     {"event": "end", "step": 1000, "reason": "done", "compiles": 4, "reloads": 0, "staged_bytes": 2097152}
  * Numbers that JSON cannot write (NaN, infinities) are null. */
 #ifndef ANEL_TRAIN_REPORT_H
@@ -44,6 +45,7 @@ typedef struct {
     FILE    *log;             /* NULL: none */
     const char *log_path;
     bool     log_failed;
+    struct RunPage *page; /* NULL: none; run_page.h. The report closes it */
 } Report;
 
 double clock_seconds(void); /* monotonic */
@@ -61,6 +63,8 @@ void report_warning(Report *r, const char *fmt, ...) ANEL_PRINTF(2, 3);
 void report_log_start(Report *r, const char *model, uint64_t step, uint64_t steps, uint64_t parameters, uint64_t seed);
 void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double seconds);
 void report_log_save(Report *r, uint64_t step, const char *path, double seconds);
+/* A text that the model wrote, UTF-8. */
+void report_log_sample(Report *r, uint64_t step, const char *prompt, const char *text);
 /* `c`: what the executor has counted since it was opened. */
 void report_log_end(Report *r, uint64_t step, const char *reason, const ExecCounters *c);
 

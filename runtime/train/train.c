@@ -2,6 +2,7 @@
  * is allocated before the first step. */
 #include "runtime/train/run.h"
 
+#include "runtime/train/run_page.h"
 #include "runtime/train/weights.h"
 
 #include <signal.h>
@@ -46,6 +47,8 @@ static bool evaluate(Run *t, Buf *err)
         evaluation_text(&t->s->settings, &e, &text);
         report_note(&t->report, "step %llu: held-out %s", (unsigned long long)t->r.step, text.data);
         report_log_eval(&t->report, t->r.step, e.loss, e.tokens, e.seconds);
+        if (t->r.step < t->end)
+            run_page_sample(t->report.page, t->s, t->r.step, false);
     }
     buf_free(&text);
     return ok;
@@ -143,6 +146,13 @@ static bool start(Run *t, Buf *err)
     t->step.steps = t->end;
     if (!report_open(&t->report, t->o->out, t->o->log, t->o->resume != NULL, t->r.step, err))
         return false;
+    if (t->o->report) {
+        const RunPageOptions page = {.path = t->o->report, .log = t->o->log, .machine = t->o->machine,
+                                     .prompt = t->o->prompt, .step = t->r.step, .steps = t->end,
+                                     .resumed = t->o->resume != NULL};
+        if (!(t->report.page = run_page_open(t->s, &page, &t->report, err)))
+            return false;
+    }
     if (note.len)
         report_note(&t->report, "note: %s", note.data);
     buf_free(&note);
@@ -190,6 +200,8 @@ static void conclude(Run *t)
     if (t->o->run && t->saved == t->r.step && steps)
         report_note(r, "saved in '%s/ckpt-%llu'%s", t->o->run, (unsigned long long)t->r.step,
                     t->r.step < t->s->settings.steps ? "; --resume continues" : "");
+    if (!stop_signal && steps)
+        run_page_sample(r->page, t->s, t->r.step, true);
     report_log_end(r, t->r.step, why, exec_counters(t->s->exec));
 }
 

@@ -11,6 +11,8 @@ typedef struct {
     const char *weights; /* file of initial weights (weights.h); NULL: the model's own initial values */
     uint64_t    stop_at; /* end after this step although the settings say more; 0: no */
     const char *log;     /* file; NULL: none */
+    const char *report;  /* file of the page (run_page.h); NULL: none */
+    const char *machine, *prompt; /* for that page */
     FILE       *out;     /* progress; NULL: silent */
 } TrainOptions;
 
