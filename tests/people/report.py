@@ -148,7 +148,7 @@ class Report(unittest.TestCase):
         self.new("--steps", 3, "--sample", "<script>'&\x02")
         page = self.read()
         self.assertIn("<script>'&\ufffd", page.text["pre"])
-        self.assertEqual(page.text["title"], "Training Tiny")
+        self.assertTrue(page.text["title"].startswith("Training Tiny"))
 
     def test_a_resumed_run_goes_on_with_its_log(self):
         self.new("--steps", 20, "--stop-at", 10, "--log", self.log)
