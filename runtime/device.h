@@ -42,11 +42,14 @@ typedef struct {
     Pool *pool; /* the host device computes with its threads; NULL: with the caller's alone. Outlives the device. */
 } DeviceOptions;
 
-/* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. */
+/* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. With `kept` the caller
+ * leaves the bytes where they are, unchanged, until the program made of them is freed: a device that can read weights in
+ * place then copies nothing. Without it the bytes are not needed after the call. */
 typedef struct {
     const char *path;
     const void *data;
     size_t      len;
+    bool        kept;
 } DeviceFile;
 
 /* fp16 and so on as little-endian bytes; PORT_BOOL is one byte, 0 or 1. */
