@@ -4,6 +4,9 @@
  * plan's, then those of the checkpoint that is continued, then the command line's. */
 #include "anerun.h"
 #include "base/file.h"
+#include "bench_plan.h"
+#include "check/check.h"
+#include "check/check_device.h"
 #include "gemm.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/options.h"
@@ -51,8 +54,11 @@ static bool open_plan(Job *j)
         return false;
     gemm_init();
     j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan));
-    if (!(j->device = device_open(j->o.device, &options, &j->err)) ||
-        !(j->exec = exec_open(j->plan, j->o.plan, j->device, &(ExecOptions){.wide_ports = exact, .pool = j->pool}, &j->err)))
+    if (!(j->device = device_open(j->o.device, &options, &j->err)))
+        return false;
+    if (j->o.check)
+        j->device = check_device_new(j->device, j->plan);
+    if (!(j->exec = exec_open(j->plan, j->o.plan, j->device, &(ExecOptions){.wide_ports = exact, .pool = j->pool}, &j->err)))
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     return settings_from_plan(&j->session.settings, j->arena, j->plan, &j->err);
@@ -190,6 +196,28 @@ static bool write_text(Job *j)
     return ok;
 }
 
+/* With the weights that were named, or the latest of the plan's own run, or initial ones. */
+static bool check(Job *j)
+{
+    Options *o = &j->o;
+    if (!o->checkpoint && !o->weights && !o->resume && !o->out && !checkpoint_any(default_run(j->arena, o->plan)))
+        o->untrained = true;
+    for (uint32_t i = 0; i < o->overrides; i++)
+        if (strcmp(o->override[i].key, "data.path") == 0 && !path_exists(o->override[i].value)) {
+            buf_printf(&j->err, "there is no file '%s'", o->override[i].value);
+            return false;
+        }
+    return apply_overrides(j) && session_tokenizer(&j->session, &j->err) && load_weights(j) &&
+           check_run(&j->session, j->device, stdout, o->quiet, &j->err);
+}
+
+static bool bench(Job *j)
+{
+    const BenchOptions b = {.version = ANEL_VERSION, .device = j->o.device, .numerics = j->o.numerics ? j->o.numerics : "ane",
+                            .threads = pool_threads(j->pool), .json = j->o.json};
+    return apply_overrides(j) && bench_run(&j->session, &b, stdout, &j->err);
+}
+
 /* Do what was asked for: the first of these that was. */
 static bool act(Job *j)
 {
@@ -199,6 +227,8 @@ static bool act(Job *j)
     } action[] = {
         {j->o.train, train},
         {j->o.eval != NULL, evaluate},
+        {j->o.check, check},
+        {j->o.bench, bench},
         {true, write_text},
     };
     size_t i = 0;

@@ -17,6 +17,8 @@ static const Option option[] = {
     TO_FLAG("--train", train, "train the model"),
     TO_TEXT("--eval", "FILE", eval, "report the loss on FILE; with --train: use FILE as the held-out set"),
     TO_TEXT("--generate", "PROMPT", generate, "continue PROMPT with the model's 'decode' entry"),
+    TO_FLAG("--check", check, "compare every program on the device with a reference in fp64"),
+    TO_FLAG("--bench", bench, "measure training steps; print one row of figures"),
     {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
     TO_KEY("--data", "FILE", "data.path", "the file to train on, of the kind the setting 'data' says"),
@@ -30,6 +32,7 @@ static const Option option[] = {
     TO_TEXT("--log", "FILE", log, "write one JSON object per line for every step"),
     TO_TEXT("--report", "FILE", report, "keep a web page of the run up to date: curves, times, events, a sample text"),
     TO_TEXT("--sample", "PROMPT", sample, "what sample texts of the report begin with"),
+    TO_FLAG("--json", json, "with --bench: the row as a JSON object"),
     TO_FLAG("--quiet", quiet, "no progress"),
     TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
     HEADING("Checkpoints:"),
@@ -150,8 +153,16 @@ static bool check(const Options *o, Buf *err)
         why = "which plan? usage: anerun PLAN --train | --eval FILE | --generate PROMPT";
     else if (o->generate && (o->train || o->eval))
         why = "--generate goes with neither --train nor --eval";
-    else if (!o->train && !o->eval && !o->generate)
-        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT";
+    else if ((o->check || o->bench) && (o->train || o->eval || o->generate || (o->check && o->bench)))
+        why = "--check and --bench go with neither each other nor --train, --eval, --generate";
+    else if (!o->train && !o->eval && !o->generate && !o->check && !o->bench)
+        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT, --check, --bench";
+    else if (o->check && o->numerics && strcmp(o->numerics, "exact") == 0)
+        why = "--check compares fp16 with a reference in fp64: there is nothing to compare with --numerics exact";
+    else if (o->json && !o->bench)
+        why = "--json goes with --bench";
+    else if (o->bench && (o->resume || o->checkpoint || o->weights || o->untrained))
+        why = "--bench measures with initial weights";
     else if (o->train && o->checkpoint)
         why = "--ckpt is for --eval and --generate; training continues with --resume";
     else if (o->resume && o->overwrite)

@@ -244,6 +244,8 @@ void report_step(Report *r, const StepReport *s)
     double now = clock_seconds();
     bool   edge = s->step == r->first + 1 || s->step == s->steps;
     r->tokens += s->tokens;
+    if (r->on_step)
+        r->on_step(r->on_step_with, s);
     if (r->log || r->page)
         log_step(r, s);
     if (r->terminal)

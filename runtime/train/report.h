@@ -34,7 +34,7 @@ typedef struct {
 
 struct Progress;
 
-typedef struct {
+typedef struct Report {
     FILE    *out; /* NULL: silent */
     bool     terminal;
     uint32_t lines; /* of progress that the cursor stands behind */
@@ -45,6 +45,8 @@ typedef struct {
     FILE    *log;             /* NULL: none */
     const char *log_path;
     bool     log_failed;
+    void (*on_step)(void *with, const StepReport *s); /* may be NULL */
+    void       *on_step_with;
     struct RunPage *page; /* NULL: none; run_page.h. The report closes it */
 } Report;
 

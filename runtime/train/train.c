@@ -146,6 +146,8 @@ static bool start(Run *t, Buf *err)
     t->step.steps = t->end;
     if (!report_open(&t->report, t->o->out, t->o->log, t->o->resume != NULL, t->r.step, err))
         return false;
+    t->report.on_step = t->o->on_step;
+    t->report.on_step_with = t->o->on_step_with;
     if (t->o->report) {
         const RunPageOptions page = {.path = t->o->report, .log = t->o->log, .machine = t->o->machine,
                                      .prompt = t->o->prompt, .step = t->r.step, .steps = t->end,

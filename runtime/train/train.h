@@ -14,6 +14,8 @@ typedef struct {
     const char *report;  /* file of the page (run_page.h); NULL: none */
     const char *machine, *prompt; /* for that page */
     FILE       *out;     /* progress; NULL: silent */
+    void (*on_step)(void *with, const StepReport *s); /* called after every step; may be NULL */
+    void       *on_step_with;
 } TrainOptions;
 
 /* Train as s->settings say, from initial parameters or a checkpoint, until the steps are done, SIGINT or SIGTERM
