@@ -43,17 +43,24 @@ static const double *arg(Mil64 *m, const Call *c, uint32_t k)
 
 /* ---- rounding ---- */
 
+/* The power of two at or below |x|, by its bits, times 2^-11. */
 double mil64_half_ulp(double x)
 {
-    int e;
-    frexp(x, &e); /* |x| = f 2^e, f in [0.5, 1) */
-    return isfinite(x) && x != 0 && e > -13 ? ldexp(1, e - 12) : 0x1p-25;
+    const uint64_t exponent = 0x7ff0000000000000u, least = (uint64_t)(1023 - 14) << 52, eleven = (uint64_t)11 << 52;
+    uint64_t       bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= exponent;
+    bits = bits == exponent || bits < least ? least - eleven : bits - eleven;
+    memcpy(&x, &bits, sizeof x);
+    return x;
 }
 
 static void round_off(Mil64 *m, double *x, int64_t n)
 {
-    for (int64_t i = 0; m->noise && i < n; i++)
-        x[i] += mil64_half_ulp(x[i]) * (2 * rng_uniform(m->noise, m->drawn++) - 1);
+    for (int64_t i = 0; m->noise && i < n; i++) {
+        uint64_t draw = rng_mix(m->noise + 0x9e3779b97f4a7c15u * ++m->drawn); /* SplitMix64 */
+        x[i] += mil64_half_ulp(x[i]) * ((double)(int64_t)draw * 0x1p-63);
+    }
 }
 
 /* ---- elementwise ---- */
@@ -107,13 +114,24 @@ static const struct {
     {"greater", NULL, f_greater, false}, {"greater_equal", NULL, f_greater_equal, false},
 };
 
-/* Offsets of the operands of element i of a broadcast. */
-static void offsets(const BroadcastPlan *p, int64_t i, int64_t at[BROADCAST_INPUTS])
+/* Offsets of the operands of the first element of a row (of the last axis) of a broadcast. */
+static void offsets(const BroadcastPlan *p, int64_t row, int64_t at[BROADCAST_INPUTS])
 {
     at[0] = at[1] = at[2] = 0;
-    for (uint32_t d = p->rank; d-- > 0; i /= p->dim[d])
+    for (uint32_t d = p->rank - 1; d-- > 0; row /= p->dim[d])
         for (int k = 0; k < BROADCAST_INPUTS; k++)
-            at[k] += i % p->dim[d] * p->stride[k][d];
+            at[k] += row % p->dim[d] * p->stride[k][d];
+}
+
+static void run_binary(Binary *f, const BroadcastPlan *p, const double *x, const double *y, double *out, int64_t n)
+{
+    uint32_t last = p->rank - 1;
+    int64_t  dx = p->stride[0][last], dy = p->stride[1][last], row = p->dim[last], at[BROADCAST_INPUTS];
+    for (int64_t r = 0; r * row < n; r++) {
+        offsets(p, r, at);
+        for (int64_t i = 0; i < row; i++)
+            out[r * row + i] = f(x[at[0] + i * dx], y[at[1] + i * dy]);
+    }
 }
 
 static bool run_elementwise(Mil64 *m, const Call *c, double *out, int64_t n)
@@ -121,13 +139,11 @@ static bool run_elementwise(Mil64 *m, const Call *c, double *out, int64_t n)
     for (size_t k = 0; k < COUNT(elementwise); k++) {
         if (strcmp(elementwise[k].name, c->name) != 0)
             continue;
-        const double *x = arg(m, c, 0), *y = elementwise[k].binary ? arg(m, c, 1) : NULL;
-        for (int64_t i = 0; i < n; i++) {
-            int64_t at[BROADCAST_INPUTS] = {i, i, i};
-            if (y)
-                offsets(&c->plan.broadcast, i, at);
-            out[i] = y ? elementwise[k].binary(x[at[0]], y[at[1]]) : elementwise[k].unary(x[i], c->plan.scalar.alpha);
-        }
+        const double *x = arg(m, c, 0);
+        if (elementwise[k].binary)
+            run_binary(elementwise[k].binary, &c->plan.broadcast, x, arg(m, c, 1), out, n);
+        for (int64_t i = 0; elementwise[k].unary && i < n; i++)
+            out[i] = elementwise[k].unary(x[i], c->plan.scalar.alpha);
         if (elementwise[k].rounds)
             round_off(m, out, n);
         return true;
@@ -140,10 +156,14 @@ static bool run_elementwise(Mil64 *m, const Call *c, double *out, int64_t n)
 static void run_select(Mil64 *m, const Call *c, double *out, int64_t n)
 {
     const double *cond = arg(m, c, 0), *a = arg(m, c, 1), *b = arg(m, c, 2);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t at[BROADCAST_INPUTS];
-        offsets(&c->plan.broadcast, i, at);
-        out[i] = cond[at[0]] != 0 ? a[at[1]] : b[at[2]];
+    const BroadcastPlan *p = &c->plan.broadcast;
+    uint32_t             last = p->rank - 1;
+    int64_t              row = p->dim[last], at[BROADCAST_INPUTS];
+    for (int64_t r = 0; r * row < n; r++) {
+        offsets(p, r, at);
+        for (int64_t i = 0; i < row; i++)
+            out[r * row + i] = cond[at[0] + i * p->stride[0][last]] != 0 ? a[at[1] + i * p->stride[1][last]]
+                                                                         : b[at[2] + i * p->stride[2][last]];
     }
 }
 
@@ -151,11 +171,13 @@ static void run_view(Mil64 *m, const Call *c, double *out, int64_t n)
 {
     const ViewPlan *v = &c->plan.view;
     const double   *x = arg(m, c, 0);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t from = v->offset, rest = i;
-        for (uint32_t d = v->rank; d-- > 0; rest /= v->dim[d])
+    int64_t         row = v->rank ? v->dim[v->rank - 1] : 1, step = v->rank ? v->stride[v->rank - 1] : 0;
+    for (int64_t r = 0; r * row < n; r++) {
+        int64_t from = v->offset, rest = r;
+        for (uint32_t d = v->rank ? v->rank - 1 : 0; d-- > 0; rest /= v->dim[d])
             from += rest % v->dim[d] * v->stride[d];
-        out[i] = x[from];
+        for (int64_t i = 0; i < row; i++)
+            out[r * row + i] = x[from + i * step];
     }
 }
 
