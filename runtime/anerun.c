@@ -20,7 +20,7 @@ static void usage(FILE *f)
 {
     fputs("usage: anerun PLAN --train | --eval FILE | --generate PROMPT [options]\n"
           "       anerun COMMAND [arguments]\n\n"
-          "  PLAN        a directory made by anec: train its model, measure it, or others\n", f);
+          "  PLAN        a directory made by anec: train its model, measure it, ...\n", f);
     for (size_t i = 0; i < COUNT(commands); i++)
         fprintf(f, "  %-11s %s\n", commands[i].name, commands[i].help);
     fputs("\n'anerun PLAN --help' and 'anerun COMMAND --help' tell more.\n", f);
