@@ -4,6 +4,9 @@
  * plan's, then those of the checkpoint that is continued, then the command line's. */
 #include "anerun.h"
 #include "base/file.h"
+#include "bench_plan.h"
+#include "check/check.h"
+#include "check/check_device.h"
 #include "dist.h"
 #include "gemm.h"
 #include "runtime/train/best.h"
@@ -140,7 +143,11 @@ static bool open_plan(Job *j)
     options.max_compiles = budget;
     gemm_init();
     j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan, j->dist));
-    if (!(j->device = device_open(j->o.device, &options, &j->err)) || !open_exec(j, budget))
+    if (!(j->device = device_open(j->o.device, &options, &j->err)))
+        return false;
+    if (j->o.check)
+        j->device = check_device_new(j->device, j->plan);
+    if (!open_exec(j, budget))
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     j->session.dist = j->dist;
@@ -219,8 +226,12 @@ static bool train(Job *j)
     TrainOptions t = {.weights = j->o.weights,
                       .stop_at = j->o.stop_at,
                       .log = j->o.log,
+                      .report = j->o.report,
+                      .prompt = j->o.sample,
                       .out = j->o.quiet ? NULL : stdout,
                       .state = j->state};
+    t.machine = arena_printf(j->arena, "%s, %s numerics, %u threads", j->o.device, j->o.numerics ? j->o.numerics : "ane",
+                             (unsigned)pool_threads(j->pool));
     if (j->continues)
         return continue_training(j, &t);
     if (!prepare_run(j, &t))
@@ -373,9 +384,31 @@ static bool join(Job *j)
     if (dist_rank(j->dist) > 0) {
         j->o.no_save = j->o.quiet = true;
         j->o.profile = false;
-        j->o.log = NULL;
+        j->o.log = j->o.report = NULL;
     }
     return true;
+}
+
+/* With the weights that were named, or the latest of the plan's own run, or initial ones. */
+static bool check(Job *j)
+{
+    Options *o = &j->o;
+    if (!o->checkpoint && !o->weights && !o->resume && !o->out && !checkpoint_any(default_run(j->arena, o->plan)))
+        o->untrained = true;
+    for (uint32_t i = 0; i < o->overrides; i++)
+        if (strcmp(o->override[i].key, "data.path") == 0 && !path_exists(o->override[i].value)) {
+            buf_printf(&j->err, "there is no file '%s'", o->override[i].value);
+            return false;
+        }
+    return apply_overrides(j) && session_tokenizer(&j->session, &j->err) && load_weights(j) &&
+           check_run(&j->session, j->device, stdout, o->quiet, &j->err);
+}
+
+static bool bench(Job *j)
+{
+    const BenchOptions b = {.version = ANEL_VERSION, .device = j->o.device, .numerics = j->o.numerics ? j->o.numerics : "ane",
+                            .threads = pool_threads(j->pool), .json = j->o.json};
+    return apply_overrides(j) && bench_run(&j->session, &b, stdout, &j->err);
 }
 
 /* Do what was asked for: the first of these that was. */
@@ -389,6 +422,8 @@ static bool act(Job *j)
         {j->o.eval != NULL, evaluate},
         {j->o.merge != NULL, merge},
         {j->o.export != NULL, export_model},
+        {j->o.check, check},
+        {j->o.bench, bench},
         {true, write_text},
     };
     size_t i = 0;

@@ -183,6 +183,14 @@ typedef struct {
 const ExecCounters *exec_counters(const Exec *e); /* since exec_open() */
 /* Time per operation and per program, the largest first, as a table for people. */
 void exec_profile(const Exec *e, Buf *out);
+/* Row i of that table, in no particular order; false behind the last. */
+typedef struct {
+    const char *name;
+    ExecClass   class;
+    uint64_t    calls;
+    double      seconds;
+} ExecTime;
+bool exec_time(const Exec *e, uint32_t i, ExecTime *out);
 /* Bytes of all memory the executor holds, slabs given by the caller included. */
 size_t exec_bytes(const Exec *e);
 

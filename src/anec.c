@@ -15,6 +15,8 @@ static const Command commands[] = {
     {"lint", "FILE.mil|PLAN...", "check MIL text against the engine's rules", cmd_lint, &cmd_lint_options},
     {"target", "[NAME|FILE]", "print a target profile, or list those known", cmd_target, &cmd_target_options},
     {"fmt", "FILE...", "print model files in their one spelling", cmd_fmt, &cmd_fmt_options},
+    {"completion", "bash|zsh|fish", "print a script for a shell", cmd_completion, &cmd_completion_options},
+    {"man", "", "print the manual page", cmd_man, &cmd_man_options},
 };
 
 const Command *anec_commands(uint32_t *count)

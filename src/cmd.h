@@ -30,9 +30,9 @@ typedef struct {
     const CommandOptions *options;
 } Command;
 
-CommandFn cmd_check, cmd_compile, cmd_diff, cmd_explain, cmd_fmt, cmd_gradcheck, cmd_lint, cmd_target;
+CommandFn cmd_check, cmd_compile, cmd_completion, cmd_diff, cmd_explain, cmd_fmt, cmd_gradcheck, cmd_lint, cmd_man, cmd_target;
 extern const CommandOptions cmd_check_options, cmd_compile_options, cmd_diff_options, cmd_explain_options, cmd_fmt_options,
-    cmd_gradcheck_options, cmd_lint_options, cmd_target_options;
+    cmd_gradcheck_options, cmd_lint_options, cmd_target_options, cmd_completion_options, cmd_man_options;
 
 /* All commands, the one without a name first. */
 const Command *anec_commands(uint32_t *count);

@@ -101,14 +101,16 @@ bool run_hand_over(Run *t, Buf *why)
     h->last = t->report.last;
     h->first = t->report.first;
     h->tokens = t->report.tokens;
-    h->progress_line = t->report.dirty;
+    h->lines = t->report.lines;
+    if (t->report.progress)
+        h->progress = *t->report.progress;
     h->warned = t->warned;
     h->counters = run_counters(t);
     h->data_stamp = data_stamp(t->data);
     h->eval_stamp = t->eval ? data_stamp(t->eval) : 0;
     h->restarts++;
     h->continues = true;
-    t->report.dirty = false; /* the line stays as it is */
+    t->report.lines = 0; /* what is displayed stays as it is */
     return true;
 }
 
@@ -131,7 +133,12 @@ void run_take_over_report(Run *t)
     t->report.last = h->last;
     t->report.first = h->first;
     t->report.tokens = h->tokens;
-    t->report.dirty = h->progress_line;
+    t->report.lines = h->lines;
+    if (t->report.progress) {
+        ProgressStyle style = t->report.progress->style;
+        *t->report.progress = h->progress;
+        t->report.progress->style = style;
+    }
     h->time[AT_READY] = clock_seconds();
 }
 

@@ -20,6 +20,8 @@ static const Option option[] = {
     TO_TEXT("--prompts", "FILE", prompts, "continue every line of FILE"),
     TO_TEXT("--export", "FILE", export, "write the weights for other programs: .safetensors, or .bin of llama2.c"),
     TO_TEXT("--merge", "FILE", merge, "write the weights to FILE (safetensors), adapters merged into them"),
+    TO_FLAG("--check", check, "compare every program on the device with a reference in fp64"),
+    TO_FLAG("--bench", bench, "measure training steps; print one row of figures"),
     {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
     TO_KEY("--data", "FILE", "data.path", "the file to train on, of the kind the setting 'data' says"),
@@ -31,6 +33,9 @@ static const Option option[] = {
     TO_KEY("--eval-every", "N", "eval_every", "evaluate every N steps, not only at the end"),
     TO_NUMBER("--stop-at", "N", WHOLE, stop_at, 1, 9007199254740992.0, "end after step N; --resume continues"),
     TO_TEXT("--log", "FILE", log, "write one JSON object per line for every step"),
+    TO_TEXT("--report", "FILE", report, "keep a web page of the run up to date: curves, times, events, a sample text"),
+    TO_TEXT("--sample", "PROMPT", sample, "what sample texts of the report begin with"),
+    TO_FLAG("--json", json, "with --bench: the row as a JSON object"),
     TO_FLAG("--quiet", quiet, "no progress"),
     TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
     HEADING("Checkpoints:"),
@@ -151,23 +156,53 @@ static bool set_option(Options *o, Arena *a, const Option *p, const char *value,
     return false;
 }
 
+/* A plan is asked for one thing at a time, except that training may also evaluate. */
+static bool check_action(const Options *o, Buf *err)
+{
+    const struct {
+        const char *name, *value;
+        bool        given;
+    } action[] = {
+        {"--train", "", o->train},
+        {"--eval", " FILE", o->eval != NULL},
+        {"--generate", " PROMPT", o->generate != NULL},
+        {"--prompts", " FILE", o->prompts != NULL},
+        {"--export", " FILE", o->export != NULL},
+        {"--merge", " FILE", o->merge != NULL},
+        {"--check", "", o->check},
+        {"--bench", "", o->bench},
+    };
+    const char *first = NULL;
+    for (size_t i = 0; i < COUNT(action); i++) {
+        if (!action[i].given || (i == 1 && o->train))
+            continue;
+        if (first) {
+            buf_printf(err, "%s does not go with %s", action[i].name, first);
+            return false;
+        }
+        first = action[i].name;
+    }
+    if (!first) {
+        buf_puts(err, "what to do with the plan? one of");
+        for (size_t i = 0; i < COUNT(action); i++)
+            buf_printf(err, "%s %s%s", i ? "," : "", action[i].name, action[i].value);
+    }
+    return first != NULL;
+}
+
 static bool check(const Options *o, Buf *err)
 {
     const char *why = NULL;
     if (!o->plan)
         why = "which plan? usage: anerun PLAN --train | --eval FILE | --generate PROMPT";
-    else if (o->generate && (o->train || o->eval))
-        why = "--generate goes with neither --train nor --eval";
-    else if (o->prompts && (o->train || o->eval || o->generate))
-        why = "--prompts goes with none of --train, --eval, --generate";
-    else if (o->export && (o->train || o->eval || o->generate || o->prompts))
-        why = "--export goes with none of --train, --eval, --generate, --prompts";
-    else if (o->merge && (o->train || o->eval || o->generate || o->prompts || o->export))
-        why = "--merge goes with none of --train, --eval, --generate, --prompts, --export";
     else if ((o->format || o->dtype) && !o->export)
         why = "--format and --dtype are for --export";
-    else if (!o->train && !o->eval && !o->generate && !o->prompts && !o->export && !o->merge)
-        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT, --export FILE, --merge FILE";
+    else if (o->check && o->numerics && strcmp(o->numerics, "exact") == 0)
+        why = "--check compares fp16 with a reference in fp64: there is nothing to compare with --numerics exact";
+    else if (o->json && !o->bench)
+        why = "--json goes with --bench";
+    else if (o->bench && (o->resume || o->checkpoint || o->weights || o->untrained))
+        why = "--bench measures with initial weights";
     else if (o->train && o->checkpoint)
         why = "--ckpt is for --eval and --generate; training continues with --resume";
     else if (o->resume && o->overwrite)
@@ -176,6 +211,10 @@ static bool check(const Options *o, Buf *err)
         why = "--no-save needs no --out";
     else if (o->untrained && (o->resume || o->checkpoint || o->train || o->weights))
         why = "--untrained goes with none of --train, --resume, --ckpt, --weights";
+    else if (o->report && !o->train)
+        why = "--report is for --train";
+    else if (o->sample && !o->report)
+        why = "--sample goes with --report FILE";
     else if (o->weights && (o->resume || o->checkpoint))
         why = "--weights goes with neither --resume nor --ckpt: they bring their own";
     else if (o->numerics && strcmp(o->numerics, "ane") != 0 && strcmp(o->numerics, "exact") != 0)
@@ -184,7 +223,7 @@ static bool check(const Options *o, Buf *err)
         why = "--reduce is strict or lenient";
     if (why)
         buf_puts(err, why);
-    return why == NULL;
+    return why == NULL && check_action(o, err);
 }
 
 /* Settings given here are tried on the defaults, so that a misspelt one is told before anything is opened. */

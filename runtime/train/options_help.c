@@ -17,6 +17,8 @@ static const struct {
     {"--train", "train the model"},
     {"--eval", "the loss on FILE; with --train: FILE is held out"},
     {"--generate", "continue PROMPT with the model's 'decode' entry"},
+    {"--check", "compare every program with a reference in fp64"},
+    {"--bench", "measure training steps; print one row of figures"},
     {NULL, NULL},
     {"--data", "the file to train on"},
     {"--steps", "optimizer steps, from the start of the run"},
@@ -26,6 +28,7 @@ static const struct {
     {"--out", "directory for checkpoints (default: PLAN.run)"},
     {"--weights", "start from weights of other programs"},
     {"--log", "one JSON object per line for every step"},
+    {"--report", "a web page of the run, kept up to date"},
     {"--quiet", "no progress"},
     {"--threads", "threads on the CPU; results do not depend on it"},
 };
@@ -73,7 +76,7 @@ static void list_topics(Buf *out, const Option *option, size_t count)
 static void put_overview(Buf *out, const Option *option, size_t count)
 {
     Buf topics = {0};
-    buf_puts(out, "usage: anerun PLAN --train | --eval FILE | --generate PROMPT [options]\n\n"
+    buf_puts(out, "usage: anerun PLAN --train | --eval FILE | --generate PROMPT | ... [options]\n\n"
                   "Run a plan made by anec: train its model, measure it, or let it write.\n\n");
     for (size_t i = 0; i < COUNT(overview); i++) {
         if (overview[i].name)
@@ -123,7 +126,8 @@ bool options_help(Buf *out, const char *topic, Buf *err)
     if (all)
         buf_puts(out, "usage: anerun PLAN --train [options]\n"
                       "       anerun PLAN --eval FILE [options]\n"
-                      "       anerun PLAN --generate PROMPT [options]\n\n"
+                      "       anerun PLAN --generate PROMPT [options]\n"
+                      "       anerun PLAN --check | --bench [options]\n\n"
                       "Run a plan made by anec: train its model, measure it, or let it write.\n\n");
     for (size_t i = 0; i < count; i++) {
         if (option[i].name) {

@@ -18,6 +18,7 @@
 #include "runtime/exec.h"
 #include "runtime/train/checkpoint.h"
 #include "runtime/train/health.h"
+#include "runtime/train/progress.h"
 #include "runtime/train/scaler.h"
 
 #include <signal.h>
@@ -47,7 +48,9 @@ typedef struct {
     uint64_t     saved;                   /* step of the last checkpoint */
     double       started, last;           /* Report: first step, last line */
     uint64_t     first, tokens;           /* Report */
-    bool         progress_line, warned;   /* the cursor stands behind one; the warning of large weights was given */
+    uint32_t     lines;                   /* Report: of progress that the cursor stands behind */
+    Progress     progress;
+    bool         warned;                  /* the warning of large weights was given */
     ExecCounters counters;                /* of all images before */
     double       time[STATE_TIMES], spent; /* spent: in restarts so far, without programs */
     char         run[STATE_PATH];         /* directory of the run; "": nothing is saved */

@@ -4,6 +4,7 @@
 
 #include "runtime/train/best.h"
 #include "runtime/train/restart.h"
+#include "runtime/train/run_page.h"
 #include "runtime/train/weights.h"
 
 #include <signal.h>
@@ -99,6 +100,8 @@ static bool evaluate(Run *t, Buf *err)
         evaluation_text(&e, &text);
         report_note(&t->report, "step %llu: held-out %s", (unsigned long long)t->r.step, text.data);
         report_log_eval(&t->report, t->r.step, e.loss, e.tokens, evaluation_bits_per_byte(&e), e.seconds);
+        if (t->r.step < t->end)
+            run_page_sample(t->report.page, t->s, t->r.step, false);
     }
     buf_free(&text);
     return ok && keep_best(t, e.loss, err);
@@ -209,6 +212,15 @@ static bool start(Run *t, Buf *err)
         return false;
     if (dist_size(t->s->dist) > 1) /* launchers hand out terminals although their own output is a file */
         t->report.terminal = false;
+    t->report.on_step = t->o->on_step;
+    t->report.on_step_with = t->o->on_step_with;
+    if (t->o->report) {
+        const RunPageOptions page = {.path = t->o->report, .log = t->o->log, .machine = t->o->machine,
+                                     .prompt = t->o->prompt, .step = t->r.step, .steps = t->end,
+                                     .resumed = t->o->resume || t->continues};
+        if (!(t->report.page = run_page_open(t->s, &page, &t->report, err)))
+            return false;
+    }
     if (note.len)
         report_note(&t->report, "note: %s", note.data);
     buf_free(&note);
@@ -289,6 +301,8 @@ static void conclude(Run *t)
                     t->r.step < t->s->settings.steps ? "; --resume continues" : "");
     ExecCounters counters = run_counters(t);
     run_note_traffic(t);
+    if (!stop && steps)
+        run_page_sample(r->page, t->s, t->r.step, true);
     report_log_end(r, t->r.step, why, &counters);
 }
 

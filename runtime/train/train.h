@@ -12,10 +12,14 @@ typedef struct {
     const char *weights; /* file of initial weights (weights.h); NULL: the model's own initial values */
     uint64_t    stop_at; /* end after this step although the settings say more; 0: no */
     const char *log;     /* file; NULL: none */
+    const char *report;  /* file of the page (run_page.h); NULL: none */
+    const char *machine, *prompt; /* for that page */
     FILE       *out;     /* progress; NULL: silent */
     /* Parameters are in it (state_params()), moments will be. When it `continues`, so does the run: `resume` and `weights`
      * are not looked at. NULL: a run that has used up its compile budget cannot go on. */
     StateFile  *state;
+    void (*on_step)(void *with, const StepReport *s); /* called after every step; may be NULL */
+    void       *on_step_with;
 } TrainOptions;
 
 /* Train as s->settings say, from initial parameters or a checkpoint, until the steps are done, SIGINT or SIGTERM
