@@ -162,6 +162,7 @@ typedef struct {
     uint64_t compiles;          /* programs compiled */
     uint64_t reloads;           /* programs given new weights without compiling */
     uint64_t staged;            /* bytes of weights written into surfaces, as fp16 */
+    uint64_t baked;             /* bytes of weights made: fp32 read and fp16 written */
     uint64_t reused;            /* instances exec_bake() found unchanged */
     uint64_t clamped;           /* values beyond fp16 moved to the device */
     uint64_t nonfinite;         /* NaN moved to the device; infinities and NaN moved from it */

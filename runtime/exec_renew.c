@@ -174,6 +174,8 @@ static void make_piece(Renewal *r)
     pthread_mutex_lock(&r->lock);
     if (w->has_param)
         e->counters.saturated_weights += count.clamped;
+    if (c.part == 0 && c.item == 0)
+        e->counters.baked += w->numel * (sizeof(float) + sizeof(uint16_t));
     if (--u->left == 0)
         unit_done(r, u);
 }

@@ -281,9 +281,10 @@ static bool check(Exec *e, Buf *err)
 static bool run_pass(Exec *e, uint32_t entry, ExecPass pass, Buf *err)
 {
     Tasks *t = e->tasks;
-    if (t->entry != entry)
+    if (t->entry != entry) { /* otherwise atoms that are out may read it */
         exec_settle(e);
-    t->entry = entry;
+        t->entry = entry;
+    }
     const ExecEntry *x = &e->entry[entry];
     for (uint32_t i = pass ? x->end[pass - 1] : 0; i < x->end[pass]; i++) {
         issue(e, i);

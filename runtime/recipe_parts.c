@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { AXES = PLAN_MAX_RANK, ROW = 4096, BLOCK = 64, TURN = 32, PARTS = 16 };
+enum { AXES = PLAN_MAX_RANK, ROW = 4096, BLOCK = 128, TURN = 32, PARTS = 16 };
 
 typedef struct {
     size_t dim, to;
