@@ -9,6 +9,10 @@ const uint8_t store_bytes[STORE_COUNT] = {[STORE_F32] = 4, [STORE_F16] = 2, [STO
 
 static const ConvertRows *rows(void)
 {
+#ifdef HOST_HAS_AVX512
+    if (cpu_avx512())
+        return &convert_rows_avx512;
+#endif
 #ifdef HOST_HAS_AVX2
     if (cpu_avx2())
         return &convert_rows_avx2;
@@ -89,4 +93,9 @@ void convert_scale_one(const float *x, float g, float *y, size_t n)
 void convert_turn(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t n_rows, size_t columns)
 {
     rows()->turn(x, xs, y, ys, n_rows, columns);
+}
+
+void convert_scaled(const float *x, const float *g, float one, uint16_t *y, size_t n, ConvertCount *count)
+{
+    rows()->scaled(x, g, one, y, n, count);
 }
