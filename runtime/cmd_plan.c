@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { TRACE_EVENTS = 1 << 18 }; /* 10 MB */
+
 typedef struct {
     Options     o;
     Arena      *arena;
@@ -23,6 +25,7 @@ typedef struct {
     Pool       *pool;
     Device     *device;
     Exec       *exec;
+    Trace      *trace; /* NULL: none */
     Session     session;
     int         lock; /* on the run's directory; -1: none */
     Buf         err;
@@ -50,9 +53,11 @@ static bool open_plan(Job *j)
     if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
         return false;
     gemm_init();
+    j->trace = j->o.trace ? trace_new(TRACE_EVENTS) : NULL;
     j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan));
     if (!(j->device = device_open(j->o.device, &options, &j->err)) ||
-        !(j->exec = exec_open(j->plan, j->o.plan, j->device, &(ExecOptions){.wide_ports = exact, .pool = j->pool}, &j->err)))
+        !(j->exec = exec_open(j->plan, j->o.plan, j->device, &(ExecOptions){.wide_ports = exact, .pool = j->pool, .trace = j->trace},
+                              &j->err)))
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     return settings_from_plan(&j->session.settings, j->arena, j->plan, &j->err);
@@ -154,14 +159,15 @@ static bool evaluate(Job *j)
     uint32_t   entry, feeds;
     Evaluation e;
     Buf        text = {0};
-    if (!apply_overrides(j) || !session_train_entry(s, &entry, &j->err) || !load_weights(j))
+    if (!apply_overrides(j) || !session_train_entry(s, &entry, &j->err) || !session_tokenizer(s, &j->err) ||
+        !load_weights(j))
         return false;
     Feed *feed = session_feeds(s, j->arena, entry, &feeds);
-    Data *d = data_open(&s->settings, j->o.eval, feed, feeds, &j->err);
+    Data *d = data_open(&s->settings, j->o.eval, s->tokenizer, feed, feeds, &j->err);
     bool  ok = d && exec_bake(j->exec, entry, EXEC_FORWARD, &j->err) &&
               session_evaluate(s, entry, d, s->settings.eval_windows, &e, &j->err);
     if (ok) {
-        evaluation_text(&s->settings, &e, &text);
+        evaluation_text(&e, &text);
         puts(text.data);
     }
     buf_free(&text);
@@ -204,6 +210,20 @@ static bool act(Job *j)
     return action[i].run(j);
 }
 
+/* Also of a run that failed: the trace may say why. */
+static bool write_trace(const Job *j)
+{
+    Buf  err = {0};
+    bool ok = trace_write(j->trace, j->o.trace, &err);
+    if (!ok)
+        fprintf(stderr, "anerun: %s\n", err.data);
+    else if (trace_full(j->trace))
+        fprintf(stderr, "anerun: note: '%s' ends before the run does: recording stopped after %d events\n", j->o.trace,
+                TRACE_EVENTS);
+    buf_free(&err);
+    return ok;
+}
+
 int cmd_plan(int argc, char **argv)
 {
     Job j = {.arena = arena_new(), .lock = -1};
@@ -227,11 +247,14 @@ int cmd_plan(int argc, char **argv)
         exec_profile(j.exec, &text);
         fputs(text.data ? text.data : "", stdout);
     }
+    if (j.trace && !write_trace(&j))
+        status = EXIT_FAILED;
     checkpoint_unlock(j.lock);
     session_finish(&j.session);
     exec_close(j.exec);
     device_close(j.device);
     pool_free(j.pool);
+    trace_free(j.trace);
     buf_free(&text);
     buf_free(&j.err);
     arena_free(j.arena);

@@ -28,6 +28,7 @@
 
 #include "device.h"
 #include "plan/plan.h"
+#include "trace.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,6 +47,7 @@ typedef struct {
      * within the last micro-batch's backward pass for most, otherwise when exec_update() returns. May be NULL. */
     void (*grad_ready)(void *with, uint32_t param);
     void *grad_ready_with;
+    Trace *trace; /* records what runs when; may be NULL. Outlives the executor. */
 } ExecOptions;
 
 /* Length of the parameter slab, and of the gradient slab, which has the same layout: parameters by id, each starting on

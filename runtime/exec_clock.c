@@ -41,13 +41,15 @@ ExecSpan exec_span(Exec *e, ExecClass class)
     return s;
 }
 
-double exec_span_end(Exec *e, const ExecSpan *s)
+double exec_span_end(Exec *e, const ExecSpan *s, const char *name, int32_t index)
 {
     double now = exec_now();
     if (pool_thread() == 0)
         switch_at(e, s->before, now);
     else
         atomic_fetch_add(&e->busy_ns, (uint64_t)((now - s->start) * 1e9));
+    trace_add(e->options.trace, exec_class_name[s->class], name, index, s->class == EXEC_DEVICE || s->class == EXEC_COMPILE,
+              s->start, now);
     return now - s->start;
 }
 

@@ -83,7 +83,7 @@ static void examine(Exec *e, uint32_t param)
         return;
     ExecSpan span = exec_span(e, EXEC_OPTIMIZER);
     pool_for(e->pool, (uint32_t)((x.n + EXEC_PIECE - 1) / EXEC_PIECE), examine_piece, &x);
-    exec_span_end(e, &span);
+    exec_span_end(e, &span, e->param[param].path, -1);
 }
 
 static bool collects(const Tasks *t)
@@ -131,7 +131,7 @@ static void run_atom(Exec *e, uint32_t index)
     Buf          why = {0};
     ExecSpan     span = exec_span(e, a->x->row->class);
     bool         ok = exec_run_step(e, a->x, a->it, a->fresh, &count, &why), whole = false;
-    double       seconds = exec_span_end(e, &span);
+    double       seconds = exec_span_end(e, &span, a->x->row->name, a->loop ? a->loop->first + (int32_t)a->it : -1);
     pthread_mutex_lock(&t->lock);
     a->x->row->calls++;
     a->x->row->seconds += seconds;

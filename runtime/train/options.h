@@ -19,7 +19,7 @@ typedef struct {
     const char *resume_from; /* NULL with `resume`: the run's own directory */
     const char *checkpoint;
     const char *weights; /* file of another program */
-    const char *out, *log;
+    const char *out, *log, *trace;
     const char *device, *numerics, *reduce;
     uint64_t    threads, stop_at, tokens, top_k, generate_seed;
     double      temperature, top_p;
