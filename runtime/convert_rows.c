@@ -234,6 +234,21 @@ static void turn(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t ro
             y[c * ys + r] = x[r * xs + c];
 }
 
+/* Past the caches: a line that is written whole need not be read first. */
+static void away(const uint16_t *x, uint16_t *y, size_t n)
+{
+    size_t i = 0;
+#if defined __SSE2__
+    for (; i < n && (uintptr_t)(y + i) % 64 != 0; i++)
+        y[i] = x[i];
+    for (; i + 32 <= n; i += 32)
+        for (size_t k = 0; k < 32; k += 8)
+            _mm_stream_si128((__m128i *)(y + i + k), _mm_loadu_si128((const __m128i *)(x + i + k)));
+#endif
+    for (; i < n; i++)
+        y[i] = x[i];
+}
+
 /* Rounded in tiles first: then only half as many bytes change places. */
 static void transposed(const float *x, uint16_t *y, size_t rows, size_t columns, ConvertCount *count)
 {
@@ -259,4 +274,4 @@ static void scale_one(const float *x, float g, float *y, size_t n)
         y[i] = x[i] * g;
 }
 
-const ConvertRows ROWS = {to_f16, from_f16, transposed, scale, scale_one, scaled, turn};
+const ConvertRows ROWS = {to_f16, from_f16, transposed, scale, scale_one, scaled, turn, away};

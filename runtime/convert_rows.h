@@ -12,6 +12,7 @@ typedef struct {
     void (*scale_one)(const float *x, float g, float *y, size_t n);
     void (*scaled)(const float *x, const float *g, float one, uint16_t *y, size_t n, ConvertCount *count);
     void (*turn)(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns);
+    void (*away)(const uint16_t *x, uint16_t *y, size_t n);
 } ConvertRows;
 
 extern const ConvertRows convert_rows_plain, convert_rows_avx2, convert_rows_avx512; /* with HOST_HAS_AVX2, _AVX512 */

@@ -170,6 +170,7 @@ static void make_piece(Renewal *r)
         make_slowly(r, u, w, &count);
     for (uint32_t i = 0; w->part && i < items && c.item + i < w->part[c.part].items; i++)
         recipe_part_run(&w->part[c.part], leaf, e, u->k, c.item + i, (uint16_t *)u->at + w->to, &count);
+    convert_published();
     exec_span_end(e, &span, u->name, -1);
     pthread_mutex_lock(&r->lock);
     if (w->has_param)

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { AXES = PLAN_MAX_RANK, ROW = 4096, BLOCK = 256, TURN = 32, PARTS = 16 };
+enum { AXES = PLAN_MAX_RANK, ROW = 4096, BLOCK = 384, TURN = 32, PARTS = 16 };
 
 typedef struct {
     size_t dim, to;
@@ -315,5 +315,7 @@ void recipe_part_run(const RecipePart *p, RecipeLeaf *get, const void *with, uin
         return;
     }
     index[p->along.axis] += first * p->along.step;
-    run_of(p, &b, at + first, index, p->along.axis, n, y + to + first, count);
+    uint16_t half[ROW];
+    run_of(p, &b, at + first, index, p->along.axis, n, half, count);
+    convert_away(half, y + to + first, n);
 }
