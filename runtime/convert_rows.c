@@ -1,5 +1,5 @@
-/* convert_rows.c: rows to fp16, clamped and counted, and back. Compiled twice; see convert_rows.h. The plain loops have
- * no branches, so that compilers vectorise them for any machine. With F16C eight elements at a time are converted,
+/* convert_rows.c: rows to fp16, clamped and counted, and back. Compiled three times; see convert_rows.h. The plain loops
+ * have no branches, so that compilers vectorise them for any machine. With F16C eight elements at a time are converted,
  * unless one of them is NaN: those, and the end of a row, take the plain way. */
 #include "convert_rows.h"
 

@@ -171,14 +171,18 @@ static void run_task(void *with, uint32_t index)
     pthread_mutex_unlock(&t->lock);
 }
 
+static void clear_element(const ExecBuffer *b, uint32_t k)
+{
+    memset(b->data + k * b->numel * sizeof(float), 0, b->numel * sizeof(float));
+}
+
 static void clear_sum(Exec *e, const ExecAtom *a)
 {
     const Ref *r = &a->x->step->out[0];
     if (a->grad)
         memset(e->param[a->sum].grad, 0, e->param[a->sum].numel * sizeof(float));
     else
-        memset(e->buffer[r->index].data + (a->sum - e->accumulator[r->index]) * e->buffer[r->index].numel * sizeof(float),
-               0, e->buffer[r->index].numel * sizeof(float));
+        clear_element(&e->buffer[r->index], a->sum - e->accumulator[r->index]);
 }
 
 static void wait_for(Exec *e, ExecAtom *a)
@@ -341,7 +345,7 @@ static void clear_accumulators(Exec *e)
     for (uint32_t b = 0; b < e->plan->buffers; b++)
         for (uint32_t k = 0; e->accumulator[b] != EXEC_NO_SUM && k < exec_elements(e, b); k++)
             if (!e->touched[e->accumulator[b] + k])
-                memset(e->buffer[b].data + k * e->buffer[b].numel * sizeof(float), 0, e->buffer[b].numel * sizeof(float));
+                clear_element(&e->buffer[b], k);
 }
 
 bool exec_update(Exec *e, uint32_t entry, Buf *err)

@@ -1,8 +1,8 @@
 /* kernels_xent.c: cross entropy of logits against classes, and its gradient.
  *
  * With classes along the first axis, as the head of a language model has them ([V, S]), logits of one position lie S
- * apart. Columns are therefore worked on BLOCK at a time, each pass reading memory in order; threads share the blocks. Sums of exponentials are
- * taken relative to the largest logit, so nothing overflows; they are kept in fp64, because a vocabulary is long. */
+ * apart. Columns are therefore worked on BLOCK at a time, each pass reading memory in order; threads share the blocks. Sums
+ * of exponentials are taken relative to the largest logit, so nothing overflows; they are kept in fp64, because a vocabulary is long. */
 #include "kernels.h"
 #include "vmath.h"
 

@@ -1,5 +1,5 @@
-/* trace.c: see trace.h. The format is that of the Chrome trace viewer: an object with an array of complete events ("X"),
- * times in microseconds, and names of threads as metadata ("M"). */
+/* trace.c: see trace.h. The format is that of the Chrome trace viewer: an object with an array of complete events
+ * ("X"), times in microseconds, and names of threads as metadata ("M"). */
 #include "trace.h"
 
 #include "base/arena.h"

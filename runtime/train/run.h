@@ -26,8 +26,8 @@ typedef struct {
     StepReport          step;
     ExecTrainer         trainer;
     OptimStep           optim;    /* of this step */
-    GradStats          *stats;    /* of every piece of every gradient; those of parameter i: stats_at[i] .. stats_at[i + 1] */
-    size_t             *stats_at;
+    GradStats          *stats;    /* of every piece of every gradient */
+    size_t             *stats_at; /* those of parameter i: stats_at[i] .. stats_at[i + 1] - 1 */
     uint64_t            end, saved; /* last step to do; step of the last checkpoint, 0: none */
     bool                warned;     /* that weights are too large */
 } Run;

@@ -1,4 +1,5 @@
-/* scaler.c: the loss scale as a small state machine; see scaler.h. The pass over gradients that drives it is in optim_rows.c. */
+/* scaler.c: the loss scale as a small state machine; see scaler.h. The pass over gradients that drives it is in
+ * optim_rows.c. */
 #include "runtime/train/scaler.h"
 
 #include "base/f16.h"
