@@ -25,6 +25,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { TRACE_EVENTS = 1 << 18 }; /* 10 MB */
+
 typedef struct {
     Options     o;
     Arena      *arena;
@@ -34,6 +36,7 @@ typedef struct {
     Pool       *pool;
     Device     *device;
     Exec       *exec;
+    Trace      *trace; /* NULL: none */
     Session     session;
     int         lock; /* on the run's directory; -1: none */
     StateFile  *state; /* what outlives this process image; NULL: nothing */
@@ -96,6 +99,7 @@ static bool open_exec(Job *j, uint64_t budget)
 {
     ExecOptions o = {.wide_ports = j->o.numerics && strcmp(j->o.numerics, "exact") == 0,
                      .pool = j->pool,
+                     .trace = j->trace,
                      .canary = j->o.train};
     if (dist_size(j->dist) > 1) {
         o.grad_ready = window_grad_ready;
@@ -142,6 +146,7 @@ static bool open_plan(Job *j)
     uint64_t budget = compile_budget(j);
     options.max_compiles = budget;
     gemm_init();
+    j->trace = j->o.trace ? trace_new(TRACE_EVENTS) : NULL;
     j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan, j->dist));
     if (!(j->device = device_open(j->o.device, &options, &j->err)))
         return false;
@@ -384,7 +389,7 @@ static bool join(Job *j)
     if (dist_rank(j->dist) > 0) {
         j->o.no_save = j->o.quiet = true;
         j->o.profile = false;
-        j->o.log = j->o.report = NULL;
+        j->o.log = j->o.report = j->o.trace = NULL;
     }
     return true;
 }
@@ -436,6 +441,20 @@ static bool act(Job *j)
     return action[i].run(j);
 }
 
+/* Also of a run that failed: the trace may say why. */
+static bool write_trace(const Job *j)
+{
+    Buf  err = {0};
+    bool ok = trace_write(j->trace, j->o.trace, &err);
+    if (!ok)
+        fprintf(stderr, "anerun: %s\n", err.data);
+    else if (trace_full(j->trace))
+        fprintf(stderr, "anerun: note: '%s' ends before the run does: recording stopped after %d events\n", j->o.trace,
+                TRACE_EVENTS);
+    buf_free(&err);
+    return ok;
+}
+
 /* One image's part of a job. True if the next one has to go on: then state and lock are left in `j`. */
 static bool run_job(Job *j, int argc, char **argv, int *status)
 {
@@ -464,10 +483,13 @@ static bool run_job(Job *j, int argc, char **argv, int *status)
         exec_profile(j->exec, &text);
         fputs(text.data ? text.data : "", stdout);
     }
+    if (j->trace && !write_trace(j))
+        *status = EXIT_FAILED;
     session_finish(&j->session);
     exec_close(j->exec);
     device_close(j->device);
     pool_free(j->pool);
+    trace_free(j->trace);
     dist_close(j->dist);
     buf_free(&text);
     buf_free(&j->err);

@@ -28,6 +28,7 @@
 
 #include "device.h"
 #include "plan/plan.h"
+#include "trace.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,6 +51,7 @@ typedef struct {
      * fails if it does not. `canary_from`: updates before this executor was opened, for what is not done every time. */
     bool     canary;
     uint64_t canary_from;
+    Trace *trace; /* records what runs when; may be NULL. Outlives the executor. */
 } ExecOptions;
 
 /* Length of the parameter slab: parameters by id, each starting on a multiple of 16 floats, gaps between them zero. The
@@ -173,6 +175,7 @@ typedef struct {
     uint64_t compiles;          /* programs compiled */
     uint64_t reloads;           /* programs given new weights without compiling */
     uint64_t staged;            /* bytes of weights written into surfaces, as fp16 */
+    uint64_t baked;             /* bytes of weights made: fp32 read and fp16 written */
     uint64_t reused;            /* instances exec_bake() found unchanged */
     uint64_t clamped;           /* values beyond fp16 moved to the device */
     uint64_t nonfinite;         /* NaN moved to the device; infinities and NaN moved from it */

@@ -82,8 +82,8 @@ static void stage_units(Exec *e, uint32_t index)
     size_t            width = (size_t)e->plan->buffer[s->buffer].shape.dim[3];
     BakeWeight       *w = NEW_N(e->arena, BakeWeight, s->weights + 1u);
     for (uint32_t i = 0; i < s->weights; i++)
-        w[i] = make_weight(e, s->weight[i].recipe, s->weight[i].channel * width, (size_t)s->weight[i].shape.dim[1], width,
-                           b->store == STORE_F16);
+        w[i] = make_weight(e, s->weight[i].recipe, s->weight[i].channel * width, (size_t)s->weight[i].shape.dim[1],
+                           width, b->store == STORE_F16);
     for (uint32_t k = 0; k < exec_elements(e, s->buffer); k++) {
         Unit *u = &e->unit[e->units++];
         *u = (Unit){.program = UINT32_MAX, .stage = index, .k = k, .weight = w, .weights = s->weights};

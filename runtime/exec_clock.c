@@ -41,13 +41,15 @@ ExecSpan exec_span(Exec *e, ExecClass class)
     return s;
 }
 
-double exec_span_end(Exec *e, const ExecSpan *s)
+double exec_span_end(Exec *e, const ExecSpan *s, const char *name, int32_t index)
 {
     double now = exec_now();
     if (pool_thread() == 0)
         switch_at(e, s->before, now);
     else
         atomic_fetch_add(&e->busy_ns, (uint64_t)((now - s->start) * 1e9));
+    trace_add(e->options.trace, exec_class_name[s->class], name, index,
+              s->class == EXEC_DEVICE || s->class == EXEC_COMPILE, s->start, now);
     return now - s->start;
 }
 
@@ -97,7 +99,8 @@ void exec_profile(const Exec *e, Buf *out)
     for (int c = 0; c < EXEC_CLASSES; c++)
         buf_printf(out, "%-32s %-9s %10s %10.4f %5.1f%%\n", "total", exec_class_name[c], "", n->seconds[c],
                    total > 0 ? 100 * n->seconds[c] / total : 0);
-    buf_printf(out, "%-32s %-9s %10s %10.4f %5.1f%%\n", "beside it", "workers", "", busy, total > 0 ? 100 * busy / total : 0);
+    buf_printf(out, "%-32s %-9s %10s %10.4f %5.1f%%\n", "beside it", "workers", "", busy,
+               total > 0 ? 100 * busy / total : 0);
     buf_printf(out, "%llu programs run, %llu compiled, %llu given new weights; %.1f MB of weights staged\n",
                (unsigned long long)n->evals, (unsigned long long)n->compiles, (unsigned long long)n->reloads,
                (double)n->staged * 1e-6);

@@ -194,13 +194,13 @@ struct Exec {
 double exec_now(void); /* seconds */
 /* The caller's thread is in another class of time from now on; returns the one before. Other threads change nothing. */
 ExecClass exec_switch(Exec *e, ExecClass class);
-/* Time of a class on any thread, to its end, which returns the seconds. */
+/* Time of a class on any thread, to its end, which returns the seconds. `name` and `index`: for the trace. */
 typedef struct {
     double    start;
     ExecClass class, before;
 } ExecSpan;
 ExecSpan exec_span(Exec *e, ExecClass class);
-double   exec_span_end(Exec *e, const ExecSpan *s);
+double   exec_span_end(Exec *e, const ExecSpan *s, const char *name, int32_t index);
 
 /* exec_steps.c */
 void exec_build_entries(Exec *e);

@@ -170,10 +170,13 @@ static void make_piece(Renewal *r)
         make_slowly(r, u, w, &count);
     for (uint32_t i = 0; w->part && i < items && c.item + i < w->part[c.part].items; i++)
         recipe_part_run(&w->part[c.part], leaf, e, u->k, c.item + i, (uint16_t *)u->at + w->to, &count);
-    exec_span_end(e, &span);
+    convert_published();
+    exec_span_end(e, &span, u->name, -1);
     pthread_mutex_lock(&r->lock);
     if (w->has_param)
         e->counters.saturated_weights += count.clamped;
+    if (c.part == 0 && c.item == 0)
+        e->counters.baked += w->numel * (sizeof(float) + sizeof(uint16_t));
     if (--u->left == 0)
         unit_done(r, u);
 }
@@ -192,7 +195,7 @@ static void update_piece(Renewal *r)
     pthread_mutex_unlock(&r->lock);
     ExecSpan span = exec_span(e, EXEC_OPTIMIZER);
     r->trainer->update(r->trainer->with, id, from, m);
-    exec_span_end(e, &span);
+    exec_span_end(e, &span, e->param[id].path, -1);
     pthread_mutex_lock(&r->lock);
     if ((s->left -= m) > 0)
         return;
@@ -292,7 +295,7 @@ static bool conduct(Renewal *r, bool ok, Buf *err)
             pthread_mutex_unlock(&r->lock);
             ExecSpan span = exec_span(e, EXEC_COMPILE);
             ok = ok && exec_unit_end(e, u, err);
-            exec_span_end(e, &span);
+            exec_span_end(e, &span, u->name, -1);
             pthread_mutex_lock(&r->lock);
             u->made = ok ? time : 0;
             u->making = false;

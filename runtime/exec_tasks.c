@@ -83,7 +83,7 @@ static void examine(Exec *e, uint32_t param)
         return;
     ExecSpan span = exec_span(e, EXEC_OPTIMIZER);
     pool_for(e->pool, (uint32_t)((x.n + EXEC_PIECE - 1) / EXEC_PIECE), examine_piece, &x);
-    exec_span_end(e, &span);
+    exec_span_end(e, &span, e->param[param].path, -1);
 }
 
 static bool collects(const Tasks *t)
@@ -131,7 +131,7 @@ static void run_atom(Exec *e, uint32_t index)
     Buf          why = {0};
     ExecSpan     span = exec_span(e, a->x->row->class);
     bool         ok = exec_run_step(e, a->x, a->it, a->fresh, &count, &why), whole = false;
-    double       seconds = exec_span_end(e, &span);
+    double       seconds = exec_span_end(e, &span, a->x->row->name, a->loop ? a->loop->first + (int32_t)a->it : -1);
     pthread_mutex_lock(&t->lock);
     a->x->row->calls++;
     a->x->row->seconds += seconds;
@@ -171,14 +171,18 @@ static void run_task(void *with, uint32_t index)
     pthread_mutex_unlock(&t->lock);
 }
 
+static void clear_element(const ExecBuffer *b, uint32_t k)
+{
+    memset(b->data + k * b->numel * sizeof(float), 0, b->numel * sizeof(float));
+}
+
 static void clear_sum(Exec *e, const ExecAtom *a)
 {
     const Ref *r = &a->x->step->out[0];
     if (a->grad)
         memset(e->param[a->sum].grad, 0, e->param[a->sum].numel * sizeof(float));
     else
-        memset(e->buffer[r->index].data + (a->sum - e->accumulator[r->index]) * e->buffer[r->index].numel * sizeof(float),
-               0, e->buffer[r->index].numel * sizeof(float));
+        clear_element(&e->buffer[r->index], a->sum - e->accumulator[r->index]);
 }
 
 static void wait_for(Exec *e, ExecAtom *a)
@@ -281,9 +285,10 @@ static bool check(Exec *e, Buf *err)
 static bool run_pass(Exec *e, uint32_t entry, ExecPass pass, Buf *err)
 {
     Tasks *t = e->tasks;
-    if (t->entry != entry)
+    if (t->entry != entry) { /* otherwise atoms that are out may read it */
         exec_settle(e);
-    t->entry = entry;
+        t->entry = entry;
+    }
     const ExecEntry *x = &e->entry[entry];
     for (uint32_t i = pass ? x->end[pass - 1] : 0; i < x->end[pass]; i++) {
         issue(e, i);
@@ -340,7 +345,7 @@ static void clear_accumulators(Exec *e)
     for (uint32_t b = 0; b < e->plan->buffers; b++)
         for (uint32_t k = 0; e->accumulator[b] != EXEC_NO_SUM && k < exec_elements(e, b); k++)
             if (!e->touched[e->accumulator[b] + k])
-                memset(e->buffer[b].data + k * e->buffer[b].numel * sizeof(float), 0, e->buffer[b].numel * sizeof(float));
+                clear_element(&e->buffer[b], k);
 }
 
 bool exec_update(Exec *e, uint32_t entry, Buf *err)

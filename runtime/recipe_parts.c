@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { AXES = PLAN_MAX_RANK, ROW = 4096, BLOCK = 64, TURN = 32, PARTS = 16 };
+enum { AXES = PLAN_MAX_RANK, ROW = 4096, BLOCK = 384, TURN = 32, PARTS = 16 };
 
 typedef struct {
     size_t dim, to;
@@ -255,6 +255,11 @@ static void run_of(const RecipePart *p, const Base *b, size_t at, const size_t *
 {
     float        product[ROW];
     const float *x = b->x + at;
+    if (p->scales == 1 && p->scale[0].axis >= 0) { /* nearly always */
+        const float *g = b->vector[0] + index[p->scale[0].axis];
+        convert_scaled(x, p->scale[0].axis == axis ? g : NULL, *g, y, n, count);
+        return;
+    }
     for (uint32_t i = 0; i < p->scales; i++) {
         const PartScale *s = &p->scale[i];
         if (s->axis < 0)
@@ -279,6 +284,8 @@ static void turned(const RecipePart *p, const Base *b, size_t at, size_t to, con
             size_t now[2] = {index[0], index[1]};
             now[p->across.axis] += (t0 + t) * p->across.step;
             now[p->along.axis] += first * p->along.step;
+            for (size_t f = t * n / rows; f < (t + 1) * n / rows; f++) /* what the tile goes to, while it is made */
+                __builtin_prefetch(y + to + (first + f) * p->along.to + t0, 1);
             run_of(p, b, at + (t0 + t) * p->across.from + first, now, p->along.axis, n, tile[t], count);
         }
         convert_turn(tile[0], BLOCK, y + to + first * p->along.to + t0, p->along.to, rows, n);
@@ -308,5 +315,7 @@ void recipe_part_run(const RecipePart *p, RecipeLeaf *get, const void *with, uin
         return;
     }
     index[p->along.axis] += first * p->along.step;
-    run_of(p, &b, at + first, index, p->along.axis, n, y + to + first, count);
+    uint16_t half[ROW];
+    run_of(p, &b, at + first, index, p->along.axis, n, half, count);
+    convert_away(half, y + to + first, n);
 }

@@ -47,7 +47,7 @@ const RecipePart *recipe_parts(Arena *a, const Recipe *r, size_t columns, size_t
 
 /* Where the numbers of a leaf are. */
 typedef const float *RecipeLeaf(const void *with, const Recipe *leaf, uint32_t k);
-/* Do one item. `y` is the result, shared by all items of all parts. */
+/* Do one item. `y` is the result, shared by all items of all parts; convert_published() before others read it. */
 void recipe_part_run(const RecipePart *p, RecipeLeaf *leaf, const void *with, uint32_t k, uint32_t item, uint16_t *y,
                      ConvertCount *count);
 

@@ -38,6 +38,7 @@ static const Option option[] = {
     TO_FLAG("--json", json, "with --bench: the row as a JSON object"),
     TO_FLAG("--quiet", quiet, "no progress"),
     TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
+    TO_TEXT("--trace", "FILE", trace, "at the end, what ran when on which thread, for chrome://tracing or Perfetto"),
     HEADING("Checkpoints:"),
     TO_TEXT("--out", "DIR", out, "directory for checkpoints (default: PLAN.run)"),
     {.name = "--resume",

@@ -30,8 +30,8 @@ typedef struct {
     int                 stop;       /* signal on which all ranks agreed to stop; 0: none */
     ExecTrainer         trainer;
     OptimStep           optim;    /* of this step */
-    GradStats          *stats;    /* of every piece of every gradient; those of parameter i: stats_at[i] .. stats_at[i + 1] */
-    size_t             *stats_at;
+    GradStats          *stats;    /* of every piece of every gradient */
+    size_t             *stats_at; /* those of parameter i: stats_at[i] .. stats_at[i + 1] - 1 */
     uint64_t            end, saved; /* last step to do; step of the last checkpoint, 0: none */
     bool                warned;     /* that weights are too large */
     StateHead          *head;       /* NULL: no state to be carried on */

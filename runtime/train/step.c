@@ -109,8 +109,9 @@ static bool decide(void *with, bool overflowed)
     t->step.grad_norm = norm;
     if (!scaler_step(&t->scaler, is_overflow(t, g, overflowed || t->overflowed)))
         return false;
-    optim_step_init(&t->optim, set, t->step.lr, set->clip > 0 && norm > set->clip ? factor * (set->clip / norm) : factor,
-                    ++t->r.updates);
+    if (set->clip > 0 && norm > set->clip)
+        factor *= set->clip / norm;
+    optim_step_init(&t->optim, set, t->step.lr, factor, ++t->r.updates);
     return true;
 }
 
@@ -192,7 +193,8 @@ bool run_step(Run *t, Buf *err)
         buf_printf(err, "%d steps in a row changed nothing: %s", SCALER_PATIENCE, health_reason(&t->health));
         return false;
     }
-    buf_printf(err, "%d steps in a row overflowed (loss %g, loss scale %g): ", SCALER_PATIENCE, t->step.loss, t->scaler.scale);
+    buf_printf(err, "%d steps in a row overflowed (loss %g, loss scale %g): ", SCALER_PATIENCE, t->step.loss,
+               t->scaler.scale);
     buf_puts(err, t->scaler.kind == SCALE_FIXED     ? "lower loss_scale.value"
                   : t->scaler.kind == SCALE_DYNAMIC ? "lower optimizer.lr, or set clip"
                                                     : "lower optimizer.lr, or set loss_scale=dynamic");
