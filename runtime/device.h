@@ -39,17 +39,17 @@ typedef struct {
     /* A program that was evaluated so often has to be compiled again: request_eval() refuses. 0: any number. */
     uint64_t max_evals;
     bool plain; /* portable code even where faster code for this machine exists; the results are the same */
-    /* Weight files stay where and as they are for as long as a program made from them is evaluated (the executor's do), so
-     * that a device may read them in place; they may change between the last evaluation and program_free(). */
-    bool  files_stay;
     Pool *pool; /* the host device computes with its threads; NULL: with the caller's alone. Outlives the device. */
 } DeviceOptions;
 
-/* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. */
+/* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. With `kept` the caller
+ * leaves the bytes where they are, unchanged, until the program made of them is freed: a device that can read weights in
+ * place then copies nothing. Without it the bytes are not needed after the call. */
 typedef struct {
     const char *path;
     const void *data;
     size_t      len;
+    bool        kept;
 } DeviceFile;
 
 /* fp16 and so on as little-endian bytes; PORT_BOOL is one byte, 0 or 1. */

@@ -283,7 +283,7 @@ static bool compile(Exec *e, Workspace *w, uint32_t program, uint32_t k, Buf *er
         drop_program(e, program, k);
     for (uint32_t i = 0; i < g->weights; i++) {
         bake_weight(e, w, g->weight[i].recipe, k, &w->file[i]);
-        file[i] = (DeviceFile){arena_printf(a, "@model_path/%s", g->weight[i].path), w->file[i].data, w->file[i].len};
+        file[i] = (DeviceFile){arena_printf(a, "@model_path/%s", g->weight[i].path), w->file[i].data, w->file[i].len, false};
     }
     double t1 = exec_now();
     const char *name = g->n > 1 ? arena_printf(a, "%s.mil (L = %d)", g->mil, g->first + (int32_t)k)

@@ -165,10 +165,10 @@ static void host_program_free(Program *base)
 }
 
 /* Ports, constants and memory of every function. */
-static bool plan(HostProgram *p, const char *name, Buf *err)
+static bool plan(HostProgram *p, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
-    const HostDevice *d = (HostDevice *)p->base.device;
-    uint32_t          count = p->text->count;
+    HostDevice *d = (HostDevice *)p->base.device;
+    uint32_t    count = p->text->count;
     p->base.functions = count;
     p->base.function = NEW_N(p->arena, ProgramFunction, count);
     p->fn = NEW_N(p->arena, HostFunc, count);
@@ -178,7 +178,7 @@ static bool plan(HostProgram *p, const char *name, Buf *err)
         p->base.function[i] =
             (ProgramFunction){fn->name, make_ports(p->arena, d, fn->input, fn->inputs),
                               make_ports(p->arena, d, fn->output, fn->outputs), fn->inputs, fn->outputs};
-        bool ok = host_plan(p->arena, d, fn, &p->owned, &p->fn[i], &why);
+        bool ok = host_plan(p->arena, d, fn, file, files, &p->owned, &p->fn[i], &why);
         if (!ok)
             buf_printf(err, "%s: error: %s\n", name, why.data);
         buf_free(&why);
@@ -189,14 +189,14 @@ static bool plan(HostProgram *p, const char *name, Buf *err)
 }
 
 /* A program of `text`, whose constants point to these files. */
-static Program *program_new(HostDevice *d, HostText *text, const char *name, Buf *err)
+static Program *program_new(HostDevice *d, HostText *text, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
     HostProgram *p = xcalloc(1, sizeof *p);
     p->base.driver = d->base.driver;
     p->base.device = &d->base;
     p->arena = arena_new();
     p->text = text;
-    bool ok = plan(p, name, err);
+    bool ok = plan(p, name, file, files, err);
     host_text_planned(d);
     if (ok)
         return &p->base;
@@ -213,7 +213,7 @@ static Program *host_compile(Device *base, const char *name, const char *mil, si
         return NULL;
     }
     HostText *t = host_text_get(d, name, mil, len, file, files, err);
-    return t ? program_new(d, t, name, err) : NULL;
+    return t ? program_new(d, t, name, file, files, err) : NULL;
 }
 
 /* Everything but the constants is shared with the donor. */
@@ -221,7 +221,7 @@ static Program *host_reload(const Program *base, const char *name, const DeviceF
 {
     HostDevice *d = (HostDevice *)base->device;
     HostText   *t = host_text_again(d, ((const HostProgram *)base)->text, name, file, files, err);
-    return t ? program_new(d, t, name, err) : NULL;
+    return t ? program_new(d, t, name, file, files, err) : NULL;
 }
 
 enum { HUGE_PAGE = 2 << 20 };

@@ -111,9 +111,10 @@ typedef struct {
 
 enum { HOST_FOLD_MAX = 1 << 26 }; /* elements of a folded constant */
 
-/* Plan `fn`: constants (memory appended to `owned`), folded calls, the rest. False and a sentence in `err` if it needs
- * more memory than there is. */
-bool host_plan(Arena *keep, const HostDevice *d, const Func *fn, Owned *owned, HostFunc *out, Buf *err);
+/* Plan `fn`: constants (memory appended to `owned`, unless a file is `kept`), folded calls, the rest. False and a
+ * sentence in `err` if it needs more memory than there is. */
+bool host_plan(Arena *keep, HostDevice *d, const Func *fn, const DeviceFile *file, size_t files, Owned *owned, HostFunc *out,
+               Buf *err);
 
 /* Is the value stored as fp16? */
 static inline bool host_half(const HostDevice *d, const Value *v)

@@ -64,14 +64,20 @@ static void convert(const HostDevice *d, const Value *v, void *to)
             ((uint16_t *)to)[i] = f16_from_f32((float)const_number(v, i)); /* exact: the checker has rounded it */
 }
 
-/* The fp16 numbers of the constant can be read where they are. */
-static bool stays(const HostDevice *d, const Value *v)
+/* The fp16 numbers of the constant stay where they are. */
+static bool stays(const HostDevice *d, const Value *v, const DeviceFile *file, size_t files)
 {
     const Const *k = v->konst;
-    return d->options.files_stay && host_half(d, v) && k->raw && k->path && (uintptr_t)k->raw % sizeof(uint16_t) == 0;
+    if (!host_half(d, v) || !k->raw || !k->path || (uintptr_t)k->raw % sizeof(uint16_t))
+        return false;
+    for (size_t i = 0; i < files; i++)
+        if (strcmp(file[i].path, k->path) == 0)
+            return file[i].kept;
+    return false;
 }
 
-static bool place_constants(Arena *keep, const HostDevice *d, const Func *fn, Owned *owned, HostFunc *out, Buf *err)
+static bool place_constants(Arena *keep, const HostDevice *d, const Func *fn, const DeviceFile *file, size_t files,
+                            Owned *owned, HostFunc *out, Buf *err)
 {
     size_t total = 0;
     bool  *wanted = NEW_N(keep, bool, fn->values + 1);
@@ -80,7 +86,7 @@ static bool place_constants(Arena *keep, const HostDevice *d, const Func *fn, Ow
         for (Value *v; (v = next_operand(fn->call[c], &i)) && total <= memory_max;) {
             if (!v->konst || v->type.dtype == DT_STRING || wanted[v->id] || out->fixed[v->id])
                 continue;
-            if (stays(d, v))
+            if (stays(d, v, file, files))
                 out->fixed[v->id] = (void *)v->konst->raw; /* only ever read */
             else {
                 wanted[v->id] = true;
@@ -307,7 +313,8 @@ static bool lay_out(Arena *scratch, const HostDevice *d, HostFunc *f, Buf *err)
     return false;
 }
 
-bool host_plan(Arena *keep, const HostDevice *d, const Func *fn, Owned *owned, HostFunc *out, Buf *err)
+bool host_plan(Arena *keep, HostDevice *d, const Func *fn, const DeviceFile *file, size_t files, Owned *owned, HostFunc *out,
+               Buf *err)
 {
     int64_t  budget = folded_max;
     Arena   *scratch = arena_new();
@@ -321,7 +328,7 @@ bool host_plan(Arena *keep, const HostDevice *d, const Func *fn, Owned *owned, H
     out->port = NEW_N(keep, int32_t, fn->values + 1);
     for (uint32_t i = 0; i < fn->values; i++)
         out->whole[i] = i;
-    bool ok = place_constants(keep, d, fn, owned, out, err);
+    bool ok = place_constants(keep, d, fn, file, files, owned, out, err);
     for (uint32_t c = 0; ok && c < fn->calls; c++)
         if (!fold(keep, d, fn->call[c], owned, out, &budget) && !alias(d, fn->call[c], out))
             call[calls++] = fn->call[c];
