@@ -154,14 +154,15 @@ static bool evaluate(Job *j)
     uint32_t   entry, feeds;
     Evaluation e;
     Buf        text = {0};
-    if (!apply_overrides(j) || !session_train_entry(s, &entry, &j->err) || !load_weights(j))
+    if (!apply_overrides(j) || !session_train_entry(s, &entry, &j->err) || !session_tokenizer(s, &j->err) ||
+        !load_weights(j))
         return false;
     Feed *feed = session_feeds(s, j->arena, entry, &feeds);
-    Data *d = data_open(&s->settings, j->o.eval, feed, feeds, &j->err);
+    Data *d = data_open(&s->settings, j->o.eval, s->tokenizer, feed, feeds, &j->err);
     bool  ok = d && exec_bake(j->exec, entry, EXEC_FORWARD, &j->err) &&
               session_evaluate(s, entry, d, s->settings.eval_windows, &e, &j->err);
     if (ok) {
-        evaluation_text(&s->settings, &e, &text);
+        evaluation_text(&e, &text);
         puts(text.data);
     }
     buf_free(&text);

@@ -75,3 +75,18 @@ void convert_transposed_f16(const float *x, uint16_t *y, size_t n_rows, size_t c
 {
     rows()->transposed(x, y, n_rows, columns, count);
 }
+
+void convert_scale(const float *x, const float *g, float *y, size_t n)
+{
+    rows()->scale(x, g, y, n);
+}
+
+void convert_scale_one(const float *x, float g, float *y, size_t n)
+{
+    rows()->scale_one(x, g, y, n);
+}
+
+void convert_turn(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t n_rows, size_t columns)
+{
+    rows()->turn(x, xs, y, ys, n_rows, columns);
+}

@@ -5,6 +5,10 @@
 
 #include "f16_rows.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* Counters of a short run are 32 bits wide, which keeps the vectors of one width. */
 enum { RUN = 1 << 16, TILE = 32 };
 
@@ -91,6 +95,44 @@ static void from_f16(const uint16_t *x, float *y, size_t n, ConvertCount *count)
         from_f16_run(x + at, y + at, n - at < RUN ? n - at : RUN, count);
 }
 
+/* Eight rows of eight, in registers. */
+static void turn_8x8(const uint16_t *x, size_t xs, uint16_t *y, size_t ys)
+{
+#if defined __SSE2__
+    __m128i r[8], a[8];
+    for (int i = 0; i < 8; i++)
+        r[i] = _mm_loadu_si128((const __m128i *)(x + (size_t)i * xs));
+    for (int i = 0; i < 4; i++) {
+        a[2 * i] = _mm_unpacklo_epi16(r[2 * i], r[2 * i + 1]);
+        a[2 * i + 1] = _mm_unpackhi_epi16(r[2 * i], r[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++)
+        for (int h = 0; h < 2; h++) {
+            r[4 * i + 2 * h] = _mm_unpacklo_epi32(a[4 * i + h], a[4 * i + 2 + h]);
+            r[4 * i + 2 * h + 1] = _mm_unpackhi_epi32(a[4 * i + h], a[4 * i + 2 + h]);
+        }
+    for (int i = 0; i < 4; i++) {
+        _mm_storeu_si128((__m128i *)(y + (size_t)(2 * i) * ys), _mm_unpacklo_epi64(r[i], r[4 + i]));
+        _mm_storeu_si128((__m128i *)(y + (size_t)(2 * i + 1) * ys), _mm_unpackhi_epi64(r[i], r[4 + i]));
+    }
+#else
+    for (size_t c = 0; c < 8; c++)
+        for (size_t r = 0; r < 8; r++)
+            y[c * ys + r] = x[r * xs + c];
+#endif
+}
+
+static void turn(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns)
+{
+    size_t whole_rows = rows / 8 * 8, whole = columns / 8 * 8;
+    for (size_t c = 0; c < whole; c += 8) /* rows of the result in order */
+        for (size_t r = 0; r < whole_rows; r += 8)
+            turn_8x8(x + r * xs + c, xs, y + c * ys + r, ys);
+    for (size_t c = 0; c < columns; c++)
+        for (size_t r = c < whole ? whole_rows : 0; r < rows; r++)
+            y[c * ys + r] = x[r * xs + c];
+}
+
 /* Rounded in tiles first: then only half as many bytes change places. */
 static void transposed(const float *x, uint16_t *y, size_t rows, size_t columns, ConvertCount *count)
 {
@@ -100,10 +142,20 @@ static void transposed(const float *x, uint16_t *y, size_t rows, size_t columns,
             size_t h = rows - r0 < TILE ? rows - r0 : TILE, w = columns - c0 < TILE ? columns - c0 : TILE;
             for (size_t r = 0; r < h; r++)
                 to_f16_run(x + (r0 + r) * columns + c0, half[r], w, count);
-            for (size_t c = 0; c < w; c++)
-                for (size_t r = 0; r < h; r++)
-                    y[(c0 + c) * rows + r0 + r] = half[r][c];
+            turn(half[0], TILE, y + c0 * rows + r0, rows, h, w);
         }
 }
 
-const ConvertRows ROWS = {to_f16, from_f16, transposed};
+static void scale(const float *x, const float *g, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * g[i];
+}
+
+static void scale_one(const float *x, float g, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * g;
+}
+
+const ConvertRows ROWS = {to_f16, from_f16, transposed, scale, scale_one, turn};

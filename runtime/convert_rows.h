@@ -8,6 +8,9 @@ typedef struct {
     void (*to_f16)(const float *x, uint16_t *y, size_t n, ConvertCount *count);
     void (*from_f16)(const uint16_t *x, float *y, size_t n, ConvertCount *count);
     void (*transposed)(const float *x, uint16_t *y, size_t rows, size_t columns, ConvertCount *count);
+    void (*scale)(const float *x, const float *g, float *y, size_t n);
+    void (*scale_one)(const float *x, float g, float *y, size_t n);
+    void (*turn)(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns);
 } ConvertRows;
 
 extern const ConvertRows convert_rows_plain, convert_rows_avx2; /* the latter only with HOST_HAS_AVX2 */

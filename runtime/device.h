@@ -43,8 +43,8 @@ typedef struct {
 } DeviceOptions;
 
 /* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. With `kept` the caller
- * leaves the bytes where they are, unchanged, until the program made of them is freed: a device that can read weights in
- * place then copies nothing. Without it the bytes are not needed after the call. */
+ * leaves the bytes where they are, and unchanged while the program made of them is evaluated: a device that can read
+ * weights in place then copies nothing; they may change between the last evaluation and program_free(). Without it the bytes are not needed after the call. */
 typedef struct {
     const char *path;
     const void *data;

@@ -20,6 +20,7 @@ static const Option option[] = {
     {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
     TO_KEY("--data", "FILE", "data.path", "the file to train on, of the kind the setting 'data' says"),
+    TO_KEY("--tokenizer", "FILE", "tokenizer", "for text: a .bin of llama2.c, or a .model of SentencePiece"),
     TO_KEY("--steps", "N", "steps", "optimizer steps, counted from the start of the run"),
     TO_KEY("--seed", "N", "seed", "seed of parameters and data; with --generate: of sampling"),
     {.name = "--set", .value = "KEY=VALUE", .kind = ASSIGN, .help = "change any setting listed below; may be repeated"},

@@ -3,11 +3,12 @@
 #define ANEL_TRAIN_RUN_H
 
 #include "runtime/train/data.h"
+#include "runtime/train/optim.h"
 #include "runtime/train/report.h"
 #include "runtime/train/scaler.h"
 #include "runtime/train/train.h"
 
-enum { CLASS_DATA = EXEC_CLASSES, CLASS_OPTIMIZER, CLASSES };
+enum { CLASS_DATA = EXEC_CLASSES, CLASS_OTHER, CLASSES };
 _Static_assert((int)CLASSES <= (int)REPORT_CLASSES, "the report has room for every class of time");
 
 typedef struct {
@@ -21,10 +22,16 @@ typedef struct {
     Scaler              scaler;
     Report              report;
     StepReport          step;
+    ExecTrainer         trainer;
+    OptimStep           optim;    /* of this step */
+    GradStats          *stats;    /* of every piece of every gradient; those of parameter i: stats_at[i] .. stats_at[i + 1] */
+    size_t             *stats_at;
     uint64_t            end, saved; /* last step to do; step of the last checkpoint, 0: none */
     bool                warned;     /* that weights are too large */
 } Run;
 
+/* Before the first step: memory that all steps use. */
+void run_prepare(Run *t);
 /* One optimizer step: micro-batches, update, bake. False and the reason in `err`. */
 bool run_step(Run *t, Buf *err);
 /* Say once that programs compute with clamped weights. */

@@ -48,6 +48,15 @@ void session_finish(Session *s)
 {
     free(s->moment);
     s->moment = NULL;
+    tokenizer_close(s->tokenizer);
+    s->tokenizer = NULL;
+}
+
+bool session_tokenizer(Session *s, Buf *err)
+{
+    if (!s->tokenizer && *s->settings.tokenizer)
+        s->tokenizer = tokenizer_open(s->settings.tokenizer, err);
+    return s->tokenizer || !*s->settings.tokenizer;
 }
 
 Feed *session_feeds(const Session *s, Arena *a, uint32_t entry, uint32_t *count)
@@ -87,7 +96,7 @@ bool session_train_entry(const Session *s, uint32_t *entry, Buf *err)
 bool session_evaluate(Session *s, uint32_t entry, const Data *d, uint64_t windows, Evaluation *out, Buf *err)
 {
     double           started = clock_seconds(), sum = 0;
-    uint64_t         batches = data_batches(d), rows = data_rows(d), wanted = (windows + rows - 1) / rows;
+    uint64_t         bytes = 0, batches = data_batches(d), rows = data_rows(d), wanted = (windows + rows - 1) / rows;
     const PlanEntry *e = &s->plan->entry[entry];
     if (batches == 0) {
         buf_printf(err, "too few windows to evaluate: entry '%s' takes %llu at a time", e->name,
@@ -98,22 +107,28 @@ bool session_evaluate(Session *s, uint32_t entry, const Data *d, uint64_t window
         batches = wanted;
     for (uint64_t i = 0; i < batches; i++) {
         data_fill_held_out(d, i);
+        bytes += data_bytes(d);
         if (!exec_forward(s->exec, entry, err))
             return false;
         sum += (double)*(const float *)exec_result(s->exec, entry, 0);
     }
-    *out = (Evaluation){sum / (double)batches, batches, batches * data_tokens(d), clock_seconds() - started};
+    *out = (Evaluation){sum / (double)batches, batches, batches * data_tokens(d), bytes, clock_seconds() - started};
     return true;
 }
 
-void evaluation_text(const Settings *s, const Evaluation *e, Buf *out)
+double evaluation_bits_per_byte(const Evaluation *e)
+{
+    return e->bytes ? e->loss * (double)e->tokens / (0.69314718055994530942 * (double)e->bytes) : 0;
+}
+
+void evaluation_text(const Evaluation *e, Buf *out)
 {
     if (!e->tokens) {
         buf_printf(out, "loss %.6g (%llu batches)", e->loss, (unsigned long long)e->batches);
         return;
     }
     buf_printf(out, "loss %.4f nats/token", e->loss);
-    if (s->data == DATA_BYTES)
-        buf_printf(out, ", %.4f bits/byte", e->loss / 0.69314718055994530942);
+    if (e->bytes)
+        buf_printf(out, ", %.4f bits/byte", evaluation_bits_per_byte(e));
     buf_printf(out, ", perplexity %.4g (%llu tokens)", exp(e->loss), (unsigned long long)e->tokens);
 }

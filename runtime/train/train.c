@@ -43,7 +43,7 @@ static bool evaluate(Run *t, Buf *err)
     Buf        text = {0};
     bool       ok = session_evaluate(t->s, t->entry, t->eval ? t->eval : t->data, t->s->settings.eval_windows, &e, err);
     if (ok) {
-        evaluation_text(&t->s->settings, &e, &text);
+        evaluation_text(&e, &text);
         report_note(&t->report, "step %llu: held-out %s", (unsigned long long)t->r.step, text.data);
         report_log_eval(&t->report, t->r.step, e.loss, e.tokens, e.seconds);
     }
@@ -113,10 +113,10 @@ static bool open_data(Run *t, Buf *err)
     uint32_t  feeds;
     Settings *set = &t->s->settings;
     Feed     *feed = session_feeds(t->s, t->arena, t->entry, &feeds);
-    t->data = data_open(set, NULL, feed, feeds, err);
+    t->data = !session_tokenizer(t->s, err) ? NULL : data_open(set, NULL, t->s->tokenizer, feed, feeds, err);
     if (!t->data || !*set->eval)
         return t->data != NULL;
-    t->eval = data_open(set, set->eval, feed, feeds, err);
+    t->eval = data_open(set, set->eval, t->s->tokenizer, feed, feeds, err);
     return t->eval != NULL;
 }
 
@@ -157,8 +157,12 @@ static void announce(Run *t)
                 s->plan->model, (unsigned long long)s->parameters, (unsigned)s->layout.tensors,
                 (double)exec_bytes(s->exec) * 1e-6, settings_word(set, "optimizer"), settings_word(set, "schedule"),
                 (unsigned long long)set->accum, set->accum == 1 ? "" : "es");
-    if (data_size(t->data))
-        report_note(&t->report, "data: '%s', %llu tokens", set->data_path, (unsigned long long)data_size(t->data));
+    if (data_size(t->data)) {
+        Buf text = {0};
+        data_describe(t->data, &text);
+        report_note(&t->report, "data: %s", text.data);
+        buf_free(&text);
+    }
     if (t->o->resume)
         report_note(&t->report, "resumed from '%s' at step %llu", t->o->resume, (unsigned long long)t->r.step);
     if (t->o->weights && !t->o->resume)
@@ -204,6 +208,7 @@ bool train_run(Session *s, const TrainOptions *o, Buf *err)
     if (ok) {
         t.plan_entry = &s->plan->entry[t.entry];
         run_name_classes(&t);
+        run_prepare(&t);
         session_moments(s);
         ok = open_data(&t, err) && start(&t, err);
     }

@@ -21,9 +21,11 @@ struct Exec {
     bool         overflow;
     ExecCounters counters;
     FakeKnobs    knobs;
+    const ExecTrainer *trainer;
 };
 
-const char *const exec_class_name[EXEC_CLASSES] = {"device", "cpu ops", "moves", "bake", "compile"};
+const char *const exec_class_name[EXEC_CLASSES] = {"device",  "cpu ops",   "moves",  "bake",
+                                                   "compile", "optimizer", "waiting"};
 
 Plan *fake_plan(Arena *a, const char *const *settings)
 {
@@ -224,6 +226,36 @@ bool exec_update(Exec *e, uint32_t entry, Buf *err)
     (void)entry;
     (void)err;
     return true;
+}
+
+void exec_begin_window(Exec *e, uint32_t micro_batches, const ExecTrainer *trainer)
+{
+    (void)micro_batches;
+    exec_zero_grads(e);
+    e->trainer = trainer;
+}
+
+void exec_wait_inputs(Exec *e, uint32_t entry)
+{
+    (void)e;
+    (void)entry;
+}
+
+static void in_pieces(const Exec *e, void (*fn)(void *, uint32_t, size_t, size_t))
+{
+    for (uint32_t i = 0; i < PARAMS; i++)
+        for (size_t at = 0; i != FROZEN && at < e->param[i].numel; at += EXEC_PIECE)
+            fn(e->trainer->with, i, at, e->param[i].numel - at < EXEC_PIECE ? e->param[i].numel - at : EXEC_PIECE);
+}
+
+bool exec_end_window(Exec *e, uint32_t entry, bool *updated, Buf *err)
+{
+    in_pieces(e, e->trainer->examine);
+    *updated = e->trainer->decide(e->trainer->with, e->overflow);
+    if (!*updated)
+        return true;
+    in_pieces(e, e->trainer->update);
+    return exec_bake(e, entry, EXEC_FORWARD | EXEC_BACKWARD, err);
 }
 
 bool exec_overflowed(const Exec *e)
