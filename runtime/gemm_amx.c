@@ -9,7 +9,8 @@
  *
  * Both operands are packed into panels of 32 rows (of a) or columns (of b), per 32 of depth and piece two tiles of 1 KiB:
  * for a [16 rows][32 deep], for b [16 pairs deep][16 columns][2]. All of b is packed first, shared by all pieces of work;
- * each packs its rows of a. Depth is cut only where c is fp32 and long sums would make panels of b larger than caches.
+ * each packs its rows of a, a chunk of depth at a time, and keeps its part of c in fp32 meanwhile: what is read again and
+ * again stays in the second-level cache.
  *
  * The pieces of an infinity are no sum of anything. Where packing meets a number that is not finite, a library
  * multiplies these rows. */
@@ -23,9 +24,11 @@ enum {
     WIDE = 32,      /* rows and columns of a block of c, and depth of a step */
     TILE = 1024,    /* bytes */
     PLANE = 2 * TILE,
-    DEPTH = 2048,   /* at a time, where c is fp32 */
+    DEPTH = 2048,   /* of b packed at a time, where c is fp32 */
     COLUMNS = 2048, /* at a time */
-    ROWS_BYTES = 1 << 19, /* of a packed by one piece of work: a quarter of a second-level cache */
+    CHUNK = 1024,   /* of depth that a piece of work does at a time */
+    BLOCKS_BYTES = 1 << 20, /* of a packed by a piece of work: it and the same depth of b fit a second-level cache */
+    PARTS = 4, /* pieces of work come in multiples of this */
     BATCH_BYTES = 64 << 20 /* of b packed at a time */
 };
 
@@ -89,7 +92,7 @@ static inline __attribute__((always_inline)) void pack_tile(const char *p, GemmT
 {
     const __m512i odd = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23,
                                          21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-    const __m512i abs = _mm512_set1_epi32(0x7fffffff), infinite = _mm512_set1_epi32(0x7f800000);
+    const __m512i abs = _mm512_set1_epi32(0x7fffffff);
     int           planes = t == GEMM_F32 ? 3 : 2;
     size_t        elem = t == GEMM_F32 ? 4 : 2;
     __m512i       v[3][16];
@@ -120,7 +123,6 @@ static inline __attribute__((always_inline)) void pack_tile(const char *p, GemmT
             x1 = _mm512_sub_ps(x1, upper(x1));
         }
     }
-    (void)infinite;
     for (int i = 0; i < planes; i++) {
         if (turn)
             transpose(v[i]);
@@ -154,7 +156,6 @@ static int pack_panel(const Source *s, int64_t o, int64_t no, int64_t k, bool b,
             rest = rest < 0 ? 0 : rest > 16 ? 16 : rest;
             const char *p = base + (size_t)(at * s->sk) * elem + (rest ? (size_t)(16 * t * s->so) * elem : 0);
             char       *out = to + t * TILE;
-#define PACK(type, d) pack_tile(p, type, step, d, d == b, rest, nk, out, &seen)
             if (s->type == GEMM_F16) {
                 if (deep) {
                     if (b)
@@ -301,62 +302,79 @@ static void pack_b(void *with, uint32_t i)
                                        w->packed + i * panel_bytes(g->b.type, g->k));
 }
 
+/* A number that is not finite was met: rows row .. row + m of product `item`, by a library. */
+static void by_library(const Work *w, uint32_t item, int64_t row, int64_t m)
+{
+    const Gemm *g = w->g;
+    Gemm        rest = gemm_part(g, row, m, 0, g->n, 0, g->k);
+    rest.count = 1;
+    rest.a.data = (const char *)rest.a.data + item * g->a.stride * gemm_elem(g->a.type);
+    rest.b.data = (const char *)rest.b.data + item * g->b.stride * gemm_elem(g->b.type);
+    rest.c.data = (char *)rest.c.data + item * g->c.stride * gemm_elem(g->c.type);
+    rest.c.add = g->c.add || !w->first;
+    gemm_by_library(NULL, &rest, false);
+}
+
 static void part(void *with, uint32_t i)
 {
-    const Work *w = with;
-    const Gemm *g = w->g;
-    uint32_t    item = i / w->parts, blocks = 0;
-    int64_t     row = (int64_t)(i % w->parts) * w->rows, m = g->m - row < w->rows ? g->m - row : w->rows;
-    int64_t     steps = (g->k + WIDE - 1) / WIDE;
-    size_t      pa = panel_bytes(g->a.type, g->k), pb = panel_bytes(g->b.type, g->k);
-    Source      s = source_of(&g->a, false, item);
-    uint8_t     pieces[256];
-    char       *a = scratch_take((size_t)((m + WIDE - 1) / WIDE) * pa);
-    const char *b = w->packed + item * w->panels * pb;
+    const Work    *w = with;
+    const Gemm    *g = w->g;
+    uint32_t       item = i / w->parts;
+    int64_t        row = (int64_t)(i % w->parts) * w->rows, m = g->m - row < w->rows ? g->m - row : w->rows;
+    uint32_t       blocks = (uint32_t)((m + WIDE - 1) / WIDE);
+    size_t         pa = panel_bytes(g->a.type, g->k < CHUNK ? g->k : CHUNK), pb = panel_bytes(g->b.type, g->k);
+    size_t         step_a = (size_t)planes_of(g->a.type) * PLANE, step_b = (size_t)planes_of(g->b.type) * PLANE;
+    Source         s = source_of(&g->a, false, item);
+    const char    *b = w->packed + item * w->panels * pb;
     const uint8_t *pieces_b = w->pieces + item * w->panels;
-    bool        bad = false;
-    for (int64_t r = 0; r < m; r += WIDE, blocks++) {
-        pieces[blocks] = (uint8_t)pack_panel(&s, row + r, m - r < WIDE ? m - r : WIDE, g->k, false, a + blocks * pa);
-        bad |= pieces[blocks] == 0;
-    }
+    uint8_t        pieces[BLOCKS_BYTES / TILE];
+    bool           whole = g->k <= CHUNK; /* nothing to keep */
+    size_t         kept = whole ? 1 : (size_t)blocks * w->panels;
+    char          *a = scratch_take(blocks * pa + kept * WIDE * WIDE * sizeof(float));
+    float         *acc = (float *)(a + blocks * pa);
+    char          *c = (char *)g->c.data + (item * g->c.stride + (size_t)(row * g->c.ld)) * gemm_elem(g->c.type);
+    bool           bad = false;
     for (uint32_t p = 0; p < w->panels; p++)
         bad |= pieces_b[p] == 0;
-    if (bad) {
-        Gemm rest = gemm_part(g, row, m, 0, g->n, 0, g->k);
-        rest.count = 1;
-        rest.a.data = (const char *)rest.a.data + item * g->a.stride * gemm_elem(g->a.type);
-        rest.b.data = (const char *)rest.b.data + item * g->b.stride * gemm_elem(g->b.type);
-        rest.c.data = (char *)rest.c.data + item * g->c.stride * gemm_elem(g->c.type);
-        rest.c.add = g->c.add || !w->first;
-        gemm_by_library(NULL, &rest, false);
-        scratch_give(a);
-        return;
-    }
-    char *c = (char *)g->c.data + (item * g->c.stride + (size_t)(row * g->c.ld)) * gemm_elem(g->c.type);
-    _Alignas(64) float acc[WIDE * WIDE];
-    tiles_on();
-    for (uint32_t p = 0; p < w->panels; p++)
+    for (int64_t deep = 0; deep < g->k && !bad; deep += CHUNK) {
+        int64_t k = g->k - deep < CHUNK ? g->k - deep : CHUNK;
+        Source  here = s;
+        here.data += (size_t)(deep * s.sk) * gemm_elem(s.type);
         for (uint32_t r = 0; r < blocks; r++) {
-            int64_t left = m - (int64_t)r * WIDE, n = g->n - (int64_t)p * WIDE;
-            multiply(a + r * pa, (size_t)planes_of(g->a.type) * PLANE, pieces[r], b + p * pb,
-                     (size_t)planes_of(g->b.type) * PLANE, pieces_b[p], steps, acc, false);
-            finish(&g->c, c + ((size_t)(r * WIDE) * (size_t)g->c.ld + p * WIDE) * gemm_elem(g->c.type),
-                   left < WIDE ? left : WIDE, n < WIDE ? n : WIDE, acc, w->first);
+            int64_t left = m - (int64_t)r * WIDE;
+            pieces[r] = (uint8_t)pack_panel(&here, row + (int64_t)r * WIDE, left < WIDE ? left : WIDE, k, false, a + r * pa);
+            bad |= pieces[r] == 0;
         }
-    _tile_release();
+        if (bad)
+            break;
+        tiles_on();
+        for (uint32_t p = 0; p < w->panels; p++)
+            for (uint32_t r = 0; r < blocks; r++) {
+                int64_t left = m - (int64_t)r * WIDE, n = g->n - (int64_t)p * WIDE;
+                float  *sum = whole ? acc : acc + ((size_t)p * blocks + r) * WIDE * WIDE;
+                multiply(a + r * pa, step_a, pieces[r], b + p * pb + (size_t)(deep / WIDE) * step_b, step_b, pieces_b[p],
+                         (k + WIDE - 1) / WIDE, sum, deep > 0);
+                if (deep + k == g->k)
+                    finish(&g->c, c + ((size_t)(r * WIDE) * (size_t)g->c.ld + p * WIDE) * gemm_elem(g->c.type),
+                           left < WIDE ? left : WIDE, n < WIDE ? n : WIDE, sum, w->first);
+            }
+        _tile_release();
+    }
+    if (bad)
+        by_library(w, item, row, m);
     scratch_give(a);
 }
 
 /* Columns and depth at hand: pack b, multiply. */
 static void at_once(Pool *pool, const Gemm *g, bool first)
 {
-    Work   w = {.g = g, .first = first};
-    size_t pa = panel_bytes(g->a.type, g->k), pb = panel_bytes(g->b.type, g->k);
+    Work    w = {.g = g, .first = first};
+    size_t  pa = panel_bytes(g->a.type, g->k < CHUNK ? g->k : CHUNK), pb = panel_bytes(g->b.type, g->k);
+    int64_t blocks = (g->m + WIDE - 1) / WIDE, most = (int64_t)(BLOCKS_BYTES / pa), parts = (blocks + most - 1) / most;
+    if (g->count < PARTS || parts > 1)
+        parts = (parts + PARTS - 1) / PARTS * PARTS;
     w.panels = (uint32_t)((g->n + WIDE - 1) / WIDE);
-    int64_t blocks = (g->m + WIDE - 1) / WIDE, most = (int64_t)(ROWS_BYTES / pa), share = (blocks * g->count + 7) / 8;
-    most = most < share ? most : share;
-    most = most > 256 ? 256 : most < 1 ? 1 : most;
-    w.rows = most * WIDE;
+    w.rows = (blocks + parts - 1) / parts * WIDE;
     w.parts = (uint32_t)((g->m + w.rows - 1) / w.rows);
     size_t total = (size_t)g->count * w.panels;
     w.packed = scratch_take(total * pb + total);
