@@ -92,6 +92,7 @@ Test(gemm, every_way_type_and_layout_agrees_with_fp64)
                     one_case(shape[s][0], shape[s][1], shape[s][2], t & 1 ? GEMM_F16 : GEMM_F32, t & 2 ? GEMM_F16 : GEMM_F32,
                              t & 4 ? GEMM_F16 : GEMM_F32, flags);
         one_case(300, 64, 96, GEMM_F16, GEMM_F16, GEMM_F16, 8);
+        one_case(70, 40, 1100, GEMM_F16, GEMM_F16, GEMM_F16, 1); /* depth in chunks */
         one_case(40, 70, 4500, GEMM_F32, GEMM_F32, GEMM_F32, 4); /* depth in parts */
         one_case(40, 2100, 40, GEMM_F16, GEMM_F16, GEMM_F16, 2); /* columns in parts */
     }
