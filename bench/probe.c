@@ -34,7 +34,7 @@ static void work(void *with, uint32_t index)
 
 int main(void)
 {
-    Pool  *two = pool_new(2);
+    Pool *two = pool_new(2);
     double best[2] = {1e9, 1e9};
     for (int r = 0; r < 4; r++)
         for (int t = 0; t < 2; t++) {

@@ -2,9 +2,9 @@
  *
  *     products DIM HIDDEN HEADS SEQ LAYERS VOCAB [THREADS]
  *
- * Of llama-style layers, with LAYERS = 1 and VOCAB = 0 of one whose input needs no gradient. Forward, backward and weight
- * gradients, fp32 in and out, weights different for each layer. One line per way: its name and milliseconds, the median
- * of five turns. */
+ * Of llama-style layers, with LAYERS = 1 and VOCAB = 0 of one whose input needs no gradient. Forward, backward and
+ * weight gradients, fp32 in and out, weights different for each layer. One line per way: its name and milliseconds, the
+ * median of five turns. */
 #include "gemm.h"
 
 #include <stdio.h>
@@ -15,8 +15,8 @@ enum { TURNS = 5 };
 
 typedef struct {
     uint32_t count;
-    int64_t  m, n, k;
-    bool     ta, tb;
+    int64_t m, n, k;
+    bool ta, tb;
 } Shape;
 
 static double now(void)
@@ -41,17 +41,21 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < 6; i++)
         v[i] = strtoll(argv[i + 1], NULL, 10);
-    int64_t  d = v[0], h = v[1], s = v[3], layers = v[4], vocab = v[5], hd = d / v[2];
+    int64_t d = v[0], h = v[1], s = v[3], layers = v[4], vocab = v[5], hd = d / v[2];
     uint32_t heads = (uint32_t)v[2];
-    bool     whole = vocab > 0;
-    Shape    layer[] = {
-        {1, 3 * d, s, d, false, false}, {1, d, s, d, false, false}, {1, 2 * h, s, d, false, false}, {1, d, s, h, false, false},
-        {heads, s, s, hd, true, false}, {heads, hd, s, s, false, true},
-        {1, h, s, d, true, false}, {1, d, s, 2 * h, true, false}, {1, d, s, d, true, false}, {1, whole ? d : 0, s, 3 * d, true, false},
-        {heads, hd, s, s, false, false}, {heads, s, s, hd, true, false}, {heads, hd, s, s, false, true}, {heads, hd, s, s, false, false},
-        {1, 3 * d, d, s, false, true}, {1, d, d, s, false, true}, {1, 2 * h, d, s, false, true}, {1, d, h, s, false, true}};
-    Shape  head[] = {{1, vocab, s, d, false, false}, {1, d, s, vocab, true, false}, {1, vocab, d, s, false, true}};
-    size_t weights = (size_t)(layers * (4 * d * d + 3 * d * h) + vocab * d), acts = (size_t)((h * 2 + d) * s + heads * s * s + vocab * s);
+    bool whole = vocab > 0;
+    Shape layer[] = {{1, 3 * d, s, d, false, false},  {1, d, s, d, false, false},
+                     {1, 2 * h, s, d, false, false},  {1, d, s, h, false, false},
+                     {heads, s, s, hd, true, false},  {heads, hd, s, s, false, true},
+                     {1, h, s, d, true, false},       {1, d, s, 2 * h, true, false},
+                     {1, d, s, d, true, false},       {1, whole ? d : 0, s, 3 * d, true, false},
+                     {heads, hd, s, s, false, false}, {heads, s, s, hd, true, false},
+                     {heads, hd, s, s, false, true},  {heads, hd, s, s, false, false},
+                     {1, 3 * d, d, s, false, true},   {1, d, d, s, false, true},
+                     {1, 2 * h, d, s, false, true},   {1, d, h, s, false, true}};
+    Shape head[] = {{1, vocab, s, d, false, false}, {1, d, s, vocab, true, false}, {1, vocab, d, s, false, true}};
+    size_t weights = (size_t)(layers * (4 * d * d + 3 * d * h) + vocab * d),
+           acts = (size_t)((h * 2 + d) * s + heads * s * s + vocab * s);
     size_t total = weights * 2 + acts * 3;
     float *memory = malloc(total * sizeof *memory);
     if (!memory)
@@ -70,7 +74,7 @@ int main(int argc, char **argv)
             size_t at = 0;
             for (int64_t l = 0; l <= layers; l++) {
                 const Shape *list = l < layers ? layer : head;
-                size_t       n = l < layers ? sizeof layer / sizeof *layer : whole ? sizeof head / sizeof *head : 0;
+                size_t n = l < layers ? sizeof layer / sizeof *layer : whole ? sizeof head / sizeof *head : 0;
                 for (size_t i = 0; i < n; i++) {
                     const Shape *x = &list[i];
                     size_t sa = (size_t)(x->m * x->k), sb = (size_t)(x->k * x->n), sc = (size_t)(x->m * x->n);

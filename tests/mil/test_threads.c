@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Attention of 4 heads over 256 positions, with its weights as inputs, a normalisation and a gate; the packed output holds
- * values that others read too. */
+/* Attention of 4 heads over 256 positions, with its weights as inputs, a normalisation and a gate; the packed output
+ * holds values that others read too. */
 #define X H("1, 256, 1, 256")
 #define HEADS H("1, 4, 64, 256")
 #define SCORES H("1, 4, 256, 256")
@@ -32,7 +32,8 @@ static const char text[] = PROGRAM(
     HEADS "a = matmul(x = h, y = p, transpose_x = false, transpose_y = true);\n"
     H("1, 4, 32, 256") "a1 = slice_by_size(x = a, begin = [0, 0, 32, 0], size = [1, 4, 32, 256]);\n"
     H("1, 4, 32, 256") "a2 = slice_by_size(x = a, begin = [0, 0, 0, 0], size = [1, 4, 32, 256]);\n"
-    HEADS "t = concat(values = (a1, a2), axis = 2, interleave = false);\n" X "m = reshape(x = t, shape = [1, 256, 1, 256]);\n"
+    HEADS "t = concat(values = (a1, a2), axis = 2, interleave = false);\n"
+    X "m = reshape(x = t, shape = [1, 256, 1, 256]);\n"
     X "e = sigmoid(x = g);\n" X "y0 = mul(x = m, y = e);\n" X "y = add(x = y0, y = x);\n"
     H("1, 512, 1, 256") "out = concat(values = (y, q), axis = 1, interleave = false);\n",
     "out");
