@@ -5,6 +5,7 @@
 #include "anerun.h"
 #include "base/file.h"
 #include "gemm.h"
+#include "runtime/train/best.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/options.h"
 #include "runtime/train/train.h"
@@ -138,7 +139,10 @@ static bool load_weights(Job *j)
     }
     if (j->o.weights)
         return weights_load(&j->session, j->o.weights, &j->err);
-    dir = checkpoint_find(j->arena, from ? from : default_run(j->arena, j->o.plan), &j->err);
+    if (j->o.checkpoint && strcmp(j->o.checkpoint, "best") == 0)
+        dir = best_find(j->arena, j->o.out ? j->o.out : default_run(j->arena, j->o.plan), &j->err);
+    else
+        dir = checkpoint_find(j->arena, from ? from : default_run(j->arena, j->o.plan), &j->err);
     ok = dir && checkpoint_load(dir, &j->session.layout, NULL, &note, &j->err);
     if (!dir && !from)
         buf_puts(&j->err, "; train first, name a checkpoint with --ckpt DIR, or add --untrained");

@@ -36,7 +36,7 @@ static const Option option[] = {
      .value = "[DIR]",
      .kind = MAYBE,
      .help = "continue from the latest checkpoint, or from DIR (a run or one of its ckpt-N)"},
-    TO_TEXT("--ckpt", "DIR", checkpoint, "the checkpoint to evaluate or generate with (default: the latest in --out)"),
+    TO_TEXT("--ckpt", "DIR", checkpoint, "the checkpoint to evaluate or generate with: a run, one of its ckpt-N, or best (default: the latest in --out)"),
     TO_TEXT("--weights", "FILE", weights, "start from weights of other programs: .safetensors, or .bin of llama2.c"),
     TO_FLAG("--untrained", untrained, "evaluate or generate with initial weights"),
     TO_KEY("--save-every", "N", "save_every", "save every N steps, not only at the end"),

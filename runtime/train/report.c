@@ -209,10 +209,14 @@ void report_log_start(Report *r, const char *model, uint64_t step, uint64_t step
     log_line(r, o);
 }
 
-void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double seconds)
+void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double bits_per_byte, double seconds)
 {
     json_t *o = event("eval", step);
     json_object_set_new(o, "loss", number(loss));
+    if (tokens)
+        json_object_set_new(o, "perplexity", number(exp(loss)));
+    if (bits_per_byte > 0)
+        json_object_set_new(o, "bits_per_byte", number(bits_per_byte));
     json_object_set_new(o, "tokens", json_integer((json_int_t)tokens));
     json_object_set_new(o, "ms", milliseconds(seconds));
     log_line(r, o);

@@ -5,7 +5,8 @@
  *     {"event": "start", "model": "tiny", "step": 0, "steps": 1000, "parameters": 123456, ...}
  *     {"event": "step", "step": 1, "loss": 5.54, "lr": 3e-6, "grad_norm": 1.2, "loss_scale": 4096.0, "skipped": false,
  *      "skips": 0, "tokens": 8192, "tokens_per_s": 51234.5, "ms": {"total": 12.3, "device": 8.1, ...}}
- *     {"event": "eval", "step": 100, "loss": 2.5, "tokens": 16384, "ms": {"total": 80.1}}
+ *     {"event": "eval", "step": 100, "loss": 2.5, "perplexity": 12.2, "bits_per_byte": 1.1, "tokens": 16384,
+ *      "ms": {"total": 80.1}}
  *     {"event": "save", "step": 100, "path": "tiny.plan.run/ckpt-100", "ms": {"total": 5.2}}
  *     {"event": "end", "step": 1000, "reason": "done", "compiles": 4, "reloads": 0, "staged_bytes": 2097152}
  * Numbers that JSON cannot write (NaN, infinities) are null. */
@@ -55,7 +56,8 @@ void report_note(Report *r, const char *fmt, ...) ANEL_PRINTF(2, 3);
 void report_warning(Report *r, const char *fmt, ...) ANEL_PRINTF(2, 3);
 
 void report_log_start(Report *r, const char *model, uint64_t step, uint64_t steps, uint64_t parameters, uint64_t seed);
-void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double seconds);
+/* `bits_per_byte` 0: unknown, and `tokens` 0: no tokens, no perplexity; then they are left out. */
+void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double bits_per_byte, double seconds);
 void report_log_save(Report *r, uint64_t step, const char *path, double seconds);
 /* `c`: what the executor has counted since it was opened. */
 void report_log_end(Report *r, uint64_t step, const char *reason, const ExecCounters *c);

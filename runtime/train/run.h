@@ -3,6 +3,7 @@
 #define ANEL_TRAIN_RUN_H
 
 #include "runtime/train/data.h"
+#include "runtime/train/health.h"
 #include "runtime/train/optim.h"
 #include "runtime/train/report.h"
 #include "runtime/train/scaler.h"
@@ -20,6 +21,7 @@ typedef struct {
     Data               *data, *eval; /* eval: of another file; NULL: the held-out part of `data` */
     RunState            r;
     Scaler              scaler;
+    Health              health;
     Report              report;
     StepReport          step;
     ExecTrainer         trainer;

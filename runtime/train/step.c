@@ -46,21 +46,27 @@ static void examine(void *with, uint32_t param, size_t from, size_t n)
 }
 
 /* Over pieces in order: the sum does not depend on who has examined what, or when. */
-static GradStats all_gradients(const Run *t)
+static GradStats all_gradients(Run *t)
 {
     GradStats sum = {0, 0};
-    for (uint32_t i = 0; i < exec_params(t->s->exec); i++)
+    uint32_t  trained = 0;
+    for (uint32_t i = 0; i < exec_params(t->s->exec); i++) {
+        GradStats one = {0, 0};
         for (size_t k = t->stats_at[i]; k < t->stats_at[i + 1]; k++)
-            grad_stats_add(&sum, t->stats[k]);
+            grad_stats_add(&one, t->stats[k]);
+        if (!exec_param(t->s->exec, i)->group->frozen)
+            health_gradient(&t->health, trained++, one);
+        grad_stats_add(&sum, one);
+    }
     return sum;
 }
 
 /* fp16 hardware may clamp where IEEE 754 says infinity, and turn NaN into zero: gradients at the edge of fp16's range
  * are no better than infinite ones. Only a scale that can move gives way to the mere suspicion. */
-static bool is_overflow(const Run *t, GradStats g, bool overflowed)
+static bool is_overflow(Run *t, GradStats g, bool overflowed)
 {
     double edge = 65504.0 * (double)t->s->settings.accum;
-    return overflowed || grad_stats_bad(g) || !isfinite(t->step.loss) ||
+    return health_bad(&t->health, t->step.loss) || overflowed || grad_stats_bad(g) || !isfinite(t->step.loss) ||
            (t->scaler.kind == SCALE_DYNAMIC && t->scaler.scale > SCALER_MIN && (double)g.max_abs >= edge);
 }
 
@@ -145,8 +151,13 @@ bool run_step(Run *t, Buf *err)
     }
     t->step.class_seconds[CLASS_OTHER] = rest > 0 ? rest : 0;
     report_step(&t->report, &t->step);
+    health_tell(&t->health, &t->report, t->r.step, t->step.loss, updated);
     if (t->scaler.in_a_row < SCALER_PATIENCE)
         return true;
+    if (health_reason(&t->health)) {
+        buf_printf(err, "%d steps in a row changed nothing: %s", SCALER_PATIENCE, health_reason(&t->health));
+        return false;
+    }
     buf_printf(err, "%d steps in a row overflowed (loss %g, loss scale %g): ", SCALER_PATIENCE, t->step.loss, t->scaler.scale);
     buf_puts(err, t->scaler.kind == SCALE_FIXED     ? "lower loss_scale.value"
                   : t->scaler.kind == SCALE_DYNAMIC ? "lower optimizer.lr, or set clip"

@@ -148,9 +148,19 @@ typedef struct {
     int32_t  id;
 } Pair;
 
+/* Texts repeat their words: the ids of short segments that were met before. A place is taken by who came last. */
+enum { MEMORY = 1 << 14, MEMORY_BYTES = 20, MEMORY_IDS = 10, WORTH_A_MEMORY = 1 << 16 };
+
+typedef struct {
+    uint8_t len, ids; /* len 0: empty */
+    char    bytes[MEMORY_BYTES];
+    int32_t id[MEMORY_IDS];
+} Remembered;
+
 typedef struct {
     const Tokenizer *t;
     const char      *text;
+    Remembered      *memory; /* [MEMORY]; NULL: none */
     Symbol          *symbol;
     Pair            *heap;
     size_t           symbols, pairs, symbol_cap, heap_cap;
@@ -261,6 +271,29 @@ static void encode_segment(Segment *g, const char *text, size_t len, Tokens *out
         out->id[out->count++] = g->symbol[i].id;
 }
 
+static void encode_remembered(Segment *g, const char *text, size_t len, Tokens *out)
+{
+    if (!g->memory || len > MEMORY_BYTES) {
+        encode_segment(g, text, len, out);
+        return;
+    }
+    Remembered *r = &g->memory[hash_u64(text, len) % MEMORY];
+    if (r->len != len || memcmp(r->bytes, text, len) != 0) {
+        size_t first = out->count;
+        encode_segment(g, text, len, out);
+        if (out->count - first > MEMORY_IDS)
+            return;
+        r->len = (uint8_t)len;
+        r->ids = (uint8_t)(out->count - first);
+        memcpy(r->bytes, text, len);
+        memcpy(r->id, out->id + first, r->ids * sizeof *r->id);
+        return;
+    }
+    tokens_reserve(out, r->ids);
+    memcpy(out->id + out->count, r->id, r->ids * sizeof *r->id);
+    out->count += r->ids;
+}
+
 /* The bytes from `text` on that must be encoded together. */
 static size_t segment_end(const Bin *b, const char *text, size_t len)
 {
@@ -278,6 +311,8 @@ static bool encode(const Tokenizer *t, const char *text, size_t len, Tokens *out
     const Bin *b = t->self;
     Segment    g = {.t = t};
     bool       ok = true;
+    if (len >= WORTH_A_MEMORY)
+        g.memory = xcalloc(MEMORY, sizeof *g.memory);
     /* The first segment with the space before it, as a copy, for the space may or may not be joined to what follows. */
     size_t n = segment_end(b, text, len);
     char  *first = xmalloc(n + 1);
@@ -287,12 +322,13 @@ static bool encode(const Tokenizer *t, const char *text, size_t len, Tokens *out
     free(first);
     for (size_t at = n; ok && at < len; at += n) {
         n = segment_end(b, text + at, len - at);
-        encode_segment(&g, text + at, n, out);
+        encode_remembered(&g, text + at, n, out);
         if (flush && out->count >= TOKENS_AT_A_TIME) {
             ok = flush(to, out, err);
             out->count = 0;
         }
     }
+    free(g.memory);
     free(g.symbol);
     free(g.heap);
     return ok;

@@ -2,6 +2,7 @@
  * is allocated before the first step. */
 #include "runtime/train/run.h"
 
+#include "runtime/train/best.h"
 #include "runtime/train/weights.h"
 
 #include <signal.h>
@@ -37,20 +38,6 @@ static void release_signals(void)
 
 /* ---- between steps ---- */
 
-static bool evaluate(Run *t, Buf *err)
-{
-    Evaluation e;
-    Buf        text = {0};
-    bool       ok = session_evaluate(t->s, t->entry, t->eval ? t->eval : t->data, t->s->settings.eval_windows, &e, err);
-    if (ok) {
-        evaluation_text(&e, &text);
-        report_note(&t->report, "step %llu: held-out %s", (unsigned long long)t->r.step, text.data);
-        report_log_eval(&t->report, t->r.step, e.loss, e.tokens, e.seconds);
-    }
-    buf_free(&text);
-    return ok;
-}
-
 /* A checkpoint that cannot be written (a full disk) is no reason to lose the run: the next one may succeed. Only at the
  * end does it count as failure. */
 static bool save(Run *t, bool final, Buf *err)
@@ -79,6 +66,34 @@ static bool save(Run *t, bool final, Buf *err)
     return ok;
 }
 
+/* If no evaluation before gave a lower loss, this step's checkpoint is kept whatever comes. */
+static bool keep_best(Run *t, double loss, Buf *err)
+{
+    Buf why = {0};
+    if (!t->o->run || !t->s->settings.keep_best || !best_is(t->o->run, t->r.step, loss))
+        return true;
+    if (t->saved != t->r.step && !save(t, false, err))
+        return false;
+    if (t->saved == t->r.step && !best_mark(t->o->run, t->r.step, loss, &why))
+        report_warning(&t->report, "the best checkpoint was not marked: %s", why.data);
+    buf_free(&why);
+    return true;
+}
+
+static bool evaluate(Run *t, Buf *err)
+{
+    Evaluation e;
+    Buf        text = {0};
+    bool       ok = session_evaluate(t->s, t->entry, t->eval ? t->eval : t->data, t->s->settings.eval_windows, &e, err);
+    if (ok) {
+        evaluation_text(&e, &text);
+        report_note(&t->report, "step %llu: held-out %s", (unsigned long long)t->r.step, text.data);
+        report_log_eval(&t->report, t->r.step, e.loss, e.tokens, evaluation_bits_per_byte(&e), e.seconds);
+    }
+    buf_free(&text);
+    return ok && keep_best(t, e.loss, err);
+}
+
 static bool every(uint64_t n, uint64_t step)
 {
     return n && step % n == 0;
@@ -97,7 +112,7 @@ static bool loop(Run *t, Buf *err)
                 return false;
             evaluated = t->r.step;
         }
-        if (t->o->run && every(set->save_every, t->r.step) && !save(t, false, err))
+        if (t->o->run && every(set->save_every, t->r.step) && t->saved != t->r.step && !save(t, false, err))
             return false;
     }
     /* Whatever ended the loop, and whenever a signal came: the last step is evaluated (if there is time) and saved. */
@@ -120,9 +135,19 @@ static bool open_data(Run *t, Buf *err)
     return t->eval != NULL;
 }
 
+static void watch_health(Run *t)
+{
+    uint32_t n = exec_params(t->s->exec);
+    health_init(&t->health, t->arena, n);
+    for (uint32_t i = 0; i < n; i++)
+        if (!exec_param(t->s->exec, i)->group->frozen)
+            health_add(&t->health, t->s->tensor[i].path, t->s->tensor[i].numel);
+}
+
 static bool start(Run *t, Buf *err)
 {
     Buf note = {0};
+    watch_health(t);
     scaler_init(&t->scaler, &t->s->settings);
     if (!t->o->resume) {
         exec_init_params(t->s->exec, t->s->settings.seed);

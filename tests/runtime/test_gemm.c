@@ -91,7 +91,7 @@ Test(gemm, every_way_type_and_layout_agrees_with_fp64)
             continue;
         for (size_t s = 0; s < sizeof shape / sizeof *shape; s++)
             for (unsigned t = 0; t < 8; t++)
-                for (unsigned flags = 0; flags < 16; flags += s == 3 ? 5 : 1)
+                for (unsigned flags = 0; flags < 16; flags += s >= 2 ? 5 : 1)
                     one_case(shape[s][0], shape[s][1], shape[s][2], t & 1 ? GEMM_F16 : GEMM_F32,
                              t & 2 ? GEMM_F16 : GEMM_F32, t & 4 ? GEMM_F16 : GEMM_F32, flags);
         one_case(300, 64, 96, GEMM_F16, GEMM_F16, GEMM_F16, 8);

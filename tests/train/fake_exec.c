@@ -217,6 +217,9 @@ bool exec_backward(Exec *e, uint32_t entry, Buf *err)
     }
     if (e->knobs.overflow_above > 0 && (double)e->scale > e->knobs.overflow_above)
         e->overflow = true;
+    for (uint32_t i = 0; i < PARAMS && e->knobs.forwards > e->knobs.lost_after; i++)
+        if (e->knobs.lost >> i & 1)
+            memset(e->param[i].grad, 0, e->param[i].numel * sizeof(float));
     return true;
 }
 

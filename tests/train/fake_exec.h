@@ -20,6 +20,8 @@ typedef struct {
     double   overflow_above; /* a loss scale above it makes gradients overflow; 0: never */
     bool     nan_loss;
     uint64_t forwards, bakes;
+    uint32_t lost;       /* bit i: the gradient of parameter i comes back as zeros, */
+    uint64_t lost_after; /* after so many forward passes */
     int      raise_at; /* signal the process during this many-th forward pass; 0: never */
 } FakeKnobs;
 FakeKnobs *fake_knobs(Exec *e);

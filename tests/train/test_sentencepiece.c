@@ -83,7 +83,7 @@ Test(sentencepiece, text_comes_back_byte_for_byte)
 {
     Tokenizer *t = trained(LIKE_LLAMA);
     cr_assert(tokenizer_bos(t) == 1 && tokenizer_eos(t) == 2 && tokenizer_vocab(t) > 270);
-    static const char *const text[] = {"", "the ship", " the ship", "tall  masts\n\nsing", "Gr\xc3\xbc\xc3\x9f" "e \xf0\x9f\x98\x80",
+    static const char *const text[] = {"", "the ship", " the ship", "tall  masts\n\nsing", "Gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80",
                                        "a\tb\n", "<s>", "0x0A <0x0A>"};
     for (size_t i = 0; i < COUNT(text); i++)
         round_trip(t, text[i], strlen(text[i]));

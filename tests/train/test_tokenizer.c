@@ -222,6 +222,36 @@ Test(tokenizer, a_long_run_is_one_segment)
     tokenizer_close(t);
 }
 
+/* Of a long text the ids are those of its parts, wherever nothing can be joined between them. */
+Test(tokenizer, a_long_text_is_the_sum_of_its_words)
+{
+    Tokenizer *t = open_small();
+    Tokens     k = {0}, word_ids = {0};
+    Buf        text = {0}, err = {0};
+    size_t     at = 0;
+    for (uint64_t i = 0; text.len < 200000; i++) {
+        buf_putc(&text, 'x'); /* a character without a token: nothing is joined to it */
+        buf_puts(&text, scrap[rng_u64(3, i) % 12]);
+        buf_puts(&text, scrap[rng_u64(4, i) % 12]);
+    }
+    cr_assert(tokenizer_encode(t, text.data, text.len, &k, &err));
+    for (size_t from = 0, n; from < text.len; from += n) {
+        const char *next = memchr(text.data + from + 1, 'x', text.len - from - 1);
+        n = next ? (size_t)(next - text.data) - from : text.len - from;
+        word_ids.count = 0;
+        cr_assert(tokenizer_encode(t, text.data + from, n, &word_ids, &err));
+        size_t skip = from ? 1 : 0; /* the space before it */
+        cr_assert_leq(at + word_ids.count - skip, k.count);
+        cr_assert(memcmp(k.id + at, word_ids.id + skip, (word_ids.count - skip) * sizeof *k.id) == 0, "at byte %zu", from);
+        at += word_ids.count - skip;
+    }
+    cr_assert_eq(at, k.count);
+    tokens_free(&k);
+    tokens_free(&word_ids);
+    buf_free(&text);
+    tokenizer_close(t);
+}
+
 Test(tokenizer, the_first_space_comes_off_and_control_tokens_are_silent)
 {
     Tokenizer *t = open_small();
