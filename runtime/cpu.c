@@ -1,6 +1,6 @@
 /* cpu.c: see cpu.h. The compiler's check includes that the system saves wide registers; not every compiler's knows F16C
- * and AMX, which are therefore asked of the processor itself. That is slow inside a virtual machine, so answers are kept:
- * whoever asks first, the answer is the same. */
+ * and AMX, which are therefore asked of the processor itself. That is slow inside a virtual machine, so answers are
+ * kept: whoever asks first, the answer is the same. */
 #include "cpu.h"
 
 #include <stdatomic.h>
@@ -22,7 +22,7 @@ static bool keep(atomic_int *answer, bool (*ask)(void))
 static bool ask_avx2(void)
 {
     unsigned a, b, c = 0, d;
-    bool     f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
     return f16c && __builtin_cpu_supports("avx2");
 }
 
@@ -66,7 +66,7 @@ bool cpu_avx512(void)
 static bool ask_amx(void)
 {
     unsigned a, b, c, d = 0;
-    bool     tiles = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & 1u << 22) && (d & 1u << 24); /* bf16, tiles */
+    bool tiles = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & 1u << 22) && (d & 1u << 24); /* bf16, tiles */
     return tiles && cpu_avx512() && syscall(SYS_arch_prctl, 0x1023, 18) == 0;
 }
 

@@ -335,7 +335,7 @@ bool exec_renew(Exec *e, uint32_t entry, unsigned parts, const ExecTrainer *t, B
     if (ok && e->counters.compiles + e->counters.reloads != made) {
         ExecSpan span = exec_span(e, EXEC_COMPILE);
         ok = exec_canary(e, err);
-        exec_span_end(e, &span);
+        exec_span_end(e, &span, "canary", -1);
     }
     return ok;
 }

@@ -38,7 +38,7 @@ static By who(void)
 
 bool gemm_select(const char *name)
 {
-    By by = !name                        ? BY_BEST
+    By by = !name                         ? BY_BEST
             : strcmp(name, "amx") == 0    ? BY_AMX
             : strcmp(name, "onednn") == 0 ? BY_ONEDNN
             : strcmp(name, "blas") == 0   ? BY_BLAS
@@ -52,7 +52,7 @@ bool gemm_select(const char *name)
 void gemm(Pool *pool, uint32_t count, int64_t m, int64_t n, int64_t k, GemmIn a, GemmIn b, GemmOut c)
 {
     Gemm g = {count, m, n, k, a, b, c};
-    By   by = who();
+    By by = who();
     if (count == 0 || m == 0 || n == 0)
         return;
 #ifdef HOST_HAS_AMX
@@ -73,8 +73,8 @@ void gemm_f32_batch(Pool *pool, uint32_t count, bool ta, bool tb, int64_t m, int
          (GemmOut){c, GEMM_F32, add, ldc, sc});
 }
 
-void gemm_f32(Pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-              int64_t ldb, float *c, int64_t ldc, bool add)
+void gemm_f32(Pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+              const float *b, int64_t ldb, float *c, int64_t ldc, bool add)
 {
     gemm_f32_batch(pool, 1, ta, tb, m, n, k, a, lda, 0, b, ldb, 0, c, ldc, 0, add);
 }
@@ -88,7 +88,8 @@ void gemm_init(void)
     openblas_set_num_threads(1);
 #endif
     if (name && *name && !gemm_select(name))
-        fprintf(stderr, "warning: ANEL_GEMM=%s: not to be had here (amx, onednn, blas); using %s\n", name, gemm_library());
+        fprintf(stderr, "warning: ANEL_GEMM=%s: not to be had here (amx, onednn, blas); using %s\n", name,
+                gemm_library());
 }
 
 const char *gemm_library(void)

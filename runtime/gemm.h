@@ -20,30 +20,30 @@
 
 typedef enum { GEMM_F32, GEMM_F16 } GemmType;
 
-/* Matrices in row-major order: `ld` elements from one stored row to the next; matrix i of a batch lies `stride` elements
- * after matrix i - 1. fp16 data need not be aligned to more than two bytes. */
+/* Matrices in row-major order: `ld` elements from one stored row to the next; matrix i of a batch lies `stride`
+ * elements after matrix i - 1. fp16 data need not be aligned to more than two bytes. */
 typedef struct {
     const void *data;
-    GemmType    type;
-    bool        transposed; /* as stored */
-    int64_t     ld;
-    size_t      stride;
+    GemmType type;
+    bool transposed; /* as stored */
+    int64_t ld;
+    size_t stride;
 } GemmIn;
 
 typedef struct {
-    void    *data;
+    void *data;
     GemmType type;
-    bool     add; /* fp32 only: c += a b */
-    int64_t  ld;
-    size_t   stride;
+    bool add; /* fp32 only: c += a b */
+    int64_t ld;
+    size_t stride;
 } GemmOut;
 
 /* c[m, n] = a[m, k] b[k, n], `count` times. `pool` may be NULL. c does not overlap a and b. */
 void gemm(Pool *pool, uint32_t count, int64_t m, int64_t n, int64_t k, GemmIn a, GemmIn b, GemmOut c);
 
 /* The same for fp32. */
-void gemm_f32(Pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-              int64_t ldb, float *c, int64_t ldc, bool add);
+void gemm_f32(Pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+              const float *b, int64_t ldb, float *c, int64_t ldc, bool add);
 void gemm_f32_batch(Pool *pool, uint32_t count, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a,
                     int64_t lda, size_t sa, const float *b, int64_t ldb, size_t sb, float *c, int64_t ldc, size_t sc,
                     bool add);

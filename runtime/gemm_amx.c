@@ -1,15 +1,16 @@
 /* gemm_amx.c: exact products on the matrix units of Intel processors (AMX, tiles of bf16).
  *
- * A bf16 number is the upper half of a float: 8 significant bits. A float with 24 of them is the exact sum of three such
- * pieces, an fp16 number (11) of two. A product of two numbers is the sum of the products of their pieces; the units add
- * those up in fp32. With two pieces each, four products replace one, on units that do sixteen times as many: exact
- * products of fp16 operands, and fp32's accuracy, at about four times the rate of vector instructions. Of three pieces
- * each, products below 2^-24 of the whole are left out. Pieces that are zero throughout a panel are skipped, which
- * changes nothing: fp32 copies of fp16 data cost what fp16 data does.
+ * A bf16 number is the upper half of a float: 8 significant bits. A float with 24 of them is the exact sum of three
+ * such pieces, an fp16 number (11) of two. A product of two numbers is the sum of the products of their pieces; the
+ * units add those up in fp32. With two pieces each, four products replace one, on units that do sixteen times as many:
+ * exact products of fp16 operands, and fp32's accuracy, at about four times the rate of vector instructions. Of three
+ * pieces each, products below 2^-24 of the whole are left out. Pieces that are zero throughout a panel are skipped,
+ * which changes nothing: fp32 copies of fp16 data cost what fp16 data does.
  *
- * Both operands are packed into panels of 32 rows (of a) or columns (of b), per 32 of depth and piece two tiles of 1 KiB:
- * for a [16 rows][32 deep], for b [16 pairs deep][16 columns][2]. All of b is packed first, shared by all pieces of work;
- * each packs its rows of a. Depth is cut only where c is fp32 and long sums would make panels of b larger than caches.
+ * Both operands are packed into panels of 32 rows (of a) or columns (of b), per 32 of depth and piece two tiles of 1
+ * KiB: for a [16 rows][32 deep], for b [16 pairs deep][16 columns][2]. All of b is packed first, shared by all pieces
+ * of work; each packs its rows of a, a chunk of depth at a time, and keeps its part of c in fp32 meanwhile: what is
+ * read again and again stays in the second-level cache.
  *
  * The pieces of an infinity are no sum of anything. Where packing meets a number that is not finite, a library
  * multiplies these rows. */
@@ -20,13 +21,15 @@
 #include <string.h>
 
 enum {
-    WIDE = 32,      /* rows and columns of a block of c, and depth of a step */
-    TILE = 1024,    /* bytes */
+    WIDE = 32,   /* rows and columns of a block of c, and depth of a step */
+    TILE = 1024, /* bytes */
     PLANE = 2 * TILE,
-    DEPTH = 2048,   /* at a time, where c is fp32 */
-    COLUMNS = 2048, /* at a time */
-    ROWS_BYTES = 1 << 19, /* of a packed by one piece of work: a quarter of a second-level cache */
-    BATCH_BYTES = 64 << 20 /* of b packed at a time */
+    DEPTH = 2048,           /* of b packed at a time, where c is fp32 */
+    COLUMNS = 2048,         /* at a time */
+    CHUNK = 1024,           /* of depth that a piece of work does at a time */
+    BLOCKS_BYTES = 1 << 20, /* of a packed by a piece of work: it and the same depth of b fit a second-level cache */
+    PARTS = 4,              /* pieces of work come in multiples of this */
+    BATCH_BYTES = 64 << 20  /* of b packed at a time */
 };
 
 /* ---- packing -------------------------------------------------------------------------------------------------- */
@@ -34,8 +37,8 @@ enum {
 /* What is packed: `outer` rows of a, or columns of b, by depth; element (o, k) at o * so + k * sk, one of them 1. */
 typedef struct {
     const char *data;
-    GemmType    type;
-    int64_t     so, sk;
+    GemmType type;
+    int64_t so, sk;
 } Source;
 
 typedef struct {
@@ -84,17 +87,17 @@ static inline void transpose(__m512i v[16])
 
 /* One tile of each piece: 16 of outer by 32 of depth at `p`, of which `no` and `nk` are there. `deep`: depth is
  * contiguous; `turn`: the tile wants the other order. */
-static inline __attribute__((always_inline)) void pack_tile(const char *p, GemmType t, int64_t step, bool deep, bool turn,
-                                                            int no, int nk, char *to, Seen *seen)
+static inline __attribute__((always_inline)) void pack_tile(const char *p, GemmType t, int64_t step, bool deep,
+                                                            bool turn, int no, int nk, char *to, Seen *seen)
 {
-    const __m512i odd = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23,
-                                         21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-    const __m512i abs = _mm512_set1_epi32(0x7fffffff), infinite = _mm512_set1_epi32(0x7f800000);
-    int           planes = t == GEMM_F32 ? 3 : 2;
-    size_t        elem = t == GEMM_F32 ? 4 : 2;
-    __m512i       v[3][16];
+    const __m512i odd = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25,
+                                         23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    const __m512i abs = _mm512_set1_epi32(0x7fffffff);
+    int planes = t == GEMM_F32 ? 3 : 2;
+    size_t elem = t == GEMM_F32 ? 4 : 2;
+    __m512i v[3][16];
     for (int r = 0; r < 16; r++) {
-        int       n0 = deep ? nk : 2 * r < nk ? no : 0, n1 = deep ? nk - 16 : 2 * r + 1 < nk ? no : 0;
+        int n0 = deep ? nk : 2 * r < nk ? no : 0, n1 = deep ? nk - 16 : 2 * r + 1 < nk ? no : 0;
         __mmask16 m0, m1;
         if (deep && r >= no)
             n0 = n1 = 0;
@@ -102,7 +105,7 @@ static inline __attribute__((always_inline)) void pack_tile(const char *p, GemmT
         m1 = n1 >= 16 ? 0xffff : n1 <= 0 ? 0 : (__mmask16)((1u << n1) - 1);
         const char *p0 = p + (size_t)(deep ? r * step : 2 * r * step) * elem;
         const char *p1 = deep ? p0 + 16 * elem : p0 + (size_t)step * elem;
-        __m512      x0 = load16(m0 ? p0 : p, t, m0), x1 = load16(m1 ? p1 : p, t, m1);
+        __m512 x0 = load16(m0 ? p0 : p, t, m0), x1 = load16(m1 ? p1 : p, t, m1);
         seen->bad = _mm512_max_epu32(seen->bad, _mm512_and_si512(_mm512_castps_si512(x0), abs));
         seen->bad = _mm512_max_epu32(seen->bad, _mm512_and_si512(_mm512_castps_si512(x1), abs));
         for (int i = 0; i < planes; i++) {
@@ -120,7 +123,6 @@ static inline __attribute__((always_inline)) void pack_tile(const char *p, GemmT
             x1 = _mm512_sub_ps(x1, upper(x1));
         }
     }
-    (void)infinite;
     for (int i = 0; i < planes; i++) {
         if (turn)
             transpose(v[i]);
@@ -143,18 +145,17 @@ static inline size_t panel_bytes(GemmType t, int64_t k)
  * pieces that matter, 0 if there is a number that is not finite. */
 static int pack_panel(const Source *s, int64_t o, int64_t no, int64_t k, bool b, char *to)
 {
-    Seen        seen = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-    bool        deep = s->sk == 1;
-    size_t      elem = gemm_elem(s->type);
-    int64_t     step = deep ? s->so : s->sk;
+    Seen seen = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    bool deep = s->sk == 1;
+    size_t elem = gemm_elem(s->type);
+    int64_t step = deep ? s->so : s->sk;
     const char *base = s->data + (size_t)(o * s->so) * elem;
     for (int64_t at = 0; at < k; at += WIDE, to += planes_of(s->type) * PLANE)
         for (int t = 0; t < 2; t++) {
             int rest = (int)no - 16 * t, nk = k - at < WIDE ? (int)(k - at) : WIDE;
             rest = rest < 0 ? 0 : rest > 16 ? 16 : rest;
             const char *p = base + (size_t)(at * s->sk) * elem + (rest ? (size_t)(16 * t * s->so) * elem : 0);
-            char       *out = to + t * TILE;
-#define PACK(type, d) pack_tile(p, type, step, d, d == b, rest, nk, out, &seen)
+            char *out = to + t * TILE;
             if (s->type == GEMM_F16) {
                 if (deep) {
                     if (b)
@@ -177,15 +178,17 @@ static int pack_panel(const Source *s, int64_t o, int64_t no, int64_t k, bool b,
         }
     if (_mm512_cmpge_epu32_mask(seen.bad, _mm512_set1_epi32(0x7f800000)))
         return 0;
-    return _mm512_test_epi32_mask(seen.third, seen.third) ? 3 : _mm512_test_epi32_mask(seen.second, seen.second) ? 2 : 1;
+    return _mm512_test_epi32_mask(seen.third, seen.third)     ? 3
+           : _mm512_test_epi32_mask(seen.second, seen.second) ? 2
+                                                              : 1;
 }
 
 /* ---- a block of c --------------------------------------------------------------------------------------------- */
 
 typedef struct __attribute__((packed)) {
-    uint8_t  palette, start, reserved[14];
+    uint8_t palette, start, reserved[14];
     uint16_t colsb[16];
-    uint8_t  rows[16];
+    uint8_t rows[16];
 } TileConfig;
 
 static void tiles_on(void)
@@ -198,9 +201,10 @@ static void tiles_on(void)
     _tile_loadconfig(&c);
 }
 
-/* acc[32][32] = or += a panel times b panel over `steps` of depth; pieces pa and pb of each, `sa` and `sb` bytes a step. */
-static inline __attribute__((always_inline)) void block(const char *a, size_t sa, int pa, const char *b, size_t sb, int pb,
-                                                        int64_t steps, float *acc, bool add)
+/* acc[32][32] = or += a panel times b panel over `steps` of depth; pieces pa and pb of each, `sa` and `sb` bytes a
+ * step. */
+static inline __attribute__((always_inline)) void block(const char *a, size_t sa, int pa, const char *b, size_t sb,
+                                                        int pb, int64_t steps, float *acc, bool add)
 {
     if (add) {
         _tile_loadd(0, acc, WIDE * 4);
@@ -236,11 +240,12 @@ static inline __attribute__((always_inline)) void block(const char *a, size_t sa
     _tile_stored(3, acc + 16 * WIDE + 16, WIDE * 4);
 }
 
-static void multiply(const char *a, size_t sa, int pa, const char *b, size_t sb, int pb, int64_t steps, float *acc, bool add)
+static void multiply(const char *a, size_t sa, int pa, const char *b, size_t sb, int pb, int64_t steps, float *acc,
+                     bool add)
 {
-#define CASE(x, y)                                 \
-    case (x)*4 + (y):                              \
-        block(a, sa, x, b, sb, y, steps, acc, add); \
+#define CASE(x, y)                                                                                                     \
+    case (x)*4 + (y):                                                                                                  \
+        block(a, sa, x, b, sb, y, steps, acc, add);                                                                    \
         break;
     switch (pa * 4 + pb) {
         CASE(1, 1)
@@ -262,7 +267,7 @@ static void finish(const GemmOut *c, char *to, int64_t m, int64_t n, const float
     for (int64_t r = 0; r < m; r++, acc += WIDE, to += (size_t)c->ld * gemm_elem(c->type))
         for (int h = 0; h < 2 && 16 * h < n; h++) {
             __mmask16 mask = n - 16 * h >= 16 ? 0xffff : (__mmask16)((1u << (n - 16 * h)) - 1);
-            __m512    x = _mm512_loadu_ps(acc + 16 * h);
+            __m512 x = _mm512_loadu_ps(acc + 16 * h);
             if (c->type == GEMM_F16) {
                 _mm256_mask_storeu_epi16(to + 32 * h, mask, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
                 continue;
@@ -277,11 +282,11 @@ static void finish(const GemmOut *c, char *to, int64_t m, int64_t n, const float
 
 typedef struct {
     const Gemm *g; /* of the batch at hand, columns and depth at hand */
-    bool        first;
-    char       *packed; /* b: [item][panel] */
-    uint8_t    *pieces; /* that matter, of each panel of b */
-    uint32_t    panels, parts; /* of one item: of b; pieces of work */
-    int64_t     rows; /* of one piece of work */
+    bool first;
+    char *packed;           /* b: [item][panel] */
+    uint8_t *pieces;        /* that matter, of each panel of b */
+    uint32_t panels, parts; /* of one item: of b; pieces of work */
+    int64_t rows;           /* of one piece of work */
 } Work;
 
 static Source source_of(const GemmIn *x, bool b, uint32_t item)
@@ -295,68 +300,86 @@ static void pack_b(void *with, uint32_t i)
 {
     const Work *w = with;
     const Gemm *g = w->g;
-    Source      s = source_of(&g->b, true, i / w->panels);
-    int64_t     o = (int64_t)(i % w->panels) * WIDE;
+    Source s = source_of(&g->b, true, i / w->panels);
+    int64_t o = (int64_t)(i % w->panels) * WIDE;
     w->pieces[i] = (uint8_t)pack_panel(&s, o, g->n - o < WIDE ? g->n - o : WIDE, g->k, true,
                                        w->packed + i * panel_bytes(g->b.type, g->k));
+}
+
+/* A number that is not finite was met: rows row .. row + m of product `item`, by a library. */
+static void by_library(const Work *w, uint32_t item, int64_t row, int64_t m)
+{
+    const Gemm *g = w->g;
+    Gemm rest = gemm_part(g, row, m, 0, g->n, 0, g->k);
+    rest.count = 1;
+    rest.a.data = (const char *)rest.a.data + item * g->a.stride * gemm_elem(g->a.type);
+    rest.b.data = (const char *)rest.b.data + item * g->b.stride * gemm_elem(g->b.type);
+    rest.c.data = (char *)rest.c.data + item * g->c.stride * gemm_elem(g->c.type);
+    rest.c.add = g->c.add || !w->first;
+    gemm_by_library(NULL, &rest, false);
 }
 
 static void part(void *with, uint32_t i)
 {
     const Work *w = with;
     const Gemm *g = w->g;
-    uint32_t    item = i / w->parts, blocks = 0;
-    int64_t     row = (int64_t)(i % w->parts) * w->rows, m = g->m - row < w->rows ? g->m - row : w->rows;
-    int64_t     steps = (g->k + WIDE - 1) / WIDE;
-    size_t      pa = panel_bytes(g->a.type, g->k), pb = panel_bytes(g->b.type, g->k);
-    Source      s = source_of(&g->a, false, item);
-    uint8_t     pieces[256];
-    char       *a = scratch_take((size_t)((m + WIDE - 1) / WIDE) * pa);
+    uint32_t item = i / w->parts;
+    int64_t row = (int64_t)(i % w->parts) * w->rows, m = g->m - row < w->rows ? g->m - row : w->rows;
+    uint32_t blocks = (uint32_t)((m + WIDE - 1) / WIDE);
+    size_t pa = panel_bytes(g->a.type, g->k < CHUNK ? g->k : CHUNK), pb = panel_bytes(g->b.type, g->k);
+    size_t step_a = (size_t)planes_of(g->a.type) * PLANE, step_b = (size_t)planes_of(g->b.type) * PLANE;
+    Source s = source_of(&g->a, false, item);
     const char *b = w->packed + item * w->panels * pb;
     const uint8_t *pieces_b = w->pieces + item * w->panels;
-    bool        bad = false;
-    for (int64_t r = 0; r < m; r += WIDE, blocks++) {
-        pieces[blocks] = (uint8_t)pack_panel(&s, row + r, m - r < WIDE ? m - r : WIDE, g->k, false, a + blocks * pa);
-        bad |= pieces[blocks] == 0;
-    }
+    uint8_t pieces[BLOCKS_BYTES / TILE];
+    bool whole = g->k <= CHUNK; /* nothing to keep */
+    size_t kept = whole ? 1 : (size_t)blocks * w->panels;
+    char *a = scratch_take(blocks * pa + kept * WIDE * WIDE * sizeof(float));
+    float *acc = (float *)(a + blocks * pa);
+    char *c = (char *)g->c.data + (item * g->c.stride + (size_t)(row * g->c.ld)) * gemm_elem(g->c.type);
+    bool bad = false;
     for (uint32_t p = 0; p < w->panels; p++)
         bad |= pieces_b[p] == 0;
-    if (bad) {
-        Gemm rest = gemm_part(g, row, m, 0, g->n, 0, g->k);
-        rest.count = 1;
-        rest.a.data = (const char *)rest.a.data + item * g->a.stride * gemm_elem(g->a.type);
-        rest.b.data = (const char *)rest.b.data + item * g->b.stride * gemm_elem(g->b.type);
-        rest.c.data = (char *)rest.c.data + item * g->c.stride * gemm_elem(g->c.type);
-        rest.c.add = g->c.add || !w->first;
-        gemm_by_library(NULL, &rest, false);
-        scratch_give(a);
-        return;
-    }
-    char *c = (char *)g->c.data + (item * g->c.stride + (size_t)(row * g->c.ld)) * gemm_elem(g->c.type);
-    _Alignas(64) float acc[WIDE * WIDE];
-    tiles_on();
-    for (uint32_t p = 0; p < w->panels; p++)
+    for (int64_t deep = 0; deep < g->k && !bad; deep += CHUNK) {
+        int64_t k = g->k - deep < CHUNK ? g->k - deep : CHUNK;
+        Source here = s;
+        here.data += (size_t)(deep * s.sk) * gemm_elem(s.type);
         for (uint32_t r = 0; r < blocks; r++) {
-            int64_t left = m - (int64_t)r * WIDE, n = g->n - (int64_t)p * WIDE;
-            multiply(a + r * pa, (size_t)planes_of(g->a.type) * PLANE, pieces[r], b + p * pb,
-                     (size_t)planes_of(g->b.type) * PLANE, pieces_b[p], steps, acc, false);
-            finish(&g->c, c + ((size_t)(r * WIDE) * (size_t)g->c.ld + p * WIDE) * gemm_elem(g->c.type),
-                   left < WIDE ? left : WIDE, n < WIDE ? n : WIDE, acc, w->first);
+            int64_t left = m - (int64_t)r * WIDE;
+            pieces[r] =
+                (uint8_t)pack_panel(&here, row + (int64_t)r * WIDE, left < WIDE ? left : WIDE, k, false, a + r * pa);
+            bad |= pieces[r] == 0;
         }
-    _tile_release();
+        if (bad)
+            break;
+        tiles_on();
+        for (uint32_t p = 0; p < w->panels; p++)
+            for (uint32_t r = 0; r < blocks; r++) {
+                int64_t left = m - (int64_t)r * WIDE, n = g->n - (int64_t)p * WIDE;
+                float *sum = whole ? acc : acc + ((size_t)p * blocks + r) * WIDE * WIDE;
+                multiply(a + r * pa, step_a, pieces[r], b + p * pb + (size_t)(deep / WIDE) * step_b, step_b,
+                         pieces_b[p], (k + WIDE - 1) / WIDE, sum, deep > 0);
+                if (deep + k == g->k)
+                    finish(&g->c, c + ((size_t)(r * WIDE) * (size_t)g->c.ld + p * WIDE) * gemm_elem(g->c.type),
+                           left < WIDE ? left : WIDE, n < WIDE ? n : WIDE, sum, w->first);
+            }
+        _tile_release();
+    }
+    if (bad)
+        by_library(w, item, row, m);
     scratch_give(a);
 }
 
 /* Columns and depth at hand: pack b, multiply. */
 static void at_once(Pool *pool, const Gemm *g, bool first)
 {
-    Work   w = {.g = g, .first = first};
-    size_t pa = panel_bytes(g->a.type, g->k), pb = panel_bytes(g->b.type, g->k);
+    Work w = {.g = g, .first = first};
+    size_t pa = panel_bytes(g->a.type, g->k < CHUNK ? g->k : CHUNK), pb = panel_bytes(g->b.type, g->k);
+    int64_t blocks = (g->m + WIDE - 1) / WIDE, most = (int64_t)(BLOCKS_BYTES / pa), parts = (blocks + most - 1) / most;
+    if (g->count < PARTS || parts > 1)
+        parts = (parts + PARTS - 1) / PARTS * PARTS;
     w.panels = (uint32_t)((g->n + WIDE - 1) / WIDE);
-    int64_t blocks = (g->m + WIDE - 1) / WIDE, most = (int64_t)(ROWS_BYTES / pa), share = (blocks * g->count + 7) / 8;
-    most = most < share ? most : share;
-    most = most > 256 ? 256 : most < 1 ? 1 : most;
-    w.rows = most * WIDE;
+    w.rows = (blocks + parts - 1) / parts * WIDE;
     w.parts = (uint32_t)((g->m + w.rows - 1) / w.rows);
     size_t total = (size_t)g->count * w.panels;
     w.packed = scratch_take(total * pb + total);
@@ -368,9 +391,9 @@ static void at_once(Pool *pool, const Gemm *g, bool first)
 
 void gemm_by_amx(Pool *pool, const Gemm *all)
 {
-    int64_t  columns = all->n < COLUMNS ? all->n : COLUMNS;
-    int64_t  depth = all->c.type == GEMM_F16 || all->k < DEPTH ? all->k : DEPTH;
-    size_t   item = (size_t)columns * panel_bytes(all->b.type, depth) / WIDE;
+    int64_t columns = all->n < COLUMNS ? all->n : COLUMNS;
+    int64_t depth = all->c.type == GEMM_F16 || all->k < DEPTH ? all->k : DEPTH;
+    size_t item = (size_t)columns * panel_bytes(all->b.type, depth) / WIDE;
     uint32_t items = item < BATCH_BYTES ? (uint32_t)(BATCH_BYTES / item) : 1;
     for (uint32_t i = 0; i < all->count; i += items)
         for (int64_t col = 0; col < all->n; col += columns)

@@ -6,9 +6,9 @@
 
 typedef struct {
     uint32_t count;
-    int64_t  m, n, k;
-    GemmIn   a, b;
-    GemmOut  c;
+    int64_t m, n, k;
+    GemmIn a, b;
+    GemmOut c;
 } Gemm;
 
 static inline size_t gemm_elem(GemmType t)
@@ -21,10 +21,10 @@ static inline Gemm gemm_part(const Gemm *g, int64_t row, int64_t m, int64_t col,
 {
     Gemm p = *g;
     p.m = m, p.n = n, p.k = k;
-    p.a.data = (const char *)g->a.data + (size_t)(g->a.transposed ? deep * g->a.ld + row : row * g->a.ld + deep) *
-                                             gemm_elem(g->a.type);
-    p.b.data = (const char *)g->b.data + (size_t)(g->b.transposed ? col * g->b.ld + deep : deep * g->b.ld + col) *
-                                             gemm_elem(g->b.type);
+    p.a.data = (const char *)g->a.data +
+               (size_t)(g->a.transposed ? deep * g->a.ld + row : row * g->a.ld + deep) * gemm_elem(g->a.type);
+    p.b.data = (const char *)g->b.data +
+               (size_t)(g->b.transposed ? col * g->b.ld + deep : deep * g->b.ld + col) * gemm_elem(g->b.type);
     p.c.data = (char *)g->c.data + (size_t)(row * g->c.ld + col) * gemm_elem(g->c.type);
     return p;
 }

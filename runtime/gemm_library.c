@@ -20,22 +20,22 @@ extern void omp_set_num_threads(int n) __attribute__((weak));
 enum { PIECE_FLOPS = 1 << 26, ALIGN = 64 };
 
 typedef struct {
-    Gemm     g;
-    bool     onednn, by_rows;
-    int64_t  size; /* rows or columns of a piece */
+    Gemm g;
+    bool onednn, by_rows;
+    int64_t size;    /* rows or columns of a piece */
     uint32_t pieces; /* of one product */
 } Work;
 
 static void sgemm(const Gemm *g, bool onednn)
 {
     const float *a = g->a.data, *b = g->b.data;
-    float       *c = g->c.data, beta = g->c.add ? 1.0f : 0.0f;
+    float *c = g->c.data, beta = g->c.add ? 1.0f : 0.0f;
 #ifdef HAVE_ONEDNN
     if (onednn) {
         if (omp_set_num_threads)
             omp_set_num_threads(1);
-        (void)dnnl_sgemm(g->a.transposed ? 'T' : 'N', g->b.transposed ? 'T' : 'N', g->m, g->n, g->k, 1.0f, a, g->a.ld, b,
-                         g->b.ld, beta, c, g->c.ld); /* fails for wrong arguments only */
+        (void)dnnl_sgemm(g->a.transposed ? 'T' : 'N', g->b.transposed ? 'T' : 'N', g->m, g->n, g->k, 1.0f, a, g->a.ld,
+                         b, g->b.ld, beta, c, g->c.ld); /* fails for wrong arguments only */
         return;
     }
 #endif
@@ -61,16 +61,17 @@ static void widened(GemmIn *x, int64_t rows, int64_t cols, float *to)
 static void piece(void *with, uint32_t index)
 {
     const Work *w = with;
-    uint32_t    item = index / w->pieces;
-    int64_t     from = w->size * (int64_t)(index % w->pieces), side = w->by_rows ? w->g.m : w->g.n;
-    int64_t     size = side - from < w->size ? side - from : w->size;
-    Gemm g = w->by_rows ? gemm_part(&w->g, from, size, 0, w->g.n, 0, w->g.k) : gemm_part(&w->g, 0, w->g.m, from, size, 0, w->g.k);
+    uint32_t item = index / w->pieces;
+    int64_t from = w->size * (int64_t)(index % w->pieces), side = w->by_rows ? w->g.m : w->g.n;
+    int64_t size = side - from < w->size ? side - from : w->size;
+    Gemm g = w->by_rows ? gemm_part(&w->g, from, size, 0, w->g.n, 0, w->g.k)
+                        : gemm_part(&w->g, 0, w->g.m, from, size, 0, w->g.k);
     g.a.data = (const char *)g.a.data + item * g.a.stride * gemm_elem(g.a.type);
     g.b.data = (const char *)g.b.data + item * g.b.stride * gemm_elem(g.b.type);
     g.c.data = (char *)g.c.data + item * g.c.stride * gemm_elem(g.c.type);
     size_t na = g.a.type == GEMM_F16 ? (size_t)(g.m * g.k) : 0, nb = g.b.type == GEMM_F16 ? (size_t)(g.k * g.n) : 0,
            nc = g.c.type == GEMM_F16 ? (size_t)(g.m * g.n) : 0;
-    float  *memory = na + nb + nc ? scratch_take((na + nb + nc) * sizeof *memory) : NULL;
+    float *memory = na + nb + nc ? scratch_take((na + nb + nc) * sizeof *memory) : NULL;
     GemmOut c = g.c;
     if (na)
         widened(&g.a, g.m, g.k, memory);
@@ -85,8 +86,8 @@ static void piece(void *with, uint32_t index)
 }
 
 typedef struct {
-    GemmIn  x;
-    float  *to;
+    GemmIn x;
+    float *to;
     int64_t rows, cols, part; /* of one matrix; stored rows at a time */
     uint32_t parts;
 } Widening;
@@ -94,10 +95,10 @@ typedef struct {
 static void widen_part(void *with, uint32_t i)
 {
     const Widening *w = with;
-    int64_t         n = stored_rows(&w->x, w->rows, w->cols), width = w->x.transposed ? w->rows : w->cols;
-    int64_t         from = (int64_t)(i % w->parts) * w->part, end = from + w->part < n ? from + w->part : n;
+    int64_t n = stored_rows(&w->x, w->rows, w->cols), width = w->x.transposed ? w->rows : w->cols;
+    int64_t from = (int64_t)(i % w->parts) * w->part, end = from + w->part < n ? from + w->part : n;
     const uint16_t *in = (const uint16_t *)w->x.data + (i / w->parts) * w->x.stride;
-    float          *to = w->to + (size_t)(i / w->parts) * (size_t)(w->rows * w->cols);
+    float *to = w->to + (size_t)(i / w->parts) * (size_t)(w->rows * w->cols);
     for (int64_t r = from; r < end; r++)
         rows_widen(in + r * w->x.ld, to + r * width, (size_t)width);
 }
@@ -108,7 +109,7 @@ static float *widen_shared(Pool *pool, uint32_t count, GemmIn *x, int64_t rows, 
     if (x->type == GEMM_F32)
         return NULL;
     Widening w = {*x, scratch_take((size_t)count * (size_t)(rows * cols) * sizeof(float)), rows, cols, 0, 0};
-    int64_t  n = stored_rows(x, rows, cols), width = rows * cols / n;
+    int64_t n = stored_rows(x, rows, cols), width = rows * cols / n;
     w.part = (1 << 16) / width + 1;
     w.parts = (uint32_t)((n + w.part - 1) / w.part);
     pool_for(pool, count * w.parts, widen_part, &w);
@@ -118,9 +119,9 @@ static float *widen_shared(Pool *pool, uint32_t count, GemmIn *x, int64_t rows, 
 
 void gemm_by_library(Pool *pool, const Gemm *all, bool onednn)
 {
-    Work    w = {.g = *all, .onednn = onednn, .by_rows = all->m >= all->n};
+    Work w = {.g = *all, .onednn = onednn, .by_rows = all->m >= all->n};
     int64_t side = w.by_rows ? all->m : all->n;
-    double  flops = 2.0 * (double)all->m * (double)all->n * (double)all->k;
+    double flops = 2.0 * (double)all->m * (double)all->n * (double)all->k;
     int64_t pieces = (int64_t)(flops / PIECE_FLOPS) + 1;
     w.size = (side / pieces + ALIGN - 1) / ALIGN * ALIGN;
     w.size = w.size ? w.size : ALIGN;

@@ -21,10 +21,10 @@ void rows_narrow_avx2(const float *in, uint16_t *out, size_t n)
 #ifdef HOST_HAS_AVX2
 void rows_widen_avx2(const uint16_t *in, float *out, size_t n);
 void rows_narrow_avx2(const float *in, uint16_t *out, size_t n);
-#define WIDE(call)   \
-    if (cpu_avx2()) { \
-        call;         \
-        return;       \
+#define WIDE(call)                                                                                                     \
+    if (cpu_avx2()) {                                                                                                  \
+        call;                                                                                                          \
+        return;                                                                                                        \
     }
 #else
 #define WIDE(call)

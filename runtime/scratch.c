@@ -13,13 +13,13 @@ enum { PAGE = 2 << 20 };
 
 typedef struct Block {
     struct Block *next;
-    char         *memory;
-    size_t        bytes;
-    int           used;
+    char *memory;
+    size_t bytes;
+    int used;
 } Block;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static Block          *blocks;
+static Block *blocks;
 
 static void allocate(Block *b, size_t bytes)
 {

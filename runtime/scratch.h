@@ -9,8 +9,8 @@
 
 /* At least `bytes`, aligned to a huge page, contents undefined. Ends the process if there is no memory. */
 void *scratch_take(size_t bytes);
-void  scratch_give(void *p); /* NULL is fine */
+void scratch_give(void *p); /* NULL is fine */
 /* Return everything that is not in use to the system. */
-void  scratch_trim(void);
+void scratch_trim(void);
 
 #endif

@@ -18,7 +18,8 @@ static void narrow_row(const float *in, uint16_t *out, size_t n)
     f16_narrow_row(in, out, n);
 }
 
-static void row_product(const uint16_t *a, int64_t sa, const uint16_t *b, int64_t ldb, int64_t k, int64_t cols, uint16_t *out)
+static void row_product(const uint16_t *a, int64_t sa, const uint16_t *b, int64_t ldb, int64_t k, int64_t cols,
+                        uint16_t *out)
 {
     float sum[HALF_COLUMNS] = {0}, row[HALF_COLUMNS];
     for (int64_t i = 0; i < k; i++, b += ldb) {

@@ -12,27 +12,27 @@
 #include <sys/mman.h>
 
 typedef struct {
-    Program   base;
+    Program base;
     HostText *text;
-    Arena    *arena;
+    Arena *arena;
     HostFunc *fn;
-    Owned     owned;
+    Owned owned;
 } HostProgram;
 
 typedef struct {
     Surface base;
-    void   *bytes;
+    void *bytes;
 } HostSurface;
 
 typedef struct {
-    Request           base;
-    HostDevice       *device;
-    const HostFunc   *fn;
+    Request base;
+    HostDevice *device;
+    const HostFunc *fn;
     const ProgramFunction *ports;
-    HostSurface     **input, **output;
-    void            **own; /* copies of the surfaces, inputs first: where one is bound twice; else NULL */
-    void             *slab; /* the slab `data` points into */
-    void            **data, **wide; /* by value id */
+    HostSurface **input, **output;
+    void **own;          /* copies of the surfaces, inputs first: where one is bound twice; else NULL */
+    void *slab;          /* the slab `data` points into */
+    void **data, **wide; /* by value id */
 } HostRequest;
 
 /* ---- device and surfaces -------------------------------------------------------------------------------------- */
@@ -43,7 +43,8 @@ static const Build build_of[KERNEL_BUILDS] = {
     [KERNELS_AVX2] = {sizeof(float), kernel_load_avx2, kernel_store_avx2, kernel_constant_avx2, &half_kernels_avx2},
 #endif
 #ifdef HOST_HAS_AVX512
-    [KERNELS_AVX512] = {sizeof(float), kernel_load_avx512, kernel_store_avx512, kernel_constant_avx512, &half_kernels_avx512},
+    [KERNELS_AVX512] = {sizeof(float), kernel_load_avx512, kernel_store_avx512, kernel_constant_avx512,
+                        &half_kernels_avx512},
 #endif
     [KERNELS_EXACT] = {sizeof(double), kernel_load_exact, kernel_store_exact, kernel_constant_exact, NULL},
 };
@@ -168,13 +169,13 @@ static void host_program_free(Program *base)
 static bool plan(HostProgram *p, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
     HostDevice *d = (HostDevice *)p->base.device;
-    uint32_t    count = p->text->count;
+    uint32_t count = p->text->count;
     p->base.functions = count;
     p->base.function = NEW_N(p->arena, ProgramFunction, count);
     p->fn = NEW_N(p->arena, HostFunc, count);
     for (uint32_t i = 0; i < count; i++) {
         const Func *fn = &p->text->fn[i];
-        Buf         why = {0};
+        Buf why = {0};
         p->base.function[i] =
             (ProgramFunction){fn->name, make_ports(p->arena, d, fn->input, fn->inputs),
                               make_ports(p->arena, d, fn->output, fn->outputs), fn->inputs, fn->outputs};
@@ -189,7 +190,8 @@ static bool plan(HostProgram *p, const char *name, const DeviceFile *file, size_
 }
 
 /* A program of `text`, whose constants point to these files. */
-static Program *program_new(HostDevice *d, HostText *text, const char *name, const DeviceFile *file, size_t files, Buf *err)
+static Program *program_new(HostDevice *d, HostText *text, const char *name, const DeviceFile *file, size_t files,
+                            Buf *err)
 {
     HostProgram *p = xcalloc(1, sizeof *p);
     p->base.driver = d->base.driver;
@@ -220,7 +222,7 @@ static Program *host_compile(Device *base, const char *name, const char *mil, si
 static Program *host_reload(const Program *base, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
     HostDevice *d = (HostDevice *)base->device;
-    HostText   *t = host_text_again(d, ((const HostProgram *)base)->text, name, file, files, err);
+    HostText *t = host_text_again(d, ((const HostProgram *)base)->text, name, file, files, err);
     return t ? program_new(d, t, name, file, files, err) : NULL;
 }
 
@@ -233,7 +235,7 @@ static bool grow_slab(HostDevice *d, size_t bytes, Buf *err)
     if (bytes <= d->slab_bytes)
         return true;
     size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    void  *p = aligned_alloc(HUGE_PAGE, rounded);
+    void *p = aligned_alloc(HUGE_PAGE, rounded);
     if (!p) {
         buf_printf(err, "no memory for %zu bytes of tensors\n", bytes);
         return false;
@@ -262,10 +264,10 @@ static void bind(HostRequest *r)
     r->slab = r->device->slab;
     for (uint32_t i = 0; i < f->fn->values; i++) {
         uint32_t whole = f->whole[i];
-        int32_t  port = f->port[whole];
-        char    *base = port > 0   ? port_memory(r, (uint32_t)port - 1)
-                        : port < 0 ? port_memory(r, f->fn->inputs + (uint32_t)(-port - 1))
-                                   : (char *)r->slab + f->place[whole];
+        int32_t port = f->port[whole];
+        char *base = port > 0   ? port_memory(r, (uint32_t)port - 1)
+                     : port < 0 ? port_memory(r, f->fn->inputs + (uint32_t)(-port - 1))
+                                : (char *)r->slab + f->place[whole];
         r->data[i] = f->fixed[i] ? f->fixed[i] : base + f->offset[i];
     }
 }
@@ -273,9 +275,9 @@ static void bind(HostRequest *r)
 /* Surfaces that are bound twice are copied: results are written while inputs are still read. */
 static void separate(HostRequest *r)
 {
-    uint32_t     inputs = r->fn->fn->inputs, n = inputs + r->fn->fn->outputs;
+    uint32_t inputs = r->fn->fn->inputs, n = inputs + r->fn->fn->outputs;
     HostSurface *s[2] = {0};
-    bool         twice = false;
+    bool twice = false;
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < i; k++) {
             s[0] = i < inputs ? r->input[i] : r->output[i - inputs];
@@ -293,13 +295,13 @@ static Request *host_request_new(Program *base, uint32_t function, Surface *cons
                                  Buf *err)
 {
     HostProgram *p = (HostProgram *)base;
-    HostDevice  *d = (HostDevice *)base->device;
+    HostDevice *d = (HostDevice *)base->device;
     pthread_mutex_lock(&d->running);
     bool ok = grow_slab(d, p->fn[function].slab + 1, err);
     pthread_mutex_unlock(&d->running);
     if (!ok)
         return NULL;
-    const Func  *fn = p->fn[function].fn;
+    const Func *fn = p->fn[function].fn;
     HostRequest *r = xcalloc(1, sizeof *r);
     r->base.driver = base->driver;
     r->device = d;
@@ -332,7 +334,7 @@ static void host_request_free(Request *base)
 
 static bool load_input(const HostRequest *r, uint32_t i, Buf *err)
 {
-    const Port  *port = &r->ports->input[i];
+    const Port *port = &r->ports->input[i];
     const Value *v = r->fn->fn->input[i];
     if (r->fn->port[v->id]) {
         if (r->own)
@@ -348,9 +350,9 @@ static bool load_input(const HostRequest *r, uint32_t i, Buf *err)
 
 static void store_output(const HostRequest *r, uint32_t i)
 {
-    const Port  *port = &r->ports->output[i];
+    const Port *port = &r->ports->output[i];
     const Value *v = r->fn->fn->output[i];
-    void        *to = r->output[i]->bytes;
+    void *to = r->output[i]->bytes;
     if (!host_half(r->device, v))
         r->device->build.store(port->type, r->data[v->id], type_elems(&v->type), to);
     else if (r->data[v->id] != to)

@@ -20,30 +20,30 @@ typedef bool LoadFn(PortType type, const void *surface, int64_t n, void *out);
 typedef void StoreFn(PortType type, const void *in, int64_t n, void *surface);
 typedef void ConstantFn(const Value *v, void *out);
 
-LoadFn     kernel_load_ane, kernel_load_avx2, kernel_load_avx512, kernel_load_exact;
-StoreFn    kernel_store_ane, kernel_store_avx2, kernel_store_avx512, kernel_store_exact;
+LoadFn kernel_load_ane, kernel_load_avx2, kernel_load_avx512, kernel_load_exact;
+StoreFn kernel_store_ane, kernel_store_avx2, kernel_store_avx512, kernel_store_exact;
 ConstantFn kernel_constant_ane, kernel_constant_avx2, kernel_constant_avx512, kernel_constant_exact;
 
 typedef struct {
-    size_t             real; /* bytes of a Real */
-    LoadFn            *load;
-    StoreFn           *store;
-    ConstantFn        *constant;
+    size_t real; /* bytes of a Real */
+    LoadFn *load;
+    StoreFn *store;
+    ConstantFn *constant;
     const HalfKernels *half; /* NULL: nothing is fp16 (exact) */
 } Build;
 
 typedef struct HostText HostText;
 
 typedef struct {
-    Device          base;
-    DeviceOptions   options;
-    KernelBuild     kernels; /* which of an operation's kernels run */
-    Build           build;
-    pthread_mutex_t lock; /* texts */
-    HostText       *text; /* checked so far */
+    Device base;
+    DeviceOptions options;
+    KernelBuild kernels; /* which of an operation's kernels run */
+    Build build;
+    pthread_mutex_t lock;    /* texts */
+    HostText *text;          /* checked so far */
     pthread_mutex_t running; /* held by an evaluation: the slab is in use */
-    void           *slab; /* shared by all programs: one evaluation runs at a time */
-    size_t          slab_bytes;
+    void *slab;              /* shared by all programs: one evaluation runs at a time */
+    size_t slab_bytes;
 } HostDevice;
 
 /* ---- texts ---- */
@@ -51,28 +51,28 @@ typedef struct {
 /* Checked text. Constants of weight files point into the files of the program that was planned last. */
 struct HostText {
     HostText *next;
-    Arena    *arena;
-    Func     *fn;
-    uint32_t  count, users;
-    char     *mil; /* what it was made of; NULL: not to be found again */
-    size_t    len;
-    uint64_t  hash;
+    Arena *arena;
+    Func *fn;
+    uint32_t count, users;
+    char *mil; /* what it was made of; NULL: not to be found again */
+    size_t len;
+    uint64_t hash;
 };
 
 /* Text and weight files, checked: a new user of what was found or made. NULL after an error. The device's lock is held
  * from here to host_text_planned(), as the constants point to these files only that long. */
-HostText *host_text_get(HostDevice *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
-                        Buf *err);
+HostText *host_text_get(HostDevice *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
+                        size_t files, Buf *err);
 /* The same text with other weight files. */
 HostText *host_text_again(HostDevice *d, HostText *t, const char *name, const DeviceFile *file, size_t files, Buf *err);
-void      host_text_planned(HostDevice *d);
-void      host_text_release(HostDevice *d, HostText *t);
-void      host_text_forget(HostDevice *d); /* texts without users */
+void host_text_planned(HostDevice *d);
+void host_text_release(HostDevice *d, HostText *t);
+void host_text_forget(HostDevice *d); /* texts without users */
 
 /* ---- memory ---- */
 
 typedef struct {
-    void   **item;
+    void **item;
     uint32_t count, cap;
 } Owned;
 
@@ -82,39 +82,39 @@ typedef enum {
     STEP_FUSED,  /* a chain of element-wise calls */
     STEP_CONV,   /* 1x1, fp16: one matrix product */
     STEP_MATMUL, /* fp16 */
-    STEP_ROWS,   /* a matmul or 1x1 convolution with so few results per column that a product of matrices does not pay */
-    STEP_VIEW,   /* fp16: elements move */
-    STEP_CONCAT  /* fp16: operands that were not computed in place already are copied */
+    STEP_ROWS,  /* a matmul or 1x1 convolution with so few results per column that a product of matrices does not pay */
+    STEP_VIEW,  /* fp16: elements move */
+    STEP_CONCAT /* fp16: operands that were not computed in place already are copied */
 } StepKind;
 
 typedef struct Fused Fused;
 typedef struct {
-    StepKind    kind;
-    const Call *call;  /* NULL: fused */
-    Fused      *fused;
+    StepKind kind;
+    const Call *call; /* NULL: fused */
+    Fused *fused;
 } HostStep;
 
 /* Memory of one function. fp16 values are stored as fp16, all others as Real; in exact mode all as Real. A value is at
- * `offset` bytes within another one, `whole`, or stands for itself; wholes are constants at `fixed`, ports whose surface
- * is used directly, or at `place` in the device's slab. */
+ * `offset` bytes within another one, `whole`, or stands for itself; wholes are constants at `fixed`, ports whose
+ * surface is used directly, or at `place` in the device's slab. */
 typedef struct {
     const Func *fn;
-    HostStep   *step;
-    uint32_t    steps;
-    size_t     *offset, *place; /* by value id */
-    uint32_t   *whole;
-    void      **fixed;   /* NULL: not a constant, or not used */
-    int32_t    *port;    /* 0: none; i + 1: input i; -i - 1: output i */
-    size_t      slab;    /* bytes, scratch included */
-    size_t      scratch; /* offset of the scratch memory */
+    HostStep *step;
+    uint32_t steps;
+    size_t *offset, *place; /* by value id */
+    uint32_t *whole;
+    void **fixed;   /* NULL: not a constant, or not used */
+    int32_t *port;  /* 0: none; i + 1: input i; -i - 1: output i */
+    size_t slab;    /* bytes, scratch included */
+    size_t scratch; /* offset of the scratch memory */
 } HostFunc;
 
 enum { HOST_FOLD_MAX = 1 << 26 }; /* elements of a folded constant */
 
 /* Plan `fn`: constants (memory appended to `owned`, unless a file is `kept`), folded calls, the rest. False and a
  * sentence in `err` if it needs more memory than there is. */
-bool host_plan(Arena *keep, HostDevice *d, const Func *fn, const DeviceFile *file, size_t files, Owned *owned, HostFunc *out,
-               Buf *err);
+bool host_plan(Arena *keep, HostDevice *d, const Func *fn, const DeviceFile *file, size_t files, Owned *owned,
+               HostFunc *out, Buf *err);
 
 /* Is the value stored as fp16? */
 static inline bool host_half(const HostDevice *d, const Value *v)
@@ -147,9 +147,9 @@ void host_step_visit(const HostStep *s, StepVisit *reads, StepVisit *writes, voi
 /* What one evaluation works with. `data`: by value id. `wide`: as many pointers, for the moment of a call. */
 typedef struct {
     const HostDevice *device;
-    void            **data, **wide;
-    char             *scratch;
-    Buf              *err;
+    void **data, **wide;
+    char *scratch;
+    Buf *err;
 } HostRun;
 
 /* Bytes of scratch memory a step wants. */
@@ -160,10 +160,11 @@ bool host_step_run(const HostRun *r, const HostStep *s);
 /* ---- chains of element-wise calls ---- */
 
 /* May the call be part of a chain? `row`: what is computed at a time, in elements. */
-bool   host_fusible(const HostDevice *d, const Call *c, int64_t *row);
+bool host_fusible(const HostDevice *d, const Call *c, int64_t *row);
 /* `n`: elements of each result; `stored[i]`: somebody else reads the result of call i. */
-Fused *host_fuse(Arena *keep, const HostDevice *d, const HostFunc *f, Call *const *call, uint32_t calls, const bool *stored);
-void   host_fused_visit(const Fused *u, StepVisit *reads, StepVisit *writes, void *with);
-void   host_fused_run(const HostRun *r, const Fused *u);
+Fused *host_fuse(Arena *keep, const HostDevice *d, const HostFunc *f, Call *const *call, uint32_t calls,
+                 const bool *stored);
+void host_fused_visit(const Fused *u, StepVisit *reads, StepVisit *writes, void *with);
+void host_fused_run(const HostRun *r, const Fused *u);
 
 #endif

@@ -3,8 +3,8 @@
  * A tensor is larger than the caches; a tile of it goes through all calls of a chain before the next one does. Within a
  * tile values are floats in registers of memory ("slots"), each rounded to fp16 by the call that makes it, so that the
  * bits are those of one call after the other; only what somebody else reads is stored. Operands are widened into slots
- * when they are first read: in order, repeated by rows (a broadcast), or one number. Softmax along the last axis belongs
- * to chains too, with tiles of whole rows. Tiles and the parts that threads take depend on shapes alone. */
+ * when they are first read: in order, repeated by rows (a broadcast), or one number. Softmax along the last axis
+ * belongs to chains too, with tiles of whole rows. Tiles and the parts that threads take depend on shapes alone. */
 #include "host/host.h"
 
 #include "mil/rules.h"
@@ -16,23 +16,23 @@ typedef enum { OP_LOAD, OP_ROWS, OP_NUMBER, OP_ONE, OP_TWO, OP_SOFTMAX, OP_STORE
 
 /* One instruction on slots. */
 typedef struct {
-    OpKind               kind;
-    uint32_t             to, x, y; /* slots */
-    uint32_t             value;    /* id of what is loaded or stored */
-    bool                 x_number, y_number;
-    const Call          *call;
-    const HalfRow       *row;
+    OpKind kind;
+    uint32_t to, x, y; /* slots */
+    uint32_t value;    /* id of what is loaded or stored */
+    bool x_number, y_number;
+    const Call *call;
+    const HalfRow *row;
     const BroadcastPlan *plan; /* of a load by rows: operand `which` */
-    int                  which;
-    int64_t              n; /* of a row of softmax */
+    int which;
+    int64_t n; /* of a row of softmax */
 } Op;
 
 struct Fused {
-    Op         *op;
-    uint32_t    ops, slots;
-    int64_t     n, tile, part;
+    Op *op;
+    uint32_t ops, slots;
+    int64_t n, tile, part;
     const Call **call;
-    uint32_t    calls;
+    uint32_t calls;
     const bool *stored;
 };
 
@@ -52,11 +52,11 @@ bool host_fusible(const HostDevice *d, const Call *c, int64_t *row)
 /* ---- building ------------------------------------------------------------------------------------------------- */
 
 typedef struct {
-    Arena          *keep;
+    Arena *keep;
     const HostFunc *f;
-    Fused          *u;
-    uint32_t        cap;
-    uint32_t        slots;
+    Fused *u;
+    uint32_t cap;
+    uint32_t slots;
 } Builder;
 
 static uint32_t emit(Builder *b, Op op)
@@ -70,8 +70,8 @@ static uint32_t emit(Builder *b, Op op)
 /* The slot that holds operand `i` of `c`. */
 static uint32_t operand_slot(Builder *b, const Call *c, int i, uint32_t before, const uint32_t *made)
 {
-    const Value         *v = c->arg[i];
-    int64_t              n = type_elems(&v->type);
+    const Value *v = c->arg[i];
+    int64_t n = type_elems(&v->type);
     const BroadcastPlan *plan = &c->plan.broadcast;
     for (uint32_t m = 0; m < before; m++)
         if (b->u->call[m]->result[0]->id == b->f->whole[v->id] && !v->konst)
@@ -104,9 +104,9 @@ static void assign(Arena *scratch, Fused *u, uint32_t virtual)
             last[o->y] = k;
     }
     for (uint32_t k = 0; k < u->ops; k++) {
-        Op      *o = &u->op[k];
+        Op *o = &u->op[k];
         uint32_t to = o->to, x = o->x, y = o->y;
-        bool     reads_x = o->kind >= OP_ONE, reads_y = o->kind == OP_TWO;
+        bool reads_x = o->kind >= OP_ONE, reads_y = o->kind == OP_TWO;
         if (o->kind != OP_STORE)
             place[to] = frees ? free_slot[--frees] : u->slots++;
         o->to = place[to];
@@ -121,21 +121,22 @@ static void assign(Arena *scratch, Fused *u, uint32_t virtual)
     }
 }
 
-Fused *host_fuse(Arena *keep, const HostDevice *d, const HostFunc *f, Call *const *call, uint32_t calls, const bool *stored)
+Fused *host_fuse(Arena *keep, const HostDevice *d, const HostFunc *f, Call *const *call, uint32_t calls,
+                 const bool *stored)
 {
-    Fused    *u = NEW(keep, Fused);
-    Builder   b = {keep, f, u, 0, 0};
-    Arena    *scratch = arena_new();
+    Fused *u = NEW(keep, Fused);
+    Builder b = {keep, f, u, 0, 0};
+    Arena *scratch = arena_new();
     uint32_t *made = NEW_N(scratch, uint32_t, calls + 1);
-    int64_t   unit = 1;
-    bool     *kept = NEW_N(keep, bool, calls + 1);
+    int64_t unit = 1;
+    bool *kept = NEW_N(keep, bool, calls + 1);
     u->call = NEW_N(keep, const Call *, calls + 1);
     u->calls = calls;
     u->n = type_elems(&call[0]->result[0]->type);
     u->stored = kept;
     for (uint32_t c = 0; c < calls; c++) {
         const Call *x = u->call[c] = call[c];
-        Op          op = {.call = x};
+        Op op = {.call = x};
         kept[c] = stored[c];
         op.x = operand_slot(&b, x, 0, c, made);
         op.x_number = type_elems(&x->arg[0]->type) == 1 && u->n > 1;
@@ -175,11 +176,11 @@ void host_fused_visit(const Fused *u, StepVisit *reads, StepVisit *writes, void 
 /* ---- running -------------------------------------------------------------------------------------------------- */
 
 /* Elements from .. from + n of an operand that a broadcast repeats. */
-static void load_rows(const HalfKernels *h, const BroadcastPlan *p, int which, const uint16_t *in, int64_t from, int64_t n,
-                      float *out)
+static void load_rows(const HalfKernels *h, const BroadcastPlan *p, int which, const uint16_t *in, int64_t from,
+                      int64_t n, float *out)
 {
     uint32_t last = p->rank - 1;
-    int64_t  width = p->dim[last], at[MIL_RANK_MAX], offset = 0, row = from / width, col = from % width;
+    int64_t width = p->dim[last], at[MIL_RANK_MAX], offset = 0, row = from / width, col = from % width;
     for (uint32_t d = last; d-- > 0; row /= p->dim[d]) {
         at[d] = row % p->dim[d];
         offset += at[d] * p->stride[which][d];
@@ -208,17 +209,17 @@ static void load_rows(const HalfKernels *h, const BroadcastPlan *p, int which, c
 
 typedef struct {
     const HostRun *r;
-    const Fused   *u;
+    const Fused *u;
 } Running;
 
 static void run_tile(const Running *g, int64_t from, int64_t n, float *slots)
 {
     const HalfKernels *h = g->r->device->build.half;
-    int64_t            tile = g->u->tile;
+    int64_t tile = g->u->tile;
     for (const Op *o = g->u->op, *end = o + g->u->ops; o < end; o++) {
-        float          *to = slots + o->to * tile;
-        const float    *x = slots + o->x * tile, *y = slots + o->y * tile;
-        uint16_t       *data = g->r->data[o->value];
+        float *to = slots + o->to * tile;
+        const float *x = slots + o->x * tile, *y = slots + o->y * tile;
+        uint16_t *data = g->r->data[o->value];
         switch (o->kind) {
         case OP_LOAD:
             h->widen(data + from, to, (size_t)n);
@@ -252,9 +253,9 @@ static void run_tile(const Running *g, int64_t from, int64_t n, float *slots)
 static void run_part(void *with, uint32_t i)
 {
     const Running *g = with;
-    const Fused   *u = g->u;
-    int64_t        from = (int64_t)i * u->part, end = from + u->part < u->n ? from + u->part : u->n;
-    float         *slots = scratch_take((size_t)u->slots * (size_t)u->tile * sizeof *slots);
+    const Fused *u = g->u;
+    int64_t from = (int64_t)i * u->part, end = from + u->part < u->n ? from + u->part : u->n;
+    float *slots = scratch_take((size_t)u->slots * (size_t)u->tile * sizeof *slots);
     for (int64_t at = from; at < end; at += u->tile)
         run_tile(g, at, end - at < u->tile ? end - at : u->tile, slots);
     scratch_give(slots);

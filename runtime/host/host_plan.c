@@ -3,11 +3,11 @@
  * Constants that steps read stay in their file if they are fp16 and the file stays; else they are copied or converted,
  * all into one allocation. Calls whose operands are all constant run now, once; their results are constants too
  * (decompressed weights are the usual case). Reshaping and cutting out a contiguous piece need no step: the result is a
- * name for a part of the operand. Nor does joining values along the first axis that has an extent: they are parts of the
- * result, computed where they belong. fp16 ports are read and written in their surfaces. All other values share a slab:
- * they are placed in the order in which they are first written, at the lowest free offset, and free their place after the
- * last use, so a long program needs little more memory than its widest point. The slab belongs to the device; here it is
- * only measured. */
+ * name for a part of the operand. Nor does joining values along the first axis that has an extent: they are parts of
+ * the result, computed where they belong. fp16 ports are read and written in their surfaces. All other values share a
+ * slab: they are placed in the order in which they are first written, at the lowest free offset, and free their place
+ * after the last use, so a long program needs little more memory than its widest point. The slab belongs to the device;
+ * here it is only measured. */
 #include "base/f16.h"
 #include "host/host.h"
 #include "host/kernel.h"
@@ -39,15 +39,15 @@ static void *own(Owned *owned, Arena *keep, size_t bytes, Buf *err)
 }
 
 typedef struct {
-    char       *to;
+    char *to;
     const char *from;
-    size_t      bytes;
+    size_t bytes;
 } Copy;
 
 static void copy_part(void *with, uint32_t i)
 {
     const Copy *c = with;
-    size_t      at = (size_t)i * COPY_PART, n = c->bytes - at < COPY_PART ? c->bytes - at : COPY_PART;
+    size_t at = (size_t)i * COPY_PART, n = c->bytes - at < COPY_PART ? c->bytes - at : COPY_PART;
     memcpy(c->to + at, c->from + at, n);
 }
 
@@ -80,7 +80,7 @@ static bool place_constants(Arena *keep, const HostDevice *d, const Func *fn, co
                             Owned *owned, HostFunc *out, Buf *err)
 {
     size_t total = 0;
-    bool  *wanted = NEW_N(keep, bool, fn->values + 1);
+    bool *wanted = NEW_N(keep, bool, fn->values + 1);
     for (uint32_t c = 0; c < fn->calls; c++) {
         uint32_t i = 0;
         for (Value *v; (v = next_operand(fn->call[c], &i)) && total <= memory_max;) {
@@ -108,9 +108,9 @@ static bool place_constants(Arena *keep, const HostDevice *d, const Func *fn, co
 /* Run a call now if everything it reads is known. */
 static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFunc *out, int64_t *budget)
 {
-    int64_t  elems = c->scratch;
+    int64_t elems = c->scratch;
     uint32_t i = 0;
-    size_t   bytes = 0;
+    size_t bytes = 0;
     for (Value *v; (v = next_operand(c, &i));)
         if (!out->fixed[v->id] && !v->konst)
             return false;
@@ -120,11 +120,12 @@ static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFu
     }
     if (elems > HOST_FOLD_MAX || elems > *budget)
         return false;
-    Buf       none = {0};
-    HostStep  step = {STEP_CALL, c, NULL};
-    char     *at = own(owned, keep, bytes, &none);
-    void    **wide = calloc(out->fn->values + 1, sizeof *wide), *scratch = malloc(host_step_scratch(d, &step) + PLACE_ALIGN);
-    bool      ok = at && wide && scratch;
+    Buf none = {0};
+    HostStep step = {STEP_CALL, c, NULL};
+    char *at = own(owned, keep, bytes, &none);
+    void **wide = calloc(out->fn->values + 1, sizeof *wide),
+         *scratch = malloc(host_step_scratch(d, &step) + PLACE_ALIGN);
+    bool ok = at && wide && scratch;
     for (uint32_t k = 0; ok && k < c->results; k++) {
         out->fixed[c->result[k]->id] = at;
         at += bytes_of(d, c->result[k]);
@@ -155,11 +156,11 @@ static bool contiguous(const ViewPlan *v)
 static bool alias(const HostDevice *d, const Call *c, HostFunc *out)
 {
     KernelFn *kernel = kernel_of(c->op, KERNELS_PLAIN);
-    bool      view = kernel == kernel_view_ane && contiguous(&c->plan.view);
+    bool view = kernel == kernel_view_ane && contiguous(&c->plan.view);
     if (!view && kernel != kernel_copy_ane)
         return false;
     uint32_t to = c->result[0]->id, from = c->arg[0]->id;
-    size_t   offset = view ? (size_t)c->plan.view.offset * host_elem(d, c->arg[0]) : 0;
+    size_t offset = view ? (size_t)c->plan.view.offset * host_elem(d, c->arg[0]) : 0;
     if (out->fixed[from])
         out->fixed[to] = (char *)out->fixed[from] + offset;
     else {
@@ -171,27 +172,27 @@ static bool alias(const HostDevice *d, const Call *c, HostFunc *out)
 
 typedef struct {
     const HostDevice *d;
-    HostFunc         *out;
-    bool             *written; /* by value id: by a step */
-    uint32_t         *last; /* by value id, of wholes: number of the last step that uses it, counted from 1 */
-    uint32_t          step;
+    HostFunc *out;
+    bool *written;  /* by value id: by a step */
+    uint32_t *last; /* by value id, of wholes: number of the last step that uses it, counted from 1 */
+    uint32_t step;
     struct Place {
-        size_t   begin, end;
+        size_t begin, end;
         uint32_t value;
-    }       *live; /* sorted by begin */
+    } * live; /* sorted by begin */
     uint32_t lives;
-    bool    *placed;
+    bool *placed;
 } Planner;
 
 /* Operands of a concatenation that can be computed where they belong. */
 static void join(Planner *p, const Call *c)
 {
     const JoinPlan *j = &c->plan.join;
-    HostFunc       *f = p->out;
-    size_t          at = 0;
+    HostFunc *f = p->out;
+    size_t at = 0;
     for (uint32_t i = 0; j->outer == 1 && i < c->tuples; at += (size_t)j->part[i++]) {
         const Value *v = c->tuple[i];
-        uint32_t     r = v->konst || f->fixed[v->id] ? UINT32_MAX : f->whole[v->id];
+        uint32_t r = v->konst || f->fixed[v->id] ? UINT32_MAX : f->whole[v->id];
         if (r == UINT32_MAX || f->whole[r] != r || f->port[r] || !p->written[r] || f->offset[v->id] != 0 ||
             type_elems(&f->fn->value[r]->type) != j->part[i] || r == c->result[0]->id)
             continue;
@@ -214,7 +215,7 @@ static void resolve(HostFunc *f, uint32_t v)
 /* The lowest gap between live places that is wide enough. */
 static void place(Planner *p, uint32_t id)
 {
-    size_t   want = bytes_of(p->d, p->out->fn->value[id]), at = 0;
+    size_t want = bytes_of(p->d, p->out->fn->value[id]), at = 0;
     uint32_t i = 0;
     if (p->placed[id] || p->out->port[id])
         return;
@@ -264,7 +265,7 @@ static void nothing(void *with, const Value *v)
 /* Ports whose surface serves as the value's memory. */
 static void bind_ports(Planner *p)
 {
-    HostFunc   *f = p->out;
+    HostFunc *f = p->out;
     const Func *fn = f->fn;
     for (uint32_t i = 0; i < fn->inputs; i++)
         if (host_half(p->d, fn->input[i]))
@@ -279,8 +280,12 @@ static void bind_ports(Planner *p)
 static bool lay_out(Arena *scratch, const HostDevice *d, HostFunc *f, Buf *err)
 {
     const Func *fn = f->fn;
-    Planner p = {.d = d, .out = f, .written = NEW_N(scratch, bool, fn->values + 1), .last = NEW_N(scratch, uint32_t, fn->values + 1),
-                 .live = NEW_N(scratch, struct Place, fn->values + 1), .placed = NEW_N(scratch, bool, fn->values + 1)};
+    Planner p = {.d = d,
+                 .out = f,
+                 .written = NEW_N(scratch, bool, fn->values + 1),
+                 .last = NEW_N(scratch, uint32_t, fn->values + 1),
+                 .live = NEW_N(scratch, struct Place, fn->values + 1),
+                 .placed = NEW_N(scratch, bool, fn->values + 1)};
     size_t most = 0;
     for (uint32_t s = 0; s < f->steps; s++)
         host_step_visit(&f->step[s], nothing, note_write, &p);
@@ -313,12 +318,12 @@ static bool lay_out(Arena *scratch, const HostDevice *d, HostFunc *f, Buf *err)
     return false;
 }
 
-bool host_plan(Arena *keep, HostDevice *d, const Func *fn, const DeviceFile *file, size_t files, Owned *owned, HostFunc *out,
-               Buf *err)
+bool host_plan(Arena *keep, HostDevice *d, const Func *fn, const DeviceFile *file, size_t files, Owned *owned,
+               HostFunc *out, Buf *err)
 {
-    int64_t  budget = folded_max;
-    Arena   *scratch = arena_new();
-    Call   **call = NEW_N(scratch, Call *, fn->calls + 1);
+    int64_t budget = folded_max;
+    Arena *scratch = arena_new();
+    Call **call = NEW_N(scratch, Call *, fn->calls + 1);
     uint32_t calls = 0;
     *out = (HostFunc){.fn = fn};
     out->offset = NEW_N(keep, size_t, fn->values + 1);

@@ -1,8 +1,8 @@
 /* host_run.c: running steps.
  *
- * Values of type fp16 are stored as fp16. Steps for which speed matters read and write them as they are. Everything else
- * goes through the kernels of kernels_*.c, which know arrays of Real only: operands are widened into scratch memory,
- * results narrowed, which is exact. */
+ * Values of type fp16 are stored as fp16. Steps for which speed matters read and write them as they are. Everything
+ * else goes through the kernels of kernels_*.c, which know arrays of Real only: operands are widened into scratch
+ * memory, results narrowed, which is exact. */
 #include "host/host.h"
 #include "host/kernel.h"
 
@@ -22,7 +22,7 @@ size_t host_step_scratch(const HostDevice *d, const HostStep *s)
 {
     if (s->kind != STEP_CALL)
         return 0;
-    size_t   bytes = ((size_t)s->call->scratch * d->build.real + ALIGN - 1) / ALIGN * ALIGN;
+    size_t bytes = ((size_t)s->call->scratch * d->build.real + ALIGN - 1) / ALIGN * ALIGN;
     uint32_t i = 0;
     for (Value *v; (v = next_operand(s->call, &i));)
         bytes += host_half(d, v) ? wide_bytes(v) : 0;
@@ -35,16 +35,16 @@ size_t host_step_scratch(const HostDevice *d, const HostStep *s)
 
 typedef struct {
     const HalfKernels *h;
-    uint16_t          *half;
-    float             *wide;
-    int64_t            n;
-    bool               widen;
+    uint16_t *half;
+    float *wide;
+    int64_t n;
+    bool widen;
 } Rows;
 
 static void rows_part(void *with, uint32_t i)
 {
     const Rows *w = with;
-    int64_t     from = (int64_t)i * PART, n = w->n - from < PART ? w->n - from : PART;
+    int64_t from = (int64_t)i * PART, n = w->n - from < PART ? w->n - from : PART;
     if (w->widen)
         w->h->widen(w->half + from, w->wide + from, (size_t)n);
     else
@@ -62,8 +62,9 @@ static void rows(const HostRun *r, uint16_t *half, float *wide, int64_t n, bool 
 static bool run_call(const HostRun *r, const Call *c)
 {
     const HostDevice *d = r->device;
-    char             *at = r->scratch + ((size_t)c->scratch * d->build.real + ALIGN - 1) / ALIGN * ALIGN;
-    Run run = {.data = r->wide, .scratch = r->scratch, .reduce = d->options.reduce, .pool = d->options.pool, .err = r->err};
+    char *at = r->scratch + ((size_t)c->scratch * d->build.real + ALIGN - 1) / ALIGN * ALIGN;
+    Run run = {
+        .data = r->wide, .scratch = r->scratch, .reduce = d->options.reduce, .pool = d->options.pool, .err = r->err};
     uint32_t i = 0;
     for (Value *v; (v = next_operand(c, &i));) {
         r->wide[v->id] = r->data[v->id];
@@ -90,8 +91,8 @@ static bool run_call(const HostRun *r, const Call *c)
 /* Everything a product needs, whichever operation it comes from. */
 typedef struct {
     uint32_t count;
-    int64_t  m, n, k;
-    GemmIn   a, b;
+    int64_t m, n, k;
+    GemmIn a, b;
     uint16_t *c;
 } Product;
 
@@ -109,7 +110,7 @@ static Product product_of(const HostRun *r, const Call *c)
     Product p = {.count = 1, .c = r->data[c->result[0]->id]};
     if (c->op->type == rule_conv) {
         const WindowPlan *w = &c->plan.window;
-        int64_t           positions = w->out[0] * w->out[1] * w->out[2];
+        int64_t positions = w->out[0] * w->out[1] * w->out[2];
         p.count = (uint32_t)w->batch;
         p.m = w->out_ch, p.n = positions, p.k = w->in_ch;
         p.a = (GemmIn){r->data[c->arg[1]->id], GEMM_F16, false, p.k, 0};
@@ -127,26 +128,26 @@ static Product product_of(const HostRun *r, const Call *c)
 
 typedef struct {
     const HalfKernels *h;
-    Product            p;
-    uint32_t           blocks; /* of columns */
+    Product p;
+    uint32_t blocks; /* of columns */
 } RowProducts;
 
 static void row_product(void *with, uint32_t i)
 {
     const RowProducts *w = with;
-    const Product     *p = &w->p;
-    uint32_t           item = i / w->blocks;
-    int64_t            col = (int64_t)(i % w->blocks) * HALF_COLUMNS, cols = p->n - col < HALF_COLUMNS ? p->n - col : HALF_COLUMNS;
-    const uint16_t    *a = (const uint16_t *)p->a.data + item * p->a.stride;
-    const uint16_t    *b = (const uint16_t *)p->b.data + item * p->b.stride + col;
+    const Product *p = &w->p;
+    uint32_t item = i / w->blocks;
+    int64_t col = (int64_t)(i % w->blocks) * HALF_COLUMNS, cols = p->n - col < HALF_COLUMNS ? p->n - col : HALF_COLUMNS;
+    const uint16_t *a = (const uint16_t *)p->a.data + item * p->a.stride;
+    const uint16_t *b = (const uint16_t *)p->b.data + item * p->b.stride + col;
     for (int64_t m = 0; m < p->m; m++)
-        w->h->row_product(a + m * (p->a.transposed ? 1 : p->a.ld), p->a.transposed ? p->a.ld : 1, b, p->b.ld, p->k, cols,
-                          p->c + (item * (size_t)p->m + (size_t)m) * (size_t)p->n + col);
+        w->h->row_product(a + m * (p->a.transposed ? 1 : p->a.ld), p->a.transposed ? p->a.ld : 1, b, p->b.ld, p->k,
+                          cols, p->c + (item * (size_t)p->m + (size_t)m) * (size_t)p->n + col);
 }
 
 static void run_product(const HostRun *r, const HostStep *s)
 {
-    Pool   *pool = r->device->options.pool;
+    Pool *pool = r->device->options.pool;
     Product p = product_of(r, s->call);
     if (s->kind == STEP_ROWS) {
         RowProducts w = {r->device->build.half, p, (uint32_t)((p.n + HALF_COLUMNS - 1) / HALF_COLUMNS)};
@@ -159,20 +160,20 @@ static void run_product(const HostRun *r, const HostStep *s)
 
 /* A view as rows of `cols` elements `step` apart; axes of extent 1 gone, neighbours merged. */
 typedef struct {
-    uint32_t        rank;
-    int64_t         dim[MIL_RANK_MAX + 1], stride[MIL_RANK_MAX + 1], cols, step, rows, part;
+    uint32_t rank;
+    int64_t dim[MIL_RANK_MAX + 1], stride[MIL_RANK_MAX + 1], cols, step, rows, part;
     const uint16_t *in;
-    uint16_t       *out;
+    uint16_t *out;
 } Moving;
 
 static void move_part(void *with, uint32_t i)
 {
     const Moving *w = with;
-    int64_t       from = (int64_t)i * w->part, end = from + w->part < w->rows ? from + w->part : w->rows;
+    int64_t from = (int64_t)i * w->part, end = from + w->part < w->rows ? from + w->part : w->rows;
     for (int64_t row = from; row < end; row++) {
         const uint16_t *in = w->in;
-        uint16_t       *out = w->out + row * w->cols;
-        int64_t         rest = row;
+        uint16_t *out = w->out + row * w->cols;
+        int64_t rest = row;
         for (uint32_t d = w->rank; d-- > 0; rest /= w->dim[d])
             in += rest % w->dim[d] * w->stride[d];
         if (w->step == 1)
@@ -187,7 +188,7 @@ static void run_view(const HostRun *r, const Call *c)
 {
     const ViewPlan *v = &c->plan.view;
     const uint16_t *in = r->data[c->arg[0]->id];
-    Moving          w = {.in = in + v->offset, .out = r->data[c->result[0]->id], .cols = 1, .step = 1};
+    Moving w = {.in = in + v->offset, .out = r->data[c->result[0]->id], .cols = 1, .step = 1};
     for (uint32_t i = 0; i < v->rank; i++) {
         if (v->dim[i] == 1)
             continue;
@@ -210,12 +211,12 @@ static void run_view(const HostRun *r, const Call *c)
 static void run_concat(const HostRun *r, const Call *c)
 {
     const JoinPlan *j = &c->plan.join;
-    int64_t         total = 0, at = 0;
+    int64_t total = 0, at = 0;
     for (uint32_t i = 0; i < c->tuples; i++)
         total += j->part[i];
     for (uint32_t i = 0; i < c->tuples; at += j->part[i++]) {
         const uint16_t *in = r->data[c->tuple[i]->id];
-        uint16_t       *out = (uint16_t *)r->data[c->result[0]->id] + at;
+        uint16_t *out = (uint16_t *)r->data[c->result[0]->id] + at;
         for (int64_t o = 0; in != out && o < j->outer; o++)
             memcpy(out + o * total, in + o * j->part[i], (size_t)j->part[i] * sizeof *out);
     }

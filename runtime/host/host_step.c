@@ -1,20 +1,20 @@
 /* host_step.c: what runs in which order.
  *
- * A call runs when the text says so, or earlier: element-wise calls with equally many results are drawn forward into the
- * chain (host_fuse.c) of the first of them whenever all they read is there, which saves their trips through memory. A
- * value is read from a chain only element by element; whoever reads it otherwise (a broadcast of a row of it, a part)
+ * A call runs when the text says so, or earlier: element-wise calls with equally many results are drawn forward into
+ * the chain (host_fuse.c) of the first of them whenever all they read is there, which saves their trips through memory.
+ * A value is read from a chain only element by element; whoever reads it otherwise (a broadcast of a row of it, a part)
  * waits for the end of the chain. */
 #include "host/host.h"
 #include "mil/rules.h"
 
 typedef struct {
     const HostDevice *d;
-    HostFunc         *f;
-    Call *const      *call;
-    uint32_t          calls;
-    bool             *done; /* by call */
-    bool             *made; /* by value id, of wholes: the value is there */
-    bool             *here; /* by value id, of wholes: made by the chain at hand */
+    HostFunc *f;
+    Call *const *call;
+    uint32_t calls;
+    bool *done; /* by call */
+    bool *made; /* by value id, of wholes: the value is there */
+    bool *here; /* by value id, of wholes: made by the chain at hand */
 } Order;
 
 static uint32_t whole_of(const Order *o, const Value *v)
@@ -55,10 +55,10 @@ static bool is_read(const Order *o, const Value *v, const bool *member)
 /* The chain that begins with call `first`. */
 static Fused *chain(Arena *keep, Arena *scratch, Order *o, uint32_t first, int64_t unit)
 {
-    int64_t   n = type_elems(&o->call[first]->result[0]->type), row;
-    Call    **member = NEW_N(scratch, Call *, o->calls);
-    bool     *is_member = NEW_N(scratch, bool, o->calls), *stored = NEW_N(scratch, bool, o->calls);
-    uint32_t  members = 0;
+    int64_t n = type_elems(&o->call[first]->result[0]->type), row;
+    Call **member = NEW_N(scratch, Call *, o->calls);
+    bool *is_member = NEW_N(scratch, bool, o->calls), *stored = NEW_N(scratch, bool, o->calls);
+    uint32_t members = 0;
     for (uint32_t c = first; c < o->calls; c++) {
         Call *x = o->call[c];
         if (o->done[c] || !host_fusible(o->d, x, &row) || type_elems(&x->result[0]->type) != n ||
@@ -115,8 +115,13 @@ static StepKind kind_of(const HostDevice *d, const Call *c)
 void host_steps(Arena *keep, const HostDevice *d, Call *const *call, uint32_t calls, HostFunc *f)
 {
     Arena *scratch = arena_new();
-    Order  o = {d, f, call, calls, NEW_N(scratch, bool, calls + 1), NEW_N(scratch, bool, f->fn->values + 1),
-                NEW_N(scratch, bool, f->fn->values + 1)};
+    Order o = {d,
+               f,
+               call,
+               calls,
+               NEW_N(scratch, bool, calls + 1),
+               NEW_N(scratch, bool, f->fn->values + 1),
+               NEW_N(scratch, bool, f->fn->values + 1)};
     f->step = NEW_N(keep, HostStep, calls + 1);
     for (uint32_t i = 0; i < f->fn->inputs; i++)
         o.made[f->fn->input[i]->id] = true;

@@ -1,9 +1,9 @@
 /* host_text.c: checked texts, kept by the device.
  *
  * Training compiles the same few texts again and again, with other weights. Parsing and checking them costs more than
- * everything else a compilation does here, and gives the same every time except for what constants of weight files point
- * to. So texts are found by their bytes, and constants are pointed at the new files: that is also what reloading does.
- * A file that does not fit sends the text through the checker, whose messages are better. */
+ * everything else a compilation does here, and gives the same every time except for what constants of weight files
+ * point to. So texts are found by their bytes, and constants are pointed at the new files: that is also what reloading
+ * does. A file that does not fit sends the text through the checker, whose messages are better. */
 #include "host/host.h"
 
 #include "base/hash.h"
@@ -16,8 +16,8 @@
 static const unsigned char *find(const Value *v, const DeviceFile *file, size_t files, Buf *err)
 {
     const Const *k = v->konst;
-    BlobView     blob;
-    size_t       i = 0;
+    BlobView blob;
+    size_t i = 0;
     while (i < files && strcmp(file[i].path, k->path) != 0)
         i++;
     if (i == files) {
@@ -31,7 +31,7 @@ static const unsigned char *find(const Value *v, const DeviceFile *file, size_t 
         buf_printf(err, "'%s' holds another type or number of elements than before", k->path);
         return NULL;
     }
-    Const        fresh = {.count = k->count, .raw = blob.data};
+    Const fresh = {.count = k->count, .raw = blob.data};
     const double old = k->num ? k->num[0] : 0; /* one number: a kernel may have it as a parameter */
     if (k->num && const_number(&(Value){.type = v->type, .konst = &fresh}, 0) != old) {
         buf_printf(err, "'%s' is a single number, which is part of the compiled program", k->path);
@@ -46,7 +46,7 @@ static bool replace(HostText *t, const DeviceFile *file, size_t files, Buf *err)
     for (uint32_t i = 0; i < t->count; i++)
         for (uint32_t v = 0; v < t->fn[i].values; v++) {
             const Value *value = t->fn[i].value[v];
-            Const       *k = (Const *)value->konst; /* the text is ours; nothing reads `raw` after planning */
+            Const *k = (Const *)value->konst; /* the text is ours; nothing reads `raw` after planning */
             if (!k || !k->path)
                 continue;
             const unsigned char *raw = find(value, file, files, err);
@@ -82,7 +82,7 @@ static void text_free(HostDevice *d, HostText *t)
 /* The text made of these bytes, if its constants are all in these files. */
 static HostText *known(HostDevice *d, const char *mil, size_t len, uint64_t hash, const DeviceFile *file, size_t files)
 {
-    Buf       why = {0};
+    Buf why = {0};
     HostText *t = d->text;
     while (t && !(t->mil && t->hash == hash && t->len == len && memcmp(t->mil, mil, len) == 0))
         t = t->next;
@@ -92,15 +92,15 @@ static HostText *known(HostDevice *d, const char *mil, size_t len, uint64_t hash
     return t;
 }
 
-static HostText *check(HostDevice *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
-                       Buf *err)
+static HostText *check(HostDevice *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
+                       size_t files, Buf *err)
 {
     HostText *t = text_new(d);
-    Arena    *scratch = arena_new();
-    Sources  *sources = sources_new(scratch);
-    uint32_t  source = sources_add(sources, name, mil, len);
-    MilFile  *view = NEW_N(scratch, MilFile, files + 1);
-    Diags    *ds = diags_new(scratch, sources, name);
+    Arena *scratch = arena_new();
+    Sources *sources = sources_new(scratch);
+    uint32_t source = sources_add(sources, name, mil, len);
+    MilFile *view = NEW_N(scratch, MilFile, files + 1);
+    Diags *ds = diags_new(scratch, sources, name);
     for (size_t i = 0; i < files; i++)
         view[i] = (MilFile){file[i].path, file[i].data, file[i].len};
     bool ok = mil_check(t->arena, ds, source, view, (uint32_t)files, &t->fn, &t->count);
@@ -113,8 +113,8 @@ static HostText *check(HostDevice *d, const char *name, const char *mil, size_t 
     return NULL;
 }
 
-HostText *host_text_get(HostDevice *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
-                        Buf *err)
+HostText *host_text_get(HostDevice *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
+                        size_t files, Buf *err)
 {
     uint64_t hash = hash_u64(mil, len);
     pthread_mutex_lock(&d->lock);

@@ -251,3 +251,31 @@ Test(npy, damage_never_crashes)
     }
     buf_free(&f);
 }
+
+/* The device keeps checked texts: what it kept must not show, neither in weights nor in messages. */
+Test(blob, a_text_compiled_again_takes_its_own_weights)
+{
+    const uint16_t one[5] = {0x3c00, 0, 0, 0, 0x4000}, two[5] = {0xbc00, 1, 2, 3, 4};
+    Buf            f = {0}, g = {0}, err = {0};
+    blob_begin(&f);
+    blob_add(&f, BLOB_F16, one, 10);
+    blob_begin(&g);
+    blob_add(&g, BLOB_F16, two, 10);
+    Device    *d = device_open("host", &(DeviceOptions){0}, &err);
+    DeviceFile a = {"@model_path/w", f.data, f.len, true}, b = {"@model_path/w", g.data, g.len, false};
+    DeviceFile c = {"@model_path/w", g.data, 100, false};
+    size_t     len = strlen(WEIGHTED("fp16"));
+    Program   *p = program_compile(d, "first.mil", WEIGHTED("fp16"), len, &a, 1, &err);
+    Program   *q = program_compile(d, "second.mil", WEIGHTED("fp16"), len, &b, 1, &err);
+    cr_assert(p && q, "%s", err.data);
+    cr_expect(gives(d, p, &f) && gives(d, q, &g));
+    cr_expect(program_compile(d, "third.mil", WEIGHTED("fp16"), len, &c, 1, &err) == NULL);
+    cr_expect(err.data && strstr(err.data, "third.mil:") != NULL, "%s", err.data);
+    cr_expect(gives(d, p, &f) && gives(d, q, &g));
+    program_free(p);
+    program_free(q);
+    device_close(d);
+    buf_free(&f);
+    buf_free(&g);
+    buf_free(&err);
+}
