@@ -123,13 +123,13 @@ static bool open_exec(Job *j, uint64_t budget)
     return (j->exec = exec_open(j->plan, j->o.plan, j->device, &o, &j->err)) != NULL;
 }
 
-/* The host device only imitates the limit. With several processes, which cannot restart themselves, it does so when
- * asked to. */
+/* The host device only imitates the limit. Where the process cannot restart itself, one of several or a benchmark, it does
+ * so when asked to. */
 static uint64_t compile_budget(const Job *j)
 {
     if (j->o.compile_budget != UINT64_MAX)
         return j->o.compile_budget;
-    return dist_size(j->dist) > 1 && strcmp(j->o.device, "host") == 0 ? 0 : (uint64_t)j->plan->compile_budget;
+    return (dist_size(j->dist) > 1 || j->o.bench) && strcmp(j->o.device, "host") == 0 ? 0 : (uint64_t)j->plan->compile_budget;
 }
 
 static bool open_plan(Job *j)

@@ -184,7 +184,7 @@ class Adapters(unittest.TestCase):
                 data = self.weights.read_bytes().replace(b"layers.1.g1", b"layers.9.g1")
                 args[-1].write_bytes(data)
             self.assertIn(text, self.anerun(*args, status=1))
-        self.assertIn("--merge goes with none of", self.anerun("mixed", "--merge", "x", "--train", status=2))
+        self.assertIn("--merge does not go with --train", self.anerun("mixed", "--merge", "x", "--train", status=2))
 
     def test_without_rank_it_is_the_base_model(self):
         compile_plan("tiny_lora", self.dir / "rank0", "-D", "lora_rank=0")

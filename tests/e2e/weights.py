@@ -359,7 +359,7 @@ class Weights(unittest.TestCase):
         self.told(self.export("gpt2", "m.pt", "--untrained", "--format", "onnx", status=1), "--format is safetensors or llama2c")
         self.told(self.export("gpt2", "m.safetensors", "--untrained", "--dtype", "f8", status=1), "--dtype is f32, f16 or bf16")
         self.told(self.export("llama", "m.bin", "--untrained", "--dtype", "f16", status=1), "llama2.c files are f32")
-        self.told(self.export("gpt2", "m.safetensors", "--train", status=2), "--export goes with none of --train")
+        self.told(self.export("gpt2", "m.safetensors", "--train", status=2), "--export does not go with --train")
         self.told(run(ANERUN, self.plans["gpt2"], "--train", "--dtype", "f16", status=2), "--format and --dtype are for --export")
         self.told(self.export("gpt2", "m.safetensors", status=1), "there is no checkpoint at")
         self.assertFalse(list(self.dir.glob("m.*")) + list(self.dir.glob(".m.*")))

@@ -89,7 +89,7 @@ class CommandLine(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:  # with no files in it
             self.assertEqual(bash("anec", ["gr"], folder), {"gradcheck"})
             self.assertEqual(bash("anerun", ["comp"], folder), {"completion"})
-        self.assertEqual(bash("anerun", ["x.plan", "--tra"]), {"--train"})
+        self.assertEqual(bash("anerun", ["x.plan", "--trai"]), {"--train"})
         self.assertNotIn("--train", bash("anec", ["--"]))
         self.assertNotIn("--memory", bash("anec", ["check", "--"]))
 

@@ -75,7 +75,7 @@ Test(options, mistakes_are_named)
     cr_assert(refuses("p q --train", "unexpected argument 'q': the plan is 'p'"));
     cr_assert(refuses("p", "what to do with the plan?"));
     cr_assert(refuses("--train", "which plan?"));
-    cr_assert(refuses("p --train --generate x", "--generate goes with neither"));
+    cr_assert(refuses("p --train --generate x", "--generate does not go with --train"));
     cr_assert(refuses("p --train --resume --overwrite", "--overwrite deletes"));
     cr_assert(refuses("p --train --numerics fp8", "--numerics is ane or exact"));
     cr_assert(refuses("p --train --ckpt x", "training continues with --resume"));
