@@ -59,7 +59,7 @@ class Plans(unittest.TestCase):
         for row in re.findall(r"(?m)^\S+ \(L = .*$", said):
             rms, bound = map(float, row.split()[-3:-1])
             self.assertLessEqual(rms, bound)
-            self.assertGreater(rms, bound / 20)  # else it would not be a bound that finds anything
+            self.assertTrue(rms > bound / 20 or rms == 0)  # 0: computed without rounding; else it would not be a bound that finds anything
 
     def test_mistakes(self):
         self.compile("tiny")
