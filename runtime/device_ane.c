@@ -383,20 +383,45 @@ typedef struct {
     Buf               why;
 } Evaluation;
 
-static void evaluate(void *with)
+static bool direct(Evaluation *e)
 {
-    Evaluation       *e = with;
     const AneDevice  *d = e->r->device;
     const AneLibrary *l = &d->lib;
-    ObjcId            model = ane_model_object(e->r->program->model), error = NULL;
-    void             *pool = l->objc_autoreleasePoolPush();
-    e->ok = d->client ? ANE_CALL(l, evaluate_direct)(d->client, ANE_SEL(l, evaluate_direct), model, d->setup.options,
-                                                     e->r->request, ANE_QOS, &error)
-                      : ANE_CALL(l, evaluate)(model, ANE_SEL(l, evaluate), ANE_QOS, d->setup.options, e->r->request,
-                                              &error);
+    ObjcId            error = NULL;
+    e->ok = ANE_CALL(l, evaluate_direct)(d->client, ANE_SEL(l, evaluate_direct), ane_model_object(e->r->program->model),
+                                         d->setup.options, e->r->request, ANE_QOS, &error);
     if (!e->ok)
         cf_error_text(l, error, &e->why);
-    l->objc_autoreleasePoolPop(pool);
+    return e->ok;
+}
+
+static void through_model(Evaluation *e)
+{
+    const AneDevice  *d = e->r->device;
+    const AneLibrary *l = &d->lib;
+    ObjcId            error = NULL;
+    e->ok = ANE_CALL(l, evaluate)(ane_model_object(e->r->program->model), ANE_SEL(l, evaluate), ANE_QOS,
+                                  d->setup.options, e->r->request, &error);
+    buf_clear(&e->why);
+    if (!e->ok)
+        cf_error_text(l, error, &e->why);
+}
+
+/* Direct evaluation is one hop shorter, and not available everywhere: where it fails and the ordinary way works, it is
+ * not tried again. */
+static void evaluate(void *with)
+{
+    Evaluation *e = with;
+    AneDevice  *d = e->r->device;
+    void       *pool = d->lib.objc_autoreleasePoolPush();
+    if (!d->client || !direct(e)) {
+        through_model(e);
+        if (e->ok && d->client) {
+            d->lib.objc_release(d->client);
+            d->client = NULL;
+        }
+    }
+    d->lib.objc_autoreleasePoolPop(pool);
 }
 
 static bool ane_eval(Request *base, Buf *err)

@@ -493,8 +493,8 @@ void *fake_attributes(ModelObject *m, void *selector)
         status[f] = dictionary(2, "LiveInputList", list(in, g->inputs), "LiveOutputList", list(out, g->outputs));
     }
     void *description =
-        dictionary(fake_has("no-procedures") ? 2 : 3, "kANEFModelInputSymbolsArrayKey", symbols(m->program, false),
-                   "kANEFModelOutputSymbolsArrayKey", symbols(m->program, true), "ANEFModelProcedures",
+        dictionary(3, "kANEFModelInputSymbolsArrayKey", symbols(m->program, false), "kANEFModelOutputSymbolsArrayKey",
+                   symbols(m->program, true), fake_has("no-procedures") ? "Other" : "ANEFModelProcedures",
                    list(procedure, n));
     return object_autorelease(dictionary(2, "ANEFModelDescription", description, "NetworkStatusList", list(status, n)));
 }
