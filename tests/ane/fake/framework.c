@@ -12,7 +12,7 @@
  *   no-procedures      attributes lack the procedures
  *   padded-rows        rows are padded in the compiled layout
  *   hang=N             evaluation N never returns
- *   eval-fails=N       evaluation N fails, and leaves garbage in its outputs
+ *   eval-fails=N       evaluations fail from the Nth on, and leave garbage in their outputs
  *   no-direct          direct evaluation is refused */
 #include "fake.h"
 
@@ -627,7 +627,7 @@ static bool evaluate(ModelObject *m, RequestObject *r, void **error)
             used[n++] = s;
         }
     }
-    if (ok && evaluations == fake_number("eval-fails", 0)) {
+    if (ok && evaluations >= fake_number("eval-fails", INT64_MAX)) {
         for (uint32_t i = f->inputs; i < n; i++)
             memset(used[i]->data, 0x5a, used[i]->bytes);
         ok = refuse(error, error_new(0x1d, "ANEProgramProcessRequestDirect() Failed with status=0x1d : "
