@@ -12,15 +12,17 @@ static const struct {
     const char *help;
 } commands[] = {
     {"mil", cmd_mil, "run a MIL program on NumPy files"},
+    {"completion", cmd_completion, "print a completion script for bash, zsh or fish"},
+    {"man", cmd_man, "print the manual page"},
 };
 
 static void usage(FILE *f)
 {
     fputs("usage: anerun PLAN --train | --eval FILE | --generate PROMPT [options]\n"
           "       anerun COMMAND [arguments]\n\n"
-          "  PLAN     a directory made by anec: train its model, measure it, let it write\n", f);
+          "  PLAN        a directory made by anec: train its model, measure it, ...\n", f);
     for (size_t i = 0; i < COUNT(commands); i++)
-        fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].help);
+        fprintf(f, "  %-11s %s\n", commands[i].name, commands[i].help);
     fputs("\n'anerun PLAN --help' and 'anerun COMMAND --help' tell more.\n", f);
 }
 

@@ -6,7 +6,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 typedef int Command(int argc, char **argv);
 
-Command cmd_mil;
+Command cmd_mil, cmd_completion, cmd_man;
 Command cmd_plan; /* takes all arguments: the first is a plan, or an option */
 
 #endif

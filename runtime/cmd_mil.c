@@ -156,7 +156,7 @@ static bool add_weights(Job *j, const char *path)
     if (!file_read(j->arena, path_join(j->arena, j->weights, below), &data, &len, why))
         return complain(j, "%s (named in '%s'; --weights is the directory @model_path stands for)", why, j->program);
     GROW(j->arena, j->file, j->files, j->files_cap);
-    j->file[j->files++] = (DeviceFile){path, data, len};
+    j->file[j->files++] = (DeviceFile){path, data, len, false};
     return true;
 }
 

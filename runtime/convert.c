@@ -3,12 +3,19 @@
 #include "cpu.h"
 
 #include <math.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <string.h>
 
 const uint8_t store_bytes[STORE_COUNT] = {[STORE_F32] = 4, [STORE_F16] = 2, [STORE_F64] = 8, [STORE_I32] = 4};
 
 static const ConvertRows *rows(void)
 {
+#ifdef HOST_HAS_AVX512
+    if (cpu_avx512())
+        return &convert_rows_avx512;
+#endif
 #ifdef HOST_HAS_AVX2
     if (cpu_avx2())
         return &convert_rows_avx2;
@@ -74,4 +81,36 @@ void convert_fill(double v, void *y, Store to, size_t n, ConvertCount *count)
 void convert_transposed_f16(const float *x, uint16_t *y, size_t n_rows, size_t columns, ConvertCount *count)
 {
     rows()->transposed(x, y, n_rows, columns, count);
+}
+
+void convert_scale(const float *x, const float *g, float *y, size_t n)
+{
+    rows()->scale(x, g, y, n);
+}
+
+void convert_scale_one(const float *x, float g, float *y, size_t n)
+{
+    rows()->scale_one(x, g, y, n);
+}
+
+void convert_turn(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t n_rows, size_t columns)
+{
+    rows()->turn(x, xs, y, ys, n_rows, columns);
+}
+
+void convert_scaled(const float *x, const float *g, float one, uint16_t *y, size_t n, ConvertCount *count)
+{
+    rows()->scaled(x, g, one, y, n, count);
+}
+
+void convert_away(const uint16_t *x, uint16_t *y, size_t n)
+{
+    rows()->away(x, y, n);
+}
+
+void convert_published(void)
+{
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
 }

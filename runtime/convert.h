@@ -23,5 +23,15 @@ void convert(const void *x, Store from, void *y, Store to, size_t n, ConvertCoun
 void convert_fill(double v, void *y, Store to, size_t n, ConvertCount *count);
 /* A rows x columns matrix to its transpose in fp16. */
 void convert_transposed_f16(const float *x, uint16_t *y, size_t rows, size_t columns, ConvertCount *count);
+/* y = x * g element by element, and x times one number, in fp32; y may be x. */
+void convert_scale(const float *x, const float *g, float *y, size_t n);
+void convert_scale_one(const float *x, float g, float *y, size_t n);
+/* x * g element by element, or x * one if g is NULL, rounded to fp32, then to fp16. */
+void convert_scaled(const float *x, const float *g, float one, uint16_t *y, size_t n, ConvertCount *count);
+/* A copy of what will not be read soon; other threads see it after convert_published() and a lock. */
+void convert_away(const uint16_t *x, uint16_t *y, size_t n);
+void convert_published(void);
+/* A rows x columns matrix of fp16 whose rows start `xs` elements apart, to its transpose with rows `ys` apart. */
+void convert_turn(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns);
 
 #endif

@@ -1,4 +1,4 @@
-/* convert_rows.h: the loops of convert.c, compiled once as plain C and once for AVX2 and F16C; see cpu.h. */
+/* convert_rows.h: the loops of convert.c, compiled as plain C, for AVX2 and F16C, and for AVX-512; see cpu.h. */
 #ifndef ANEL_RUNTIME_CONVERT_ROWS_H
 #define ANEL_RUNTIME_CONVERT_ROWS_H
 
@@ -8,8 +8,13 @@ typedef struct {
     void (*to_f16)(const float *x, uint16_t *y, size_t n, ConvertCount *count);
     void (*from_f16)(const uint16_t *x, float *y, size_t n, ConvertCount *count);
     void (*transposed)(const float *x, uint16_t *y, size_t rows, size_t columns, ConvertCount *count);
+    void (*scale)(const float *x, const float *g, float *y, size_t n);
+    void (*scale_one)(const float *x, float g, float *y, size_t n);
+    void (*scaled)(const float *x, const float *g, float one, uint16_t *y, size_t n, ConvertCount *count);
+    void (*turn)(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns);
+    void (*away)(const uint16_t *x, uint16_t *y, size_t n);
 } ConvertRows;
 
-extern const ConvertRows convert_rows_plain, convert_rows_avx2; /* the latter only with HOST_HAS_AVX2 */
+extern const ConvertRows convert_rows_plain, convert_rows_avx2, convert_rows_avx512; /* with HOST_HAS_AVX2, _AVX512 */
 
 #endif

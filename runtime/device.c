@@ -1,7 +1,7 @@
 /* device.c: picks a driver by name, checks what holds for all of them, and dispatches; see device.h and driver.h. */
 #include "device.h"
 
-#include "driver.h"
+#include "device_fault.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -29,8 +29,11 @@ Device *device_open(const char *name, const DeviceOptions *options, Buf *err)
     for (size_t i = 0; i < COUNT(drivers); i++)
         if (strcmp(drivers[i]->name, name) == 0) {
             Device *d = drivers[i]->open(options, err);
-            if (d && options)
+            if (d && options) {
                 d->max_evals = options->max_evals;
+                d->max_compiles = options->max_compiles;
+                d->fault = options->fault;
+            }
             return d;
         }
     buf_printf(err, "there is no device '%s'; known devices:", name);
@@ -45,12 +48,27 @@ void device_close(Device *d)
         return;
     if (d->programs || d->surfaces)
         bug("a device is closed while %u programs and %u surfaces of it are alive", d->programs, d->surfaces);
+    fault_close(d);
     d->driver->close(d);
 }
 
 DeviceCounts device_counts(const Device *d)
 {
     return d->made;
+}
+
+static Program *compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
+                        Buf *err)
+{
+    if (!device_compiles_left(d)) {
+        buf_printf(err,
+                   "%s: error: the compile budget of %" PRIu64 " programs in a process is used up: a new process has to "
+                   "go on (--compile-budget N, or plans whose weights are inputs: anec --weights dynamic)\n",
+                   name, d->max_compiles);
+        return NULL;
+    }
+    d->made.compiles++;
+    return d->driver->compile(d, name, mil, len, file, files, err);
 }
 
 Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
@@ -64,16 +82,26 @@ Program *program_compile(Device *d, const char *name, const char *mil, size_t le
         buf_printf(err, "%s: error: the text holds a NUL byte: MIL is UTF-8 text\n", name);
         return NULL;
     }
-    size_t   said = err->len;
-    Program *p = d->driver->compile(d, name, mil, len, file, files, err);
+    const FaultFiles *kept = d->fault ? fault_compile(d, mil, len, file, files) : NULL;
+    size_t            said = err->len;
+    Program          *p = compile(d, name, mil, len, kept ? kept->file : file, files, err);
     if (!p && d->driver->stale && d->driver->stale(d)) {
         if (err->data)
             err->data[err->len = said] = 0;
-        p = d->driver->compile(d, name, mil, len, file, files, err);
+        p = compile(d, name, mil, len, kept ? kept->file : file, files, err);
     }
     d->programs += p != NULL;
     d->made.programs += p != NULL;
+    if (p)
+        p->kept = kept;
     return p;
+}
+
+uint64_t device_compiles_left(const Device *d)
+{
+    if (!d->max_compiles)
+        return UINT64_MAX;
+    return d->made.compiles < d->max_compiles ? d->max_compiles - d->made.compiles : 0;
 }
 
 bool device_reloads(const Device *d)
@@ -83,7 +111,10 @@ bool device_reloads(const Device *d)
 
 Program *program_reload(const Program *donor, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
-    Program *p = donor->driver->reload(donor, name, file, files, err);
+    const FaultFiles *kept = donor->device->fault ? fault_reload(donor) : NULL;
+    Program          *p = donor->driver->reload(donor, name, kept ? kept->file : file, kept ? kept->files : files, err);
+    if (p)
+        p->kept = donor->kept; /* without a fault of reloads that is not looked at */
     donor->device->programs += p != NULL;
     donor->device->made.programs += p != NULL;
     return p;

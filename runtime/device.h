@@ -30,6 +30,17 @@ typedef struct Request Request;
 typedef enum { NUMERICS_ANE, NUMERICS_EXACT } Numerics; /* fp16 after every op, or fp64 throughout */
 typedef enum { REDUCE_STRICT, REDUCE_LENIENT } ReduceMode; /* reduce_sum: fp16 partial sums, or fp32 */
 
+/* Ways in which weights were seen to go stale on the engine, for tests of what has to notice: a device that takes new
+ * weights and computes with the old ones. */
+typedef enum {
+    FAULT_NONE,
+    FAULT_STALE_RELOAD,  /* program_reload() keeps the donor's weights (maderix/ANE: files of a live program rewritten) */
+    FAULT_STALE_COMPILE, /* program_compile() gives what was first compiled from the same text (a cache that does not
+                            look at weight files) */
+    FAULT_STALE_LARGE,   /* as STALE_RELOAD, for programs with more than FAULT_LARGE bytes of weights only */
+} DeviceFault;
+enum { FAULT_LARGE = 16384 };
+
 typedef struct {
     Numerics   numerics;
     ReduceMode reduce; /* ignored with NUMERICS_EXACT */
@@ -38,15 +49,22 @@ typedef struct {
     bool wide_ports;
     /* A program that was evaluated so often has to be compiled again: request_eval() refuses. 0: any number. */
     uint64_t max_evals;
+    /* So many compilations a device takes in a process (facts of the target: compile_budget): program_compile() refuses
+     * the next. Giving a program new weights without compiling is not counted. 0: any number. */
+    uint64_t max_compiles;
+    DeviceFault fault;
     bool plain; /* portable code even where faster code for this machine exists; the results are the same */
     Pool *pool; /* the host device computes with its threads; NULL: with the caller's alone. Outlives the device. */
 } DeviceOptions;
 
-/* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. */
+/* A weight file: `path` as MIL names it ("@model_path/weights/w.bin"), `data` a whole blob file. With `kept` the caller
+ * leaves the bytes where they are, and unchanged while the program made of them is evaluated: a device that can read
+ * weights in place then copies nothing; they may change between the last evaluation and program_free(). Without it the bytes are not needed after the call. */
 typedef struct {
     const char *path;
     const void *data;
     size_t      len;
+    bool        kept;
 } DeviceFile;
 
 /* fp16 and so on as little-endian bytes; PORT_BOOL is one byte, 0 or 1. */
@@ -79,8 +97,11 @@ void    device_close(Device *d); /* NULL is fine; programs, requests and surface
 /* What a device was asked for since it was opened. */
 typedef struct {
     uint64_t programs, surfaces, requests, evals;
+    uint64_t compiles; /* asked of the driver, failed ones included: each may have cost a place in its table */
 } DeviceCounts;
 DeviceCounts device_counts(const Device *d);
+/* Compilations that max_compiles still allows; UINT64_MAX: any number. */
+uint64_t device_compiles_left(const Device *d);
 
 /* Compile the `len` bytes of UTF-8 text at `mil`; `name` is used in messages (a file name). Programs without weights
  * have 0 files. The texts and files are not needed afterwards. */

@@ -34,9 +34,12 @@ typedef struct {
 struct Device {
     const Driver *driver;
     /* device.c */
-    uint64_t     max_evals;
-    DeviceCounts made;
-    uint32_t     programs, surfaces; /* alive */
+    uint64_t           max_evals, max_compiles;
+    DeviceFault        fault;
+    Arena             *kept_in; /* device_fault.c; NULL: nothing yet */
+    struct FaultFiles *kept;
+    DeviceCounts       made;
+    uint32_t           programs, surfaces; /* alive */
 };
 
 struct Program {
@@ -48,6 +51,7 @@ struct Program {
     uint32_t    requests; /* alive */
     uint64_t    evals;
     atomic_bool busy;
+    const struct FaultFiles *kept; /* with a fault: the weights it was made with */
 };
 
 struct Surface {

@@ -5,25 +5,12 @@
  * run cannot run out of memory in its ninth hour. */
 #include "exec_internal.h"
 
-#include "base/file.h"
-#include "base/hash.h"
 #include "base/rng.h"
-#include "plan/blob.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ALIGN = 64 };
-
-const char *const exec_class_name[EXEC_CLASSES] = {"device", "cpu ops", "moves", "bake", "compile"};
-
-double exec_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static size_t up(size_t n)
 {
@@ -35,24 +22,31 @@ static size_t numel(PlanShape s)
     return (size_t)plan_numel(s);
 }
 
-size_t exec_floats(const Plan *p)
+static size_t floats_of(const Plan *p, bool frozen)
 {
     size_t n = 0;
     for (uint32_t i = 0; i < p->params; i++)
-        n += up(numel(p->param[i].shape) * sizeof(float)) / sizeof(float) * (size_t)p->param[i].n;
+        if (frozen || !p->param[i].frozen)
+            n += up(numel(p->param[i].shape) * sizeof(float)) / sizeof(float) * (size_t)p->param[i].n;
     return n;
 }
 
-/* Zeroed and aligned; pages are only backed once they are touched. */
+size_t exec_floats(const Plan *p)
+{
+    return floats_of(p, true);
+}
+
+size_t exec_grad_floats(const Plan *p)
+{
+    return floats_of(p, false);
+}
+
 static void *slab(Exec *e, int which, size_t bytes, const char *what, Buf *err)
 {
-    char *p = calloc(bytes + ALIGN, 1);
-    if (!p) {
+    e->owned[which] = slab_new(bytes);
+    if (!e->owned[which].data)
         buf_printf(err, "no memory for %s: %.1f MiB", what, (double)bytes / 1048576);
-        return NULL;
-    }
-    e->owned[which] = p;
-    return p + (ALIGN - (uintptr_t)p % ALIGN);
+    return e->owned[which].data;
 }
 
 /* ---- layout ---- */
@@ -60,7 +54,7 @@ static void *slab(Exec *e, int which, size_t bytes, const char *what, Buf *err)
 static void make_params(Exec *e)
 {
     const Plan *p = e->plan;
-    size_t      at = 0;
+    size_t      at = 0, grad = 0;
     e->param = NEW_N(e->arena, ExecParam, p->param_count + 1u);
     for (uint32_t i = 0; i < p->params; i++)
         for (int32_t k = 0; k < p->param[i].n; k++) {
@@ -68,8 +62,9 @@ static void make_params(Exec *e)
             size_t           n = numel(g->shape);
             e->param[g->id + (uint32_t)k] = (ExecParam){plan_path(e->arena, g->pattern, g->first + k), g,
                                                         g->first + k, n,
-                                                        e->param_slab + at, e->grad_slab + at};
+                                                        e->param_slab + at, g->frozen ? NULL : e->grad_slab + grad};
             at += up(n * sizeof(float)) / sizeof(float);
+            grad += g->frozen ? 0 : up(n * sizeof(float)) / sizeof(float);
         }
 }
 
@@ -132,7 +127,7 @@ static bool make_memory(Exec *e, const ExecOptions *o, Buf *err)
     const Plan *p = e->plan;
     e->floats = exec_floats(p);
     e->param_slab = o->param ? o->param : slab(e, 0, e->floats * sizeof(float), "the parameters", err);
-    e->grad_slab = o->grad ? o->grad : slab(e, 1, e->floats * sizeof(float), "the gradients", err);
+    e->grad_slab = o->grad ? o->grad : slab(e, 1, exec_grad_floats(p) * sizeof(float), "the gradients", err);
     if (!e->param_slab || !e->grad_slab)
         return false;
     make_params(e);
@@ -152,81 +147,8 @@ static bool make_memory(Exec *e, const ExecOptions *o, Buf *err)
     if (!base)
         return false;
     lay_out(e, base);
-    e->bytes = bytes + 2 * e->floats * sizeof(float);
+    e->bytes = bytes + (e->floats + exec_grad_floats(p)) * sizeof(float);
     return make_surfaces(e, err);
-}
-
-/* ---- files of the plan ---- */
-
-static bool read_table(Exec *e, const char *dir, uint32_t index, Arena *a, Buf *err)
-{
-    static const BlobType blob_type[] = {[PLAN_F32] = BLOB_F32, [PLAN_F16] = BLOB_F16, [PLAN_I32] = BLOB_I32};
-    const PlanTable *t = &e->plan->table[index];
-    const char      *path = path_join(a, dir, arena_printf(a, "const/%s.blob", t->hash));
-    char            *data, why[FILE_ERR_MAX], hash[HASH_HEX];
-    size_t           len, n = numel(t->shape);
-    BlobView         view;
-    Buf              bad = {0};
-    if (!file_read(a, path, &data, &len, why)) {
-        buf_printf(err, "table '%s': %s", t->name, why);
-        return false;
-    }
-    hash_hex(data, len, hash);
-    if (strcmp(hash, t->hash) != 0)
-        buf_puts(&bad, "the file is damaged: its hash is not its name");
-    else if (blob_find(data, len, BLOB_FIRST, &view, &bad) &&
-             (view.type != blob_type[t->type] || view.bytes != n * (t->type == PLAN_F16 ? 2 : 4)))
-        buf_puts(&bad, "the file holds another type or shape than the plan says");
-    if (bad.len)
-        buf_printf(err, "%s (table '%s'): %s; make the plan again", path, t->name, bad.data);
-    else if (t->type == PLAN_F16)
-        convert(view.data, STORE_F16, e->table[index], STORE_F32, n, &(ConvertCount){0});
-    else
-        memcpy(e->table[index], view.data, n * 4);
-    bool ok = bad.len == 0;
-    buf_free(&bad);
-    return ok;
-}
-
-static bool read_program(Exec *e, const char *dir, uint32_t index, Buf *err)
-{
-    const PlanProgram *g = &e->plan->program[index];
-    ExecProgram       *x = &e->program[index];
-    char              *text, why[FILE_ERR_MAX], hash[HASH_HEX];
-    x->instance = NEW_N(e->arena, ExecInstance, (size_t)g->n);
-    for (uint32_t i = 0; i < index; i++)
-        if (strcmp(e->plan->program[i].mil, g->mil) == 0 && strcmp(e->plan->program[i].mil_hash, g->mil_hash) == 0) {
-            x->mil = e->program[i].mil;
-            x->mil_len = e->program[i].mil_len;
-            return true;
-        }
-    const char *path = path_join(e->arena, dir, arena_printf(e->arena, "mil/%s.mil", g->mil));
-    if (!file_read(e->arena, path, &text, &x->mil_len, why)) {
-        buf_printf(err, "program '%s': %s", g->name, why);
-        return false;
-    }
-    x->mil = text;
-    hash_hex(text, x->mil_len, hash);
-    if (strcmp(hash, g->mil_hash) != 0) {
-        buf_printf(err,
-                   "%s was changed after the plan was made (its hash is %s, the plan says %s); make the plan again",
-                   path, hash, g->mil_hash);
-        return false;
-    }
-    return true;
-}
-
-static bool read_files(Exec *e, const char *dir, Buf *err)
-{
-    Arena *a = arena_new();
-    bool   ok = true;
-    for (uint32_t i = 0; ok && i < e->plan->tables; i++, arena_reset(a))
-        ok = read_table(e, dir, i, a, err);
-    arena_free(a);
-    e->program = NEW_N(e->arena, ExecProgram, e->plan->programs + 1u);
-    for (uint32_t i = 0; ok && i < e->plan->programs; i++)
-        ok = read_program(e, dir, i, err);
-    return ok;
 }
 
 /* ---- life ---- */
@@ -241,19 +163,16 @@ Exec *exec_open(const Plan *p, const char *plan_dir, Device *d, const ExecOption
     e->arena = arena_new();
     e->wide = o->wide_ports;
     e->pool = o->pool;
+    e->class = EXEC_CLASSES;
     e->options = *o;
-    if (!make_memory(e, o, err) || !read_files(e, plan_dir, err)) {
+    if (!make_memory(e, o, err) || !exec_read_files(e, plan_dir, err)) {
         exec_close(e);
         return NULL;
     }
-    e->stage = NEW_N(e->arena, ExecStage, p->stages + 1u);
-    for (uint32_t i = 0; i < p->stages; i++) {
-        size_t n = (size_t)(p->buffer[p->stage[i].buffer].stack ? p->buffer[p->stage[i].buffer].stack : 1);
-        e->stage[i] = (ExecStage){NEW_N(e->arena, uint64_t, n), NEW_N(e->arena, bool, n)};
-    }
-    e->hash = NEW_N(e->arena, uint64_t, p->param_count + 1u);
-    e->hashed = NEW_N(e->arena, bool, p->param_count + 1u);
+    e->param_state = NEW_N(e->arena, ParamState, p->param_count + 1u);
     exec_build_entries(e);
+    exec_build_tasks(e);
+    exec_build_units(e);
     exec_reset_states(e, 0);
     return e;
 }
@@ -262,14 +181,17 @@ void exec_close(Exec *e)
 {
     if (!e)
         return;
+    exec_settle(e);
+    exec_canary_free(e);
     exec_free_programs(e);
     for (uint32_t i = 0; e->buffer && i < e->plan->buffers; i++)
         for (int32_t k = 0; e->buffer[i].surface && k < (e->plan->buffer[i].stack ? e->plan->buffer[i].stack : 1); k++)
             if (e->buffer[i].surface[k])
                 surface_free(e->buffer[i].surface[k]);
     for (size_t i = 0; i < COUNT(e->owned); i++)
-        free(e->owned[i]);
-    buf_free(&e->why);
+        slab_free(&e->owned[i]);
+    exec_free_renewal(e);
+    exec_free_tasks(e);
     arena_free(e->arena);
     free(e);
 }
@@ -307,14 +229,18 @@ static double initial(PlanInit init, uint64_t key, size_t i)
     }
 }
 
+void exec_init_param(Exec *e, uint32_t id, uint64_t seed)
+{
+    const ExecParam *q = &e->param[id];
+    uint64_t         key = rng_key(seed, q->path);
+    for (size_t i = 0; i < q->numel; i++)
+        q->value[i] = (float)initial(q->group->init, key, i);
+}
+
 void exec_init_params(Exec *e, uint64_t seed)
 {
-    for (uint32_t id = 0; id < e->plan->param_count; id++) {
-        const ExecParam *q = &e->param[id];
-        uint64_t         key = rng_key(seed, q->path);
-        for (size_t i = 0; i < q->numel; i++)
-            q->value[i] = (float)initial(q->group->init, key, i);
-    }
+    for (uint32_t id = 0; id < e->plan->param_count; id++)
+        exec_init_param(e, id, seed);
 }
 
 void exec_reset_states(Exec *e, uint64_t seed)
@@ -332,27 +258,10 @@ void exec_reset_states(Exec *e, uint64_t seed)
     }
 }
 
-void exec_zero_grads(Exec *e)
+uint32_t exec_elements(const Exec *e, uint32_t buffer)
 {
-    for (uint32_t id = 0; id < e->plan->param_count; id++)
-        if (!e->param[id].group->frozen)
-            memset(e->param[id].grad, 0, e->param[id].numel * sizeof(float));
-    e->overflowed = false;
-    e->window = false;
-}
-
-void exec_clear_accumulators(Exec *e)
-{
-    for (uint32_t i = 0; i < e->plan->buffers; i++) {
-        const PlanBuffer *b = &e->plan->buffer[i];
-        if (b->kind == BUF_ACCUMULATOR)
-            memset(e->buffer[i].data, 0, e->buffer[i].numel * (size_t)(b->stack ? b->stack : 1) * sizeof(float));
-    }
-}
-
-bool exec_overflowed(const Exec *e)
-{
-    return e->overflowed;
+    int32_t n = e->plan->buffer[buffer].stack;
+    return n ? (uint32_t)n : 1;
 }
 
 uint32_t exec_entry(const Exec *e, const char *name)
@@ -373,57 +282,12 @@ const void *exec_result(const Exec *e, uint32_t entry, uint32_t k)
     return e->buffer[e->plan->entry[entry].result[k].buffer].data;
 }
 
-const ExecCounters *exec_counters(const Exec *e)
+uint64_t exec_compiles_left(const Exec *e)
 {
-    return &e->counters;
+    return device_compiles_left(e->device);
 }
 
 size_t exec_bytes(const Exec *e)
 {
     return e->bytes;
-}
-
-/* ---- profile ---- */
-
-ExecRow *exec_row(Exec *e, const char *name, ExecClass class)
-{
-    for (uint32_t i = 0; i < e->rows; i++)
-        if (e->row[i].class == class && strcmp(e->row[i].name, name) == 0)
-            return &e->row[i];
-    GROW(e->arena, e->row, e->rows, e->rows_cap);
-    e->row[e->rows] = (ExecRow){name, class, 0, 0};
-    return &e->row[e->rows++];
-}
-
-static int by_time(const void *a, const void *b)
-{
-    const ExecRow *x = a, *y = b;
-    if (x->seconds != y->seconds)
-        return x->seconds < y->seconds ? 1 : -1;
-    return strcmp(x->name, y->name);
-}
-
-void exec_profile(const Exec *e, Buf *out)
-{
-    ExecRow *sorted = xcalloc(e->rows + 1u, sizeof *sorted);
-    double   total = 0;
-    for (int c = 0; c < EXEC_CLASSES; c++)
-        total += e->counters.seconds[c];
-    if (e->rows)
-        memcpy(sorted, e->row, e->rows * sizeof *sorted);
-    qsort(sorted, e->rows, sizeof *sorted, by_time);
-    buf_printf(out, "%-32s %-8s %10s %10s %6s\n", "step", "where", "calls", "seconds", "share");
-    for (uint32_t i = 0; i < e->rows; i++)
-        if (sorted[i].calls)
-            buf_printf(out, "%-32s %-8s %10llu %10.4f %5.1f%%\n", sorted[i].name, exec_class_name[sorted[i].class],
-                       (unsigned long long)sorted[i].calls, sorted[i].seconds,
-                       total > 0 ? 100 * sorted[i].seconds / total : 0);
-    for (int c = 0; c < EXEC_CLASSES; c++)
-        buf_printf(out, "%-32s %-8s %10s %10.4f %5.1f%%\n", "total", exec_class_name[c], "", e->counters.seconds[c],
-                   total > 0 ? 100 * e->counters.seconds[c] / total : 0);
-    const ExecCounters *n = &e->counters;
-    buf_printf(out, "%llu programs run, %llu compiled, %llu given new weights; %.1f MB of weights staged\n",
-               (unsigned long long)n->evals, (unsigned long long)n->compiles, (unsigned long long)n->reloads,
-               (double)n->staged * 1e-6);
-    free(sorted);
 }

@@ -11,7 +11,7 @@
  *     uint32_t loss = exec_entry(e, "loss");
  *     for (;;) {
  *         exec_bake(e, loss, EXEC_FORWARD | EXEC_BACKWARD, &err);
- *         exec_zero_grads(e);
+ *         exec_zero_grads(e);                   or exec_begin_window()
  *         for (each microbatch) {
  *             fill exec_input(e, loss, k) for every k
  *             exec_forward(e, loss, &err);      reads *(const float *)exec_result(e, loss, 0)
@@ -21,13 +21,14 @@
  *         update exec_param(e, id)->value from ->grad
  *     }
  *
- * Functions that can fail return false or NULL and append a sentence to `err`. One thread at a time; only BLAS runs in
- * parallel, and results do not depend on timing. */
+ * Functions that can fail return false or NULL and append a sentence to `err`. They are called from one thread, always
+ * the same; what they share with a pool changes no result. */
 #ifndef ANEL_RUNTIME_EXEC_H
 #define ANEL_RUNTIME_EXEC_H
 
 #include "device.h"
 #include "plan/plan.h"
+#include "trace.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -35,22 +36,28 @@
 typedef struct Exec Exec;
 
 typedef struct {
-    /* Memory for parameters and gradients: exec_floats() floats each, 64-byte aligned, zeroed or holding what an
-     * earlier run left there (a mapped file). NULL: the executor allocates it. Never freed by the executor. */
+    /* Memory for parameters and gradients: exec_floats() and exec_grad_floats() floats, 64-byte aligned, zeroed or
+     * holding what an earlier run left there (a mapped file). NULL: the executor allocates it. Never freed by the executor. */
     float *param, *grad;
     /* The device was opened with wide_ports: surfaces hold fp64, nothing is rounded or clamped on the way. */
     bool wide_ports;
     Pool *pool; /* for what the CPU does; NULL: the caller's thread alone. Outlives the executor. */
-    /* Called once per window for every trained parameter, on any thread, as soon as its gradient is complete: it will
-     * not be written again before the next exec_zero_grads(). At the latest when exec_update() returns. May be NULL. */
+    /* Called once per window for every trained parameter, on any thread, several at a time, as soon as its gradient is
+     * complete: it will not be written again in this window. In windows of known length (exec_begin_window()) that is
+     * within the last micro-batch's backward pass for most, otherwise when exec_update() returns. May be NULL. */
     void (*grad_ready)(void *with, uint32_t param);
     void *grad_ready_with;
+    /* exec_bake() proves that the device uses the weights it was given, whenever it gave it new ones (exec_canary.c), and
+     * fails if it does not. `canary_from`: updates before this executor was opened, for what is not done every time. */
+    bool     canary;
+    uint64_t canary_from;
+    Trace *trace; /* records what runs when; may be NULL. Outlives the executor. */
 } ExecOptions;
 
-/* Length of the parameter slab, and of the gradient slab, which has the same layout: parameters by id, each starting on
- * a multiple of 16 floats, gaps between them zero. Gradients of frozen parameters have a place but are never
- * touched. */
+/* Length of the parameter slab: parameters by id, each starting on a multiple of 16 floats, gaps between them zero. The
+ * gradient slab has the same layout without the frozen ones. */
 size_t exec_floats(const Plan *p);
+size_t exec_grad_floats(const Plan *p);
 
 /* `p` is resolved (plan_open does that) and outlives the executor, as does `d`. `options` may be NULL. */
 Exec *exec_open(const Plan *p, const char *plan_dir, Device *d, const ExecOptions *options, Buf *err);
@@ -63,7 +70,7 @@ typedef struct {
     int32_t          index; /* of the loop: plan_path(a, group->import, index) is the name in a checkpoint */
     size_t           numel;
     float           *value;
-    float           *grad; /* not to be touched when group->frozen */
+    float           *grad; /* NULL when group->frozen */
 } ExecParam;
 typedef struct {
     const char      *path;
@@ -81,9 +88,35 @@ const ExecState *exec_state(const Exec *e, uint32_t id);
 /* Initial values: element i of a parameter is drawn from rng_key(seed, path) with counter i. States are set by
  * exec_reset_states(), in the same way; exec_open() resets them with seed 0. */
 void exec_init_params(Exec *e, uint64_t seed);
+void exec_init_param(Exec *e, uint32_t id, uint64_t seed);
+/* What parameter `id` becomes when adapters are merged into it (PlanParam.merge), or its value: numel floats. */
+void exec_merged(Exec *e, uint32_t id, float *out);
 void exec_reset_states(Exec *e, uint64_t seed);
 /* Clear the gradients of all trained parameters, accumulators and exec_overflowed(). */
 void exec_zero_grads(Exec *e);
+
+/* What is done with gradients once they are complete. `examine` and `update` get `n` elements of parameter `param` from
+ * element `from` on: pieces of EXEC_PIECE elements and a last one, each piece once, on any thread, several at a time. */
+enum { EXEC_PIECE = 1 << 16 };
+typedef struct {
+    void *with;
+    /* Gradients that other processes add to, once all are complete here, on the caller's thread; nothing is examined
+     * before. NULL: there are none. False, with a reason in `err`, ends the window. */
+    bool (*collect)(void *with, Buf *err);
+    void (*examine)(void *with, uint32_t param, size_t from, size_t n); /* of the gradient; may be NULL */
+    /* On the caller's thread, when all gradients are complete and examined: are the parameters to be updated?
+     * `overflowed`: see exec_overflowed(). */
+    bool (*decide)(void *with, bool overflowed);
+    /* Then: may programs be compiled with them at once? If not, that is left to exec_bake(). NULL: they may. */
+    bool (*compile)(void *with);
+    void (*update)(void *with, uint32_t param, size_t from, size_t n);
+} ExecTrainer;
+/* A window of `micro_batches` begins; like exec_zero_grads(), but as its length is known, exec_forward() and
+ * exec_backward() may return while steps that only gradients need still run on the pool. Until exec_update() or
+ * exec_end_window() gradients are not to be looked at, and inputs are filled after exec_wait_inputs(). `trainer` may be
+ * NULL, and stays until the end of the window otherwise. */
+void exec_begin_window(Exec *e, uint32_t micro_batches, const ExecTrainer *trainer);
+void exec_wait_inputs(Exec *e, uint32_t entry);
 
 /* ---- programs ---- */
 enum { EXEC_FORWARD = 1, EXEC_BACKWARD = 2 };
@@ -96,6 +129,8 @@ bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err);
  * parameter has changed: for keeping within a budget. */
 uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts);
 uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts);
+/* Compilations that the device still takes in this process; UINT64_MAX: any number. */
+uint64_t exec_compiles_left(const Exec *e);
 
 /* ---- entries ---- */
 #define EXEC_NO_ENTRY UINT32_MAX
@@ -113,27 +148,52 @@ bool exec_backward(Exec *e, uint32_t entry, Buf *err); /* after exec_forward() o
  * exec_backward(), also after exec_zero_grads(). Does nothing if no backward pass ran since. */
 bool exec_update(Exec *e, uint32_t entry, Buf *err);
 
+/* The end of a window that exec_begin_window() has begun with a trainer: exec_update(), then examine, decide, update, and
+ * bake what the entry runs, each as soon as what it needs is there. `*updated` is what decide() said. */
+bool exec_end_window(Exec *e, uint32_t entry, bool *updated, Buf *err);
+
 /* True if since the last exec_zero_grads() a backward pass met a value that is not finite, or clamped one that fp16
  * cannot hold, on its way to or from the device: the gradients are worthless. */
 bool exec_overflowed(const Exec *e);
 
 /* ---- what it cost ---- */
-typedef enum { EXEC_DEVICE, EXEC_OPS, EXEC_MOVES, EXEC_BAKE, EXEC_COMPILE, EXEC_CLASSES } ExecClass;
+/* What the caller's thread does while it is in the executor; `waiting` is for work of other threads. The classes add up
+ * to that time. */
+typedef enum {
+    EXEC_DEVICE,
+    EXEC_OPS,
+    EXEC_MOVES,
+    EXEC_BAKE,
+    EXEC_COMPILE,
+    EXEC_OPTIMIZER,
+    EXEC_WAITING,
+    EXEC_CLASSES
+} ExecClass;
 extern const char *const exec_class_name[EXEC_CLASSES]; /* "device", "cpu ops", ... */
 typedef struct {
     uint64_t evals;             /* programs run */
     uint64_t compiles;          /* programs compiled */
     uint64_t reloads;           /* programs given new weights without compiling */
     uint64_t staged;            /* bytes of weights written into surfaces, as fp16 */
+    uint64_t baked;             /* bytes of weights made: fp32 read and fp16 written */
     uint64_t reused;            /* instances exec_bake() found unchanged */
     uint64_t clamped;           /* values beyond fp16 moved to the device */
     uint64_t nonfinite;         /* NaN moved to the device; infinities and NaN moved from it */
     uint64_t saturated_weights; /* weights beyond fp16, over all bakes */
     double   seconds[EXEC_CLASSES];
+    double   worker_seconds; /* other threads busy with steps, updates and weights, all together */
 } ExecCounters;
 const ExecCounters *exec_counters(const Exec *e); /* since exec_open() */
 /* Time per operation and per program, the largest first, as a table for people. */
 void exec_profile(const Exec *e, Buf *out);
+/* Row i of that table, in no particular order; false behind the last. */
+typedef struct {
+    const char *name;
+    ExecClass   class;
+    uint64_t    calls;
+    double      seconds;
+} ExecTime;
+bool exec_time(const Exec *e, uint32_t i, ExecTime *out);
 /* Bytes of all memory the executor holds, slabs given by the caller included. */
 size_t exec_bytes(const Exec *e);
 

@@ -1,9 +1,10 @@
-/* exec_bake.c: parameters into weight files, weight files into compiled programs.
+/* exec_bake.c: parameters into weights of programs: what has to be made, and the device's part of it.
  *
- * Where weights are constants of a compiled program, every change of a parameter costs a compilation, or (plans that
- * say `weights reload`, on devices that can) a new program made of the old one and new files. Which instances need one
- * is decided by hashes of the parameters they contain: reading the parameters is cheap beside converting them and
- * compiling, frozen parameters need no special case, and neither does a checkpoint loaded behind our back. */
+ * A unit is what is made anew together: the weight files of a program's instance, which is then compiled (or, in plans
+ * that say `weights reload`, on devices that can, given the new files), or the weights in an element of a staged
+ * surface. Its memory is taken once. Every parameter has the time of its last change, every unit that of its making, so
+ * nothing is hashed or made twice while a trainer says what it changes; exec_bake() alone looks for changes behind our
+ * back, by hashes. How the work is divided is in exec_renew.c. */
 #include "exec_internal.h"
 
 #include "base/hash.h"
@@ -12,71 +13,177 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- which instances ---- */
+/* ---- units ---- */
 
 typedef struct {
-    bool **instance; /* [program][instance] */
-} Wanted;
+    const Exec *e;
+    Unit       *u;
+    uint32_t    cap;
+} Collecting;
 
-static void want(Exec *e, ExecStep *s, void *with)
+static bool collect_param(const Recipe *r, void *with)
 {
-    Wanted *w = with;
-    (void)e;
-    for (uint32_t it = 0; it < s->iterations; it++)
-        w->instance[s->step->program][s->instance[it]] = true;
-}
-
-/* The instances that parts of an entry run. */
-static Wanted wanted(Exec *e, Arena *a, uint32_t entry, unsigned parts)
-{
-    Wanted w = {NEW_N(a, bool *, e->plan->programs + 1u)};
-    for (uint32_t i = 0; i < e->plan->programs; i++)
-        w.instance[i] = NEW_N(a, bool, (size_t)e->plan->program[i].n);
-    exec_visit_runs(e, entry, parts, want, &w);
-    return w;
-}
-
-static uint64_t param_hash(Exec *e, uint32_t id)
-{
-    if (!e->hashed[id]) {
-        e->hash[id] = hash_u64(e->param[id].value, e->param[id].numel * sizeof(float));
-        e->hashed[id] = true;
-    }
-    return e->hash[id];
-}
-
-typedef struct {
-    Exec    *e;
-    uint32_t k;
-    uint64_t hash;
-} Hashing;
-
-static bool hash_part(const Recipe *r, void *with)
-{
-    Hashing *h = with;
-    uint64_t pair[2] = {h->hash, r->kind == RECIPE_PARAM ? param_hash(h->e, r->param[h->k]) : 0};
-    h->hash = hash_u64(pair, sizeof pair);
+    Collecting *c = with;
+    if (r->kind != RECIPE_PARAM)
+        return true;
+    uint32_t id = r->param[c->u->k];
+    for (uint32_t i = 0; i < c->u->params; i++)
+        if (c->u->param[i] == id)
+            return true;
+    GROW(c->e->arena, c->u->param, c->u->params, c->cap);
+    c->u->param[c->u->params++] = id;
     return true;
 }
 
-uint64_t exec_recipe_hash(Exec *e, uint64_t hash, const Recipe *r, uint32_t k)
+static void collect_params(const Exec *e, Unit *u)
 {
-    Hashing h = {e, k, hash};
-    plan_recipe_visit(r, hash_part, &h);
-    return h.hash;
+    Collecting c = {e, u, 0};
+    for (uint32_t i = 0; i < u->weights; i++)
+        plan_recipe_visit(u->weight[i].recipe, collect_param, &c);
 }
 
-static uint64_t instance_hash(Exec *e, const PlanProgram *g, uint32_t k)
+static BakeWeight make_weight(const Exec *e, const Recipe *r, size_t to, size_t columns, size_t stride, bool direct)
 {
-    uint64_t h = 0x6261b5;
-    for (uint32_t i = 0; i < g->weights; i++)
-        h = exec_recipe_hash(e, h, g->weight[i].recipe, k);
-    return h;
+    BakeWeight w = {.recipe = r,
+                    .to = to,
+                    .numel = (size_t)plan_numel(r->shape),
+                    .columns = columns,
+                    .stride = stride,
+                    .has_param = plan_recipe_has_param(r)};
+    w.part = direct ? recipe_parts(e->arena, r, columns, stride, &w.parts) : NULL;
+    return w;
 }
 
-static void forget_hashes(Exec *e)
+static void program_units(Exec *e, uint32_t index)
 {
-    memset(e->hashed, 0, e->plan->param_count * sizeof *e->hashed);
+    const PlanProgram *g = &e->plan->program[index];
+    BakeWeight        *w = NEW_N(e->arena, BakeWeight, g->weights + 1u);
+    size_t             at = 0;
+    for (uint32_t i = 0; i < g->weights; i++) { /* files one after the other: header, metadata, numbers */
+        size_t n = (size_t)plan_numel(g->weight[i].recipe->shape);
+        w[i] = make_weight(e, g->weight[i].recipe, (at + 2 * BLOB_ALIGN) / 2, n, n, true);
+        at += (2 * BLOB_ALIGN + n * 2 + 2 * BLOB_ALIGN - 1) / BLOB_ALIGN * BLOB_ALIGN;
+    }
+    e->program[index].unit = e->units;
+    for (int32_t k = 0; k < g->n; k++) {
+        Unit *u = &e->unit[e->units++];
+        *u = (Unit){.program = index, .stage = UINT32_MAX, .k = (uint32_t)k, .weight = w, .weights = g->weights,
+                    .bytes = at};
+        u->name = g->n > 1 ? arena_printf(e->arena, "%s.mil (L = %d)", g->mil, g->first + (int)k)
+                           : arena_printf(e->arena, "%s.mil", g->mil);
+        collect_params(e, u);
+    }
+}
+
+static void stage_units(Exec *e, uint32_t index)
+{
+    const PlanStage  *s = &e->plan->stage[index];
+    const ExecBuffer *b = &e->buffer[s->buffer];
+    size_t            width = (size_t)e->plan->buffer[s->buffer].shape.dim[3];
+    BakeWeight       *w = NEW_N(e->arena, BakeWeight, s->weights + 1u);
+    for (uint32_t i = 0; i < s->weights; i++)
+        w[i] = make_weight(e, s->weight[i].recipe, s->weight[i].channel * width, (size_t)s->weight[i].shape.dim[1],
+                           width, b->store == STORE_F16);
+    for (uint32_t k = 0; k < exec_elements(e, s->buffer); k++) {
+        Unit *u = &e->unit[e->units++];
+        *u = (Unit){.program = UINT32_MAX, .stage = index, .k = k, .weight = w, .weights = s->weights};
+        u->name = e->plan->buffer[s->buffer].name;
+        collect_params(e, u);
+    }
+}
+
+/* ---- which units parts of an entry need, the first needed first ---- */
+
+typedef struct {
+    uint32_t *list, n;
+    bool     *seen;
+} Wanting;
+
+static void want_unit(Wanting *w, uint32_t unit)
+{
+    if (!w->seen[unit])
+        w->list[w->n++] = unit;
+    w->seen[unit] = true;
+}
+
+static void want(Exec *e, ExecStep *s, void *with)
+{
+    Wanting *w = with;
+    for (uint32_t i = 0; i < s->step->ins; i++)
+        for (uint32_t u = 0; u < e->units; u++)
+            if (e->unit[u].program == UINT32_MAX && e->plan->stage[e->unit[u].stage].buffer == s->step->in[i].index)
+                want_unit(w, u);
+    bool reverse = s->reverse;
+    for (uint32_t it = 0; it < s->iterations; it++)
+        want_unit(w, e->program[s->step->program].unit + s->instance[reverse ? s->iterations - 1 - it : it]);
+}
+
+static void list_wanted(Exec *e, Arena *scratch, uint32_t entry, unsigned parts)
+{
+    Wanting w = {NEW_N(scratch, uint32_t, e->units + 1u), 0, NEW_N(scratch, bool, e->units + 1u)};
+    exec_visit_runs(e, entry, parts, want, &w);
+    e->entry[entry].wanted[parts] = NEW_N(e->arena, uint32_t, w.n + 1u);
+    memcpy(e->entry[entry].wanted[parts], w.list, w.n * sizeof *w.list);
+    e->entry[entry].wants[parts] = w.n;
+}
+
+void exec_build_units(Exec *e)
+{
+    size_t n = 1;
+    for (uint32_t i = 0; i < e->plan->programs; i++)
+        n += (size_t)e->plan->program[i].n;
+    for (uint32_t i = 0; i < e->plan->stages; i++)
+        n += exec_elements(e, e->plan->stage[i].buffer);
+    e->unit = NEW_N(e->arena, Unit, n);
+    for (uint32_t i = 0; i < e->plan->programs; i++)
+        program_units(e, i);
+    for (uint32_t i = 0; i < e->plan->stages; i++)
+        stage_units(e, i);
+    Arena *scratch = arena_new();
+    for (uint32_t i = 0; i < e->plan->entries; i++)
+        for (unsigned parts = 1; parts < EXEC_PARTS; parts++, arena_reset(scratch))
+            list_wanted(e, scratch, i, parts);
+    arena_free(scratch);
+    exec_build_renewal(e);
+}
+
+/* ---- what is stale ---- */
+
+typedef struct {
+    Exec     *e;
+    uint64_t *hash;
+} Hashing;
+
+static void hash_one(void *with, uint32_t id)
+{
+    Hashing *h = with;
+    h->hash[id] = hash_u64(h->e->param[id].value, h->e->param[id].numel * sizeof(float));
+}
+
+/* Changes that nobody told us of. */
+static void look_for_changes(Exec *e)
+{
+    uint64_t *hash = xcalloc(e->plan->param_count + 1u, sizeof *hash);
+    Hashing   h = {e, hash};
+    pool_for(e->pool, e->plan->param_count, hash_one, &h);
+    for (uint32_t id = 0; id < e->plan->param_count; id++) {
+        ParamState *s = &e->param_state[id];
+        if (!s->hashed || s->hash != hash[id])
+            s->changed = ++e->time;
+        s->hash = hash[id];
+        s->hashed = true;
+    }
+    free(hash);
+}
+
+bool exec_unit_stale(const Exec *e, const Unit *u)
+{
+    if (!u->made || (u->stage == UINT32_MAX && !u->compiled))
+        return true;
+    for (uint32_t i = 0; i < u->params; i++)
+        if (e->param_state[u->param[i]].changed > u->made)
+            return true;
+    return false;
 }
 
 /* Can instances get new weights without being compiled? */
@@ -85,164 +192,120 @@ static bool reloads(const Exec *e)
     return e->plan->weights == PLAN_RELOAD && device_reloads(e->device);
 }
 
-static bool stale(Exec *e, uint32_t program, uint32_t k)
-{
-    const ExecInstance *x = &e->program[program].instance[k];
-    return !x->program || x->weights != instance_hash(e, &e->plan->program[program], k);
-}
-
 uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
 {
-    Arena   *a = arena_new();
-    Wanted   w = wanted(e, a, entry, parts);
-    uint32_t n = 0;
-    forget_hashes(e);
-    for (uint32_t i = 0; i < e->plan->programs; i++)
-        for (int32_t k = 0; k < e->plan->program[i].n; k++)
-            n += w.instance[i][k] && (reloads(e) ? !e->program[i].instance[k].program : stale(e, i, (uint32_t)k));
-    arena_free(a);
-    return n;
-}
-
-typedef struct {
-    const Exec *e;
-    uint32_t    k;
-} Looking;
-
-static bool is_frozen(const Recipe *r, void *with)
-{
-    const Looking *l = with;
-    return r->kind != RECIPE_PARAM || l->e->param[r->param[l->k]].group->frozen;
-}
-
-static bool is_trained(const Exec *e, const PlanProgram *g, uint32_t k)
-{
-    Looking l = {e, k};
-    for (uint32_t i = 0; i < g->weights; i++)
-        if (!plan_recipe_visit(g->weight[i].recipe, is_frozen, &l))
-            return true;
-    return false;
+    const ExecEntry *x = &e->entry[entry];
+    uint32_t         n = 0;
+    bool             any = false;
+    for (uint32_t i = 0; i < x->wants[parts]; i++)
+        any = any || e->unit[x->wanted[parts][i]].compiled;
+    if (any) /* otherwise everything has to be made */
+        look_for_changes(e);
+    for (uint32_t i = 0; i < x->wants[parts]; i++) {
+        const Unit *u = &e->unit[x->wanted[parts][i]];
+        n += u->stage == UINT32_MAX && (reloads(e) ? !u->compiled : exec_unit_stale(e, u));
+    }
+    return n ? n + exec_canary_cost(e) : 0;
 }
 
 uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
 {
-    Arena   *a = arena_new();
-    Wanted   w = wanted((Exec *)e, a, entry, parts); /* visiting is generic; this visit changes nothing */
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < e->plan->programs && !reloads(e); i++)
-        for (int32_t k = 0; k < e->plan->program[i].n; k++)
-            n += w.instance[i][k] && is_trained(e, &e->plan->program[i], (uint32_t)k);
-    arena_free(a);
-    return n;
+    const ExecEntry *x = &e->entry[entry];
+    uint32_t         n = 0;
+    for (uint32_t i = 0; i < x->wants[parts] && !reloads(e); i++) {
+        const Unit *u = &e->unit[x->wanted[parts][i]];
+        bool        trained = false;
+        for (uint32_t p = 0; p < u->params; p++)
+            trained = trained || !e->param[u->param[p]].group->frozen;
+        n += u->stage == UINT32_MAX && trained;
+    }
+    return n && e->plan->weights != PLAN_DYNAMIC ? n + e->options.canary : n;
 }
 
 /* ---- requests ---- */
 
-typedef struct {
-    uint32_t program, instance;
-} Target;
-
 static void drop_requests(Exec *e, ExecStep *s, void *with)
 {
-    const Target *t = with;
+    const Unit *u = with;
     (void)e;
     for (uint32_t it = 0; it < s->iterations; it++)
-        if (s->step->program == t->program && s->instance[it] == t->instance && s->request[it]) {
+        if (s->step->program == u->program && s->instance[it] == u->k && s->request[it]) {
             request_free(s->request[it]);
             s->request[it] = NULL;
         }
 }
 
-static void drop_program(Exec *e, uint32_t program, uint32_t k)
+static void drop_program(Exec *e, Unit *u)
 {
-    ExecInstance *x = &e->program[program].instance[k];
-    if (!x->program)
+    if (!u->compiled)
         return;
-    Target t = {program, k};
     for (uint32_t i = 0; i < e->plan->entries; i++)
-        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, drop_requests, &t);
-    program_free(x->program);
-    x->program = NULL;
+        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, drop_requests, u);
+    program_free(u->compiled);
+    u->compiled = NULL;
 }
 
 void exec_free_programs(Exec *e)
 {
-    for (uint32_t i = 0; e->program && i < e->plan->programs; i++)
-        for (int32_t k = 0; e->program[i].instance && k < e->plan->program[i].n; k++)
-            drop_program(e, i, (uint32_t)k);
+    for (uint32_t i = 0; i < e->units; i++) {
+        drop_program(e, &e->unit[i]);
+        slab_free(&e->unit[i].files);
+    }
 }
 
 typedef struct {
-    bool ok;
-    Buf *err;
+    const Unit *u;
+    bool        ok;
+    Buf        *err;
 } Binding;
 
 static void make_requests(Exec *e, ExecStep *s, void *with)
 {
     Binding *b = with;
+    (void)e;
     for (uint32_t it = 0; b->ok && it < s->iterations; it++) {
-        const ExecInstance *x = &e->program[s->step->program].instance[s->instance[it]];
         Surface **in = s->surface + (size_t)it * (s->step->ins + s->step->outs), **out = in + s->step->ins;
-        if (s->request[it] || !x->program)
+        if (s->step->program != b->u->program || s->instance[it] != b->u->k || s->request[it])
             continue;
-        s->request[it] = request_new(x->program, 0, in, out, b->err);
+        s->request[it] = request_new(b->u->compiled, 0, in, out, b->err);
         b->ok = s->request[it] != NULL;
     }
 }
 
-/* ---- compiling ---- */
+/* ---- making a unit ---- */
 
-static Workspace workspace(const Exec *e, Arena *a)
+bool exec_unit_begin(Exec *e, Unit *u, Buf *err)
 {
-    Workspace w = {0};
-    for (uint32_t i = 0; i < e->plan->programs; i++)
-        w.files = e->plan->program[i].weights > w.files ? e->plan->program[i].weights : w.files;
-    w.file = NEW_N(a, Buf, w.files + 1u);
-    return w;
-}
-
-static void workspace_free(Workspace *w)
-{
-    for (uint32_t i = 0; i < w->files; i++)
-        buf_free(&w->file[i]);
-    free(w->half);
-    recipe_pool_free(&w->pool);
-}
-
-const uint16_t *exec_recipe_value(Exec *e, Workspace *w, const Recipe *r, uint32_t k, size_t *count_out)
-{
-    bool          transposed = false;
-    const Recipe *base = r; /* under transposes, of which only the parity matters: turning comes with rounding */
-    for (; base->kind == RECIPE_TRANSPOSE; base = base->in[0])
-        transposed = !transposed;
-    bool          param = plan_recipe_has_param(base);
-    const float  *x = recipe_value(e, &w->pool, base, k);
-    PlanShape     s = base->shape;
-    size_t        n = (size_t)plan_numel(s);
-    ConvertCount  count = {0};
-    if (n > w->halves) {
-        free(w->half);
-        w->half = xmalloc(n * sizeof *w->half);
-        w->halves = n;
+    if (u->stage != UINT32_MAX) {
+        u->at = surface_lock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
+        return true;
     }
-    if (transposed)
-        convert_transposed_f16(x, w->half, (size_t)s.dim[0], (size_t)s.dim[1], &count);
-    else
-        convert(x, STORE_F32, w->half, STORE_F16, n, &count);
-    recipe_give_back(&w->pool, x);
-    e->counters.saturated_weights += param ? count.clamped : 0;
-    *count_out = n;
-    return w->half;
-}
-
-/* The weight file of recipe `r` for instance k. */
-static void bake_weight(Exec *e, Workspace *w, const Recipe *r, uint32_t k, Buf *file)
-{
-    size_t          n;
-    const uint16_t *half = exec_recipe_value(e, w, r, k, &n);
-    buf_clear(file);
-    blob_begin(file);
-    blob_add(file, BLOB_F16, half, n * sizeof *half);
+    if (!reloads(e))
+        drop_program(e, u); /* it may read the files where they are */
+    if (u->at)
+        return true;
+    u->files = slab_new(u->bytes + BLOB_ALIGN);
+    u->file = NEW_N(e->arena, DeviceFile, u->weights + 1u);
+    if (!u->files.data) {
+        buf_printf(err, "no memory for the weights of %s: %.1f MiB", u->name, (double)u->bytes / 1048576);
+        return false;
+    }
+    e->bytes += u->bytes;
+    const PlanProgram *g = &e->plan->program[u->program];
+    for (uint32_t i = 0; i < u->weights; i++) {
+        Buf head = {0};
+        blob_begin(&head);
+        blob_reserve(&head, BLOB_F16, u->weight[i].numel * 2);
+        char *at = (char *)u->files.data + u->weight[i].to * 2 - head.len;
+        memcpy(at, head.data, head.len);
+        u->file[i] = (DeviceFile){.path = arena_printf(e->arena, "@model_path/%s", g->weight[i].path),
+                                  .data = at,
+                                  .len = head.len + u->weight[i].numel * 2,
+                                  .kept = true};
+        buf_free(&head);
+    }
+    u->at = u->files.data;
+    return true;
 }
 
 /* The MIL text and the plan speak of the same ports. */
@@ -269,70 +332,40 @@ static bool check_ports(const Exec *e, const PlanProgram *g, const Program *p, B
     return true;
 }
 
-/* Compile an instance, or give it new weights. */
-static bool compile(Exec *e, Workspace *w, uint32_t program, uint32_t k, Buf *err)
+bool exec_unit_end(Exec *e, Unit *u, Buf *err)
 {
-    const PlanProgram *g = &e->plan->program[program];
-    ExecProgram       *x = &e->program[program];
-    Arena             *a = arena_new();
-    DeviceFile        *file = NEW_N(a, DeviceFile, g->weights + 1u);
-    double             t0 = exec_now();
-    uint64_t           hash = instance_hash(e, g, k);
-    Program           *donor = reloads(e) ? x->instance[k].program : NULL;
-    if (!donor)
-        drop_program(e, program, k);
-    for (uint32_t i = 0; i < g->weights; i++) {
-        bake_weight(e, w, g->weight[i].recipe, k, &w->file[i]);
-        file[i] = (DeviceFile){arena_printf(a, "@model_path/%s", g->weight[i].path), w->file[i].data, w->file[i].len};
+    if (u->stage != UINT32_MAX) {
+        surface_unlock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
+        for (uint32_t i = 0; i < u->weights; i++)
+            e->counters.staged += u->weight[i].numel * 2;
+        return true;
     }
-    double t1 = exec_now();
-    const char *name = g->n > 1 ? arena_printf(a, "%s.mil (L = %d)", g->mil, g->first + (int32_t)k)
-                                : arena_printf(a, "%s.mil", g->mil);
-    Program *p = donor ? program_reload(donor, name, file, g->weights, err)
-                       : program_compile(e->device, name, x->mil, x->mil_len, file, g->weights, err);
-    bool     ok = p && check_ports(e, g, p, err);
-    if (donor)
-        drop_program(e, program, k);
-    if (p && !ok)
+    const PlanProgram *g = &e->plan->program[u->program];
+    const ExecProgram *x = &e->program[u->program];
+    bool               again = u->compiled != NULL;
+    Program           *p = again ? program_reload(u->compiled, u->name, u->file, g->weights, err)
+                                 : program_compile(e->device, u->name, x->mil, x->mil_len, u->file, g->weights, err);
+    bool               ok = p && (again || check_ports(e, g, p, err));
+    drop_program(e, u);
+    if (!ok) {
         program_free(p);
-    else if (ok)
-        x->instance[k] = (ExecInstance){p, hash};
-    double t2 = exec_now();
-    e->counters.compiles += ok && !donor;
-    e->counters.reloads += ok && donor;
-    e->counters.seconds[EXEC_BAKE] += t1 - t0;
-    e->counters.seconds[EXEC_COMPILE] += t2 - t1;
-    arena_free(a);
-    return ok;
+        return false;
+    }
+    u->compiled = p;
+    e->counters.compiles += !again;
+    e->counters.reloads += again;
+    Binding b = {u, true, err};
+    for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
+        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
+    return b.ok;
 }
 
 bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)
 {
-    Arena    *a = arena_new();
-    Wanted    w = wanted(e, a, entry, parts);
-    Workspace space = workspace(e, a);
-    bool      ok = true;
-    double    t0 = exec_now();
-    forget_hashes(e);
-    for (uint32_t i = 0; ok && i < e->plan->programs; i++)
-        for (int32_t k = 0; ok && k < e->plan->program[i].n; k++) {
-            if (!w.instance[i][k])
-                continue;
-            bool   old = stale(e, i, (uint32_t)k);
-            double t1 = exec_now();
-            e->counters.seconds[EXEC_BAKE] += t1 - t0;
-            e->counters.reused += !old;
-            ok = !old || compile(e, &space, i, (uint32_t)k, err);
-            t0 = exec_now();
-        }
-    if (ok)
-        exec_stage(e, &space, entry, parts);
-    Binding b = {ok, err};
-    double  t2 = exec_now();
-    for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
-        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
-    e->counters.seconds[EXEC_COMPILE] += exec_now() - t2;
-    workspace_free(&space);
-    arena_free(a);
-    return b.ok;
+    ExecClass before = exec_switch(e, EXEC_BAKE);
+    exec_settle(e);
+    look_for_changes(e);
+    bool ok = exec_renew(e, entry, parts, NULL, err);
+    exec_switch(e, before);
+    return ok;
 }

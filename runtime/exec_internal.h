@@ -1,11 +1,16 @@
-/* exec_internal.h: what the parts of the executor share: exec.c has memory, exec_steps.c steps, exec_bake.c
- * programs. */
+/* exec_internal.h: what the parts of the executor share: exec.c has memory, exec_files.c the plan's files, exec_steps.c
+ * makes steps ready, exec_run.c runs them, exec_bake.c and exec_renew.c make weights of parameters, exec_clock.c knows
+ * where time goes. */
 #ifndef ANEL_RUNTIME_EXEC_INTERNAL_H
 #define ANEL_RUNTIME_EXEC_INTERNAL_H
 
 #include "convert.h"
 #include "exec.h"
 #include "kernels.h"
+#include "recipe_parts.h"
+#include "slab.h"
+
+#include <stdatomic.h>
 
 /* A buffer: dense memory of all elements, or one surface per element. */
 typedef struct {
@@ -47,6 +52,7 @@ typedef struct ExecStep {
     ExecPlace *from, *to;
     /* STEP_RUN */
     uint32_t  iterations;
+    bool      reverse;
     uint32_t *instance; /* of the program */
     Request **request;
     Surface **surface; /* [iteration][ins + outs] */
@@ -54,25 +60,96 @@ typedef struct ExecStep {
     struct ExecStep *body;
 } ExecStep;
 
+/* One weight of a unit. */
 typedef struct {
-    Program *program; /* NULL: never compiled */
-    uint64_t weights; /* hash of the parameters it was compiled with */
-} ExecInstance;
+    const Recipe     *recipe;
+    const RecipePart *part; /* NULL: computed step by step */
+    uint32_t          parts;
+    bool              has_param; /* otherwise it is made once */
+    size_t            to, numel; /* elements; to: from Unit.at */
+    size_t            columns, stride; /* of the rows it is written in */
+} BakeWeight;
+
+/* Weights that are made together: the files of a program's instance, or an element of a staged surface. */
+typedef struct {
+    uint32_t          program, stage; /* one of them is UINT32_MAX */
+    uint32_t          k;
+    const char       *name;
+    const BakeWeight *weight;
+    uint32_t          weights;
+    uint32_t         *param, params; /* what it is made of: ids, each once */
+    size_t            bytes;
+    Slab              files;
+    DeviceFile       *file;
+    char             *at;       /* where weights go: the files, or the locked surface */
+    uint64_t          made;     /* Exec.time then; 0: never */
+    Program          *compiled; /* NULL: none */
+    /* exec_renew.c, while it works */
+    bool     making, baked;
+    uint32_t missing, left; /* parameters not yet updated, pieces not yet made */
+} Unit;
 
 typedef struct {
-    const char   *mil;
-    size_t        mil_len;
-    ExecInstance *instance; /* [PlanProgram.n] */
+    const char *mil;
+    size_t      mil_len;
+    uint32_t    unit; /* of instance 0 */
 } ExecProgram;
 
-/* Surfaces of weights: what they were last filled with. */
+typedef struct ExecCanary ExecCanary; /* exec_canary.c */
+
 typedef struct {
-    uint64_t *filled; /* [elements of the stack] hash of the parameters */
-    bool     *full;   /* [elements of the stack] */
-} ExecStage;
+    uint64_t changed; /* Exec.time of its last change */
+    uint64_t hash;    /* of its value when exec_bake() last looked */
+    bool     hashed;  /* nobody has said since that it was changed */
+    size_t   left;    /* exec_renew.c: elements not yet updated */
+} ParamState;
+
+enum { EXEC_PARTS = 4 }; /* EXEC_FORWARD, EXEC_BACKWARD, both */
+
+typedef struct Renewal Renewal;
+
+/* exec_ranges.c: a step in one iteration, what it touches, and whom it waits for. */
+typedef struct {
+    uint32_t space; /* a buffer, parameter, gradient, state */
+    size_t   lo, hi; /* elements lo .. hi - 1 */
+    bool     write;
+} ExecRange;
+typedef struct {
+    uint32_t on, by; /* atoms: `by` waits for `on` */
+    bool     waits;  /* now */
+} ExecDep;
+typedef enum { PASS_FORWARD, PASS_BACKWARD, PASS_UPDATE, PASSES } ExecPass;
+#define EXEC_NO_SUM UINT32_MAX
+typedef struct {
+    const ExecStep *x;
+    const Step     *loop; /* or NULL */
+    uint32_t        it;
+    ExecPass        pass;
+    bool            lazy;  /* nobody in this pass needs it: it may run beside the caller */
+    bool            input; /* touches an input */
+    bool            grad;  /* adds to the gradient of parameter `sum` */
+    uint32_t        sum;   /* index in Exec.touched of what it adds to */
+    bool            whole; /* and to all of it */
+    ExecRange      *range;
+    uint32_t        ranges;
+    ExecDep        *dep, **user; /* lazy atoms it waits for; those who wait for it */
+    uint32_t        deps, users;
+    /* exec_tasks.c, under its lock */
+    bool     counts;  /* one of those that its gradient waits for */
+    bool     fresh;   /* overwrite instead of adding */
+    bool     out;     /* issued and not done */
+    uint32_t pending; /* atoms it still waits for */
+    PoolTask task;
+} ExecAtom;
+
+typedef struct Tasks Tasks;
 
 typedef struct {
     ExecStep *forward, *backward, *update;
+    ExecAtom *atom;
+    uint32_t  end[PASSES]; /* of each pass, in `atom` */
+    uint32_t *writers;     /* [parameters] atoms that add to its gradient in a last micro-batch and its update */
+    uint32_t *wanted[EXEC_PARTS], wants[EXEC_PARTS]; /* units, the first needed first */
     bool      ran; /* a forward pass has completed since the last backward pass began */
 } ExecEntry;
 
@@ -83,7 +160,7 @@ struct Exec {
     bool         wide;
     Pool        *pool;
     ExecOptions  options;
-    void        *owned[3]; /* slabs to free: parameters, gradients, everything else */
+    Slab         owned[3]; /* slabs to free: parameters, gradients, everything else */
     float       *param_slab, *grad_slab;
     size_t       floats, bytes;
     ExecParam   *param;
@@ -92,21 +169,38 @@ struct Exec {
     ExecBuffer  *buffer;
     float       *scratch; /* for kernels that cannot add */
     ExecProgram *program;
-    ExecStage   *stage;
+    Unit        *unit;
+    uint32_t     units;
+    ParamState  *param_state;
+    uint64_t     time; /* counts changes of parameters */
+    Renewal     *renewal;
     ExecEntry   *entry;
     uint32_t   **tile; /* splats: KERNEL_TILE equal words each */
     uint32_t     tiles, tiles_cap;
     ExecRow     *row;
     uint32_t     rows, rows_cap;
     ExecCounters counters;
-    bool         overflowed;
-    bool         window; /* accumulators hold the sums of this window; otherwise they are to be cleared */
-    Buf          why; /* what a kernel complains about */
-    uint64_t    *hash; /* [parameters] while baking */
-    bool        *hashed;
+    uint32_t    *accumulator; /* [buffers] index of its first element in `touched`; EXEC_NO_SUM for others */
+    bool        *touched; /* [sums] gradients, then elements of accumulators: something was added in this window */
+    uint32_t     sums;
+    Tasks       *tasks;
+    ExecClass    class; /* of time, the caller's thread now; EXEC_CLASSES: none */
+    double       class_since;
+    _Atomic uint64_t busy_ns; /* of other threads */
+    ExecCanary  *canary; /* NULL: none yet */
 };
 
+/* exec_clock.c */
 double exec_now(void); /* seconds */
+/* The caller's thread is in another class of time from now on; returns the one before. Other threads change nothing. */
+ExecClass exec_switch(Exec *e, ExecClass class);
+/* Time of a class on any thread, to its end, which returns the seconds. `name` and `index`: for the trace. */
+typedef struct {
+    double    start;
+    ExecClass class, before;
+} ExecSpan;
+ExecSpan exec_span(Exec *e, ExecClass class);
+double   exec_span_end(Exec *e, const ExecSpan *s, const char *name, int32_t index);
 
 /* exec_steps.c */
 void exec_build_entries(Exec *e);
@@ -118,8 +212,24 @@ void exec_visit_runs(Exec *e, uint32_t entry, unsigned parts, ExecVisit *visit, 
 /* The row of a name in the profile, made when missing. */
 ExecRow *exec_row(Exec *e, const char *name, ExecClass class);
 
-/* exec.c: clear all accumulators. */
-void exec_clear_accumulators(Exec *e);
+/* exec.c: elements of a buffer's stack, at least 1. */
+uint32_t exec_elements(const Exec *e, uint32_t buffer);
+/* exec_files.c */
+bool exec_read_files(Exec *e, const char *dir, Buf *err);
+
+/* exec_ranges.c: Exec.accumulator is made. */
+void exec_build_atoms(Exec *e, uint32_t entry);
+
+/* exec_run.c: run a step, overwriting what it adds to if `fresh`. False with a reason in `why`. */
+bool exec_run_step(Exec *e, const ExecStep *x, uint32_t it, bool fresh, ConvertCount *count, Buf *why);
+/* Does it compute aside, in the scratch memory, before it adds? */
+bool exec_uses_scratch(const ExecStep *x);
+
+/* exec_tasks.c: atoms in their order, on the caller's thread or beside it. */
+void exec_build_tasks(Exec *e);
+void exec_free_tasks(Exec *e);
+/* Nothing runs beside the caller any more. */
+void exec_settle(Exec *e);
 
 /* exec_recipe.c: buffers for the values of recipes; zeroed to begin with. */
 typedef struct {
@@ -136,22 +246,35 @@ const float *recipe_value(const Exec *e, RecipePool *p, const Recipe *r, uint32_
 void recipe_give_back(RecipePool *p, const float *x); /* what is not the pool's is left alone */
 void recipe_pool_free(RecipePool *p);
 
-/* exec_bake.c */
-void exec_free_programs(Exec *e);
-/* Memory that all conversions of one bake use again: fresh pages would cost more than filling them. */
+/* exec_recipe.c: the value of recipe `r` for instance k as fp16, in w->half, which stays until the next call. */
 typedef struct {
-    Buf      *file; /* [most weights of a program] */
-    uint32_t  files;
-    uint16_t *half;
-    size_t    halves;
+    uint16_t  *half;
+    size_t     halves;
     RecipePool pool;
 } Workspace;
-/* Hash of `h` and of the parameters that recipe `r` reads for instance k; parameters are hashed once a bake. */
-uint64_t exec_recipe_hash(Exec *e, uint64_t h, const Recipe *r, uint32_t k);
-/* The value of recipe `r` for instance k as fp16, in w->half, which stays until the next call; *n elements. */
-const uint16_t *exec_recipe_value(Exec *e, Workspace *w, const Recipe *r, uint32_t k, size_t *n);
+const uint16_t *exec_recipe_value(const Exec *e, Workspace *w, const Recipe *r, uint32_t k, ConvertCount *count);
+void exec_workspace_free(Workspace *w);
 
-/* exec_stage.c: fill the surfaces of weights that parts of the entry read and whose parameters changed. */
-void exec_stage(Exec *e, Workspace *w, uint32_t entry, unsigned parts);
+/* exec_canary.c: after programs got new weights; true at once if options.canary is not set. */
+bool exec_canary(Exec *e, Buf *err);
+/* Compilations that the next exec_canary() needs. */
+uint32_t exec_canary_cost(const Exec *e);
+void     exec_canary_free(Exec *e);
+
+/* exec_bake.c */
+void exec_build_units(Exec *e);
+void exec_free_programs(Exec *e);
+bool exec_unit_stale(const Exec *e, const Unit *u);
+/* Before the weights of a unit are written: Unit.at becomes valid. After: the device gets them. Both on the caller's
+ * thread. */
+bool exec_unit_begin(Exec *e, Unit *u, Buf *err);
+bool exec_unit_end(Exec *e, Unit *u, Buf *err);
+
+/* exec_renew.c */
+void exec_build_renewal(Exec *e);
+void exec_free_renewal(Exec *e);
+/* Update all trained parameters, if there is a trainer, and make every unit that parts of the entry need and that is
+ * stale. */
+bool exec_renew(Exec *e, uint32_t entry, unsigned parts, const ExecTrainer *t, Buf *err);
 
 #endif

@@ -76,6 +76,7 @@ static void compute(const Recipe *r, const void *const *in, float *out)
         [RECIPE_TRANSPOSE] = "transpose", [RECIPE_PERMUTE] = "transpose",   [RECIPE_SLICE] = "slice",
         [RECIPE_COLSCALE] = "colscale",   [RECIPE_ROWSCALE] = "rowscale",   [RECIPE_MUL] = "mul",
         [RECIPE_ADD] = "add",             [RECIPE_APPLY] = "matmul",
+        [RECIPE_PRODUCT] = "matmul",
     };
     StepAttr  a = {0};
     size_t    n = (size_t)plan_numel(r->shape);
@@ -117,4 +118,32 @@ const float *recipe_value(const Exec *e, RecipePool *p, const Recipe *r, uint32_
         recipe_give_back(p, in[i]);
     free(in);
     return out;
+}
+
+const uint16_t *exec_recipe_value(const Exec *e, Workspace *w, const Recipe *r, uint32_t k, ConvertCount *count)
+{
+    bool          transposed = false;
+    const Recipe *base = r; /* under transposes, of which only the parity matters: turning comes with rounding */
+    for (; base->kind == RECIPE_TRANSPOSE; base = base->in[0])
+        transposed = !transposed;
+    const float *x = recipe_value(e, &w->pool, base, k);
+    PlanShape    s = base->shape;
+    size_t       n = (size_t)plan_numel(s);
+    if (n > w->halves) {
+        free(w->half);
+        w->half = xmalloc(n * sizeof *w->half);
+        w->halves = n;
+    }
+    if (transposed)
+        convert_transposed_f16(x, w->half, (size_t)s.dim[0], (size_t)s.dim[1], count);
+    else
+        convert(x, STORE_F32, w->half, STORE_F16, n, count);
+    recipe_give_back(&w->pool, x);
+    return w->half;
+}
+
+void exec_workspace_free(Workspace *w)
+{
+    free(w->half);
+    recipe_pool_free(&w->pool);
 }

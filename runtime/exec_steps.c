@@ -3,11 +3,9 @@
  * When a plan is opened every step is turned into what running it takes: a kernel and its operand pointers for each
  * iteration, the two ends of a move, the surfaces of a program. Running is then a walk over arrays, without names,
  * lookups or allocation. */
-#include "cpu.h"
 #include "exec_internal.h"
 #include "plan/plan_ops.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 /* ---- making ready ---- */
@@ -139,7 +137,7 @@ static void build_op(Builder *b, const Step *s, ExecStep *x)
                            .numel = (size_t)plan_numel(s->out[0].shape),
                            .add = x->add,
                            .pool = e->pool,
-                           .err = &e->why};
+                           .err = NULL};
 }
 
 static void build_move(Builder *b, const Step *s, ExecStep *x)
@@ -164,6 +162,7 @@ static void build_run(Builder *b, const Step *s, ExecStep *x)
     const PlanProgram *g = &b->e->plan->program[s->program];
     uint32_t           n = iterations(b), ports = s->ins + s->outs;
     x->iterations = n;
+    x->reverse = b->loop && b->loop->reverse;
     x->instance = NEW_N(b->e->arena, uint32_t, n);
     x->request = NEW_N(b->e->arena, Request *, n);
     x->surface = NEW_N(b->e->arena, Surface *, (size_t)n * ports);
@@ -276,162 +275,4 @@ void exec_visit_runs(Exec *e, uint32_t entry, unsigned parts, ExecVisit *fn, voi
         visit(e, e->entry[entry].forward, p->forwards, fn, with);
     if (parts & EXEC_BACKWARD)
         visit(e, e->entry[entry].backward, p->backwards, fn, with);
-}
-
-/* ---- running ---- */
-
-static void add_scratch(const Exec *e, float *to, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        to[i] += e->scratch[i];
-}
-
-static bool run_op(Exec *e, const ExecStep *x, uint32_t it)
-{
-    KernelArgs k = x->args;
-    bool       aside = x->add && !(x->kernel->flags & KERNEL_ADDS);
-    k.in = x->in + (size_t)it * k.ins;
-    k.out = aside ? (void *)e->scratch : x->out[it];
-    if (!(cpu_avx2() ? x->kernel->wide : x->kernel->run)(&k))
-        return false;
-    if (aside)
-        add_scratch(e, x->out[it], k.numel);
-    return true;
-}
-
-static void *open_place(const ExecPlace *p, bool write)
-{
-    return p->data ? p->data : (char *)surface_lock(p->surface, write) + p->offset;
-}
-
-static void close_place(const ExecPlace *p, bool write)
-{
-    if (!p->data)
-        surface_unlock(p->surface, write);
-}
-
-static void run_move(Exec *e, const ExecStep *x, uint32_t it)
-{
-    ConvertCount     count = {0};
-    const ExecPlace *from = &x->from[it], *to = &x->to[it];
-    char            *y = x->add ? (char *)e->scratch : open_place(to, true);
-    Store            store = x->add ? STORE_F32 : x->to_store;
-    if (x->splat)
-        convert_fill(x->value, y, store, x->numel, &count);
-    else {
-        convert(open_place(from, false), x->from_store, y, store, x->numel, &count);
-        close_place(from, false);
-    }
-    if (x->add)
-        add_scratch(e, (float *)to->data, x->numel);
-    else
-        close_place(to, true);
-    e->counters.clamped += count.clamped;
-    e->counters.nonfinite += count.nonfinite;
-}
-
-static bool run_program(Exec *e, const ExecStep *x, uint32_t it)
-{
-    if (!x->request[it]) {
-        buf_puts(&e->why, "the program was not compiled; exec_bake() comes first");
-        return false;
-    }
-    e->counters.evals++;
-    return request_eval(x->request[it], &e->why);
-}
-
-/* What a step is, for messages; iteration `it` of loop `loop`, if any. */
-static bool failed(Exec *e, const char *entry, const ExecStep *x, const Step *loop, uint32_t it, Buf *err)
-{
-    const Step *s = x->step;
-    buf_printf(err, "entry '%s', step '%s'", entry,
-               s->kind == STEP_OP    ? s->op
-               : s->kind == STEP_RUN ? e->plan->program[s->program].name
-                                     : "move");
-    for (uint32_t i = 0; s->kind == STEP_OP && i < s->outs + s->ins; i++) {
-        const Ref *r = i < s->outs ? &s->out[i] : &s->in[i - s->outs];
-        if (r->kind == REF_BUFFER)
-            buf_printf(err, "%s %s", i == s->outs ? " of" : i ? "," : "", e->plan->buffer[r->index].name);
-        else if (r->pattern)
-            buf_printf(err, "%s %s", i == s->outs ? " of" : i ? "," : "", r->pattern);
-    }
-    if (loop)
-        buf_printf(err, ", L = %" PRId32, loop->first + (int32_t)it);
-    buf_printf(err, ": %s", e->why.data ? e->why.data : "failed");
-    return false;
-}
-
-static bool run(Exec *e, const char *entry, const ExecStep *step, uint32_t n, const Step *loop, uint32_t it, Buf *err)
-{
-    double t0 = exec_now();
-    for (uint32_t i = 0; i < n; i++) {
-        const ExecStep *x = &step[i];
-        bool            ok = true;
-        switch (x->step->kind) {
-        case STEP_OP: ok = run_op(e, x, it); break;
-        case STEP_MOVE: run_move(e, x, it); break;
-        case STEP_RUN: ok = run_program(e, x, it); break;
-        case STEP_LOOP:
-            for (int32_t k = 0; k < x->step->n; k++) {
-                int32_t now = x->step->reverse ? x->step->n - 1 - k : k;
-                if (!run(e, entry, x->body, x->step->bodies, x->step, (uint32_t)now, err))
-                    return false;
-            }
-            t0 = exec_now();
-            continue;
-        }
-        if (!ok)
-            return failed(e, entry, x, loop, it, err);
-        double t1 = exec_now();
-        x->row->calls++;
-        x->row->seconds += t1 - t0;
-        e->counters.seconds[x->row->class] += t1 - t0;
-        t0 = t1;
-    }
-    return true;
-}
-
-bool exec_forward(Exec *e, uint32_t entry, Buf *err)
-{
-    const PlanEntry *p = &e->plan->entry[entry];
-    buf_clear(&e->why);
-    e->entry[entry].ran = false;
-    if (!run(e, p->name, e->entry[entry].forward, p->forwards, NULL, 0, err))
-        return false;
-    for (uint32_t i = 0; i < e->plan->entries; i++) /* entries share buffers */
-        e->entry[i].ran = i == entry;
-    return true;
-}
-
-bool exec_backward(Exec *e, uint32_t entry, Buf *err)
-{
-    const PlanEntry *p = &e->plan->entry[entry];
-    uint64_t         before = e->counters.clamped + e->counters.nonfinite;
-    buf_clear(&e->why);
-    if (p->backwards == 0 || !e->entry[entry].ran) {
-        buf_printf(err, "entry '%s' %s", p->name,
-                   p->backwards ? "must run forward before it runs backward" : "has no backward pass");
-        return false;
-    }
-    e->entry[entry].ran = false;
-    if (!e->window)
-        exec_clear_accumulators(e);
-    e->window = true;
-    bool ok = run(e, p->name, e->entry[entry].backward, p->backwards, NULL, 0, err);
-    e->overflowed = e->overflowed || e->counters.clamped + e->counters.nonfinite != before;
-    return ok;
-}
-
-bool exec_update(Exec *e, uint32_t entry, Buf *err)
-{
-    const PlanEntry *p = &e->plan->entry[entry];
-    bool             any = e->window;
-    buf_clear(&e->why);
-    e->window = false;
-    if (any && !run(e, p->name, e->entry[entry].update, p->updates, NULL, 0, err))
-        return false;
-    for (uint32_t id = 0; any && e->options.grad_ready && id < e->plan->param_count; id++)
-        if (!e->param[id].group->frozen)
-            e->options.grad_ready(e->options.grad_ready_with, id);
-    return true;
 }

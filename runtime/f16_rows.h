@@ -1,8 +1,8 @@
 /* f16_rows.h: whole rows to fp16 and back, the same bits as the functions of base/f16.h element by element.
  *
- * A file compiled for F16C (runtime/meson.build) uses the conversion instructions, eight elements at a time; they round
- * like f16_round() and differ for NaN only, whose payloads they keep. Eight elements with a NaN among them, and what is
- * left at the end of a row, therefore take the plain way. */
+ * A file compiled for AVX-512 or F16C (runtime/meson.build), or for 64-bit ARM, uses the conversion instructions, so many
+ * elements at a time; they round like f16_round() and differ for NaN only, whose payloads they keep. Elements with a NaN
+ * among them, and what is left at the end of a row, therefore take the plain way. */
 #ifndef ANEL_RUNTIME_F16_ROWS_H
 #define ANEL_RUNTIME_F16_ROWS_H
 
@@ -19,27 +19,61 @@ static inline float f16_widen(uint16_t h)
     return f32_from_bits(f32_bits(x) | special | sign);
 }
 
-#if defined __F16C__ && defined __AVX__
+/* A vector of F16_LANES floats, and of as many fp16 numbers. */
+#if defined __AVX512F__ && defined __AVX512BW__ && defined __AVX512VL__
 #include <immintrin.h>
-
+#define F16_LANES 16
+typedef __m512  F16Wide;
+typedef __m256i F16Narrow;
+#define f16_nan(v) _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q)
+#define f16_load(p) _mm512_loadu_ps(p)
+#define f16_store(p, v) _mm512_storeu_ps(p, v)
+#define f16_load_half(p) _mm256_loadu_si256((const __m256i *)(p))
+#define f16_store_half(p, h) _mm256_storeu_si256((__m256i *)(p), h)
+#define f16_to_wide(h) _mm512_cvtph_ps(h)
+#define f16_to_narrow(v) _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)
+#elif defined __F16C__ && defined __AVX__
+#include <immintrin.h>
+#define F16_LANES 8
+typedef __m256  F16Wide;
+typedef __m128i F16Narrow;
 static inline int f16_rows_nan(__m256 v)
 {
     return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
 }
+#define f16_nan(v) f16_rows_nan(v)
+#define f16_load(p) _mm256_loadu_ps(p)
+#define f16_store(p, v) _mm256_storeu_ps(p, v)
+#define f16_load_half(p) _mm_loadu_si128((const __m128i *)(p))
+#define f16_store_half(p, h) _mm_storeu_si128((__m128i *)(p), h)
+#define f16_to_wide(h) _mm256_cvtph_ps(h)
+#define f16_to_narrow(v) _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)
+#elif defined __aarch64__ && defined __ARM_NEON
+#include <arm_neon.h>
+#define F16_LANES 4
+typedef float32x4_t F16Wide;
+typedef float16x4_t F16Narrow;
+#define f16_nan(v) (vminvq_u32(vceqq_f32(v, v)) == 0)
+#define f16_load(p) vld1q_f32(p)
+#define f16_store(p, v) vst1q_f32(p, v)
+#define f16_load_half(p) vreinterpret_f16_u8(vld1_u8((const uint8_t *)(p)))
+#define f16_store_half(p, h) vst1_u8((uint8_t *)(p), vreinterpret_u8_f16(h))
+#define f16_to_wide(h) vcvt_f32_f16(h)
+#define f16_to_narrow(v) vcvt_f16_f32(v)
 #endif
 
 /* Round `n` elements in place. */
 static inline void f16_round_row(float *x, size_t n)
 {
     size_t i = 0;
-#if defined __F16C__ && defined __AVX__
-    for (; i + 8 <= n; i += 8) {
-        __m256 v = _mm256_loadu_ps(x + i);
-        if (f16_rows_nan(v))
-            for (size_t k = i; k < i + 8; k++)
+#ifdef F16_LANES
+    for (; i + F16_LANES <= n; i += F16_LANES) {
+        F16Wide v = f16_load(x + i);
+        if (f16_nan(v))
+            for (size_t k = i; k < i + F16_LANES; k++)
                 x[k] = f16_round(x[k]);
         else
-            _mm256_storeu_ps(x + i, _mm256_cvtph_ps(_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)));
+            f16_store(x + i, f16_to_wide(f16_to_narrow(v)));
     }
 #endif
     for (; i < n; i++)
@@ -49,14 +83,14 @@ static inline void f16_round_row(float *x, size_t n)
 static inline void f16_narrow_row(const float *in, uint16_t *out, size_t n)
 {
     size_t i = 0;
-#if defined __F16C__ && defined __AVX__
-    for (; i + 8 <= n; i += 8) {
-        __m256 v = _mm256_loadu_ps(in + i);
-        if (f16_rows_nan(v))
-            for (size_t k = i; k < i + 8; k++)
+#ifdef F16_LANES
+    for (; i + F16_LANES <= n; i += F16_LANES) {
+        F16Wide v = f16_load(in + i);
+        if (f16_nan(v))
+            for (size_t k = i; k < i + F16_LANES; k++)
                 out[k] = f16_from_f32(in[k]);
         else
-            _mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+            f16_store_half(out + i, f16_to_narrow(v));
     }
 #endif
     for (; i < n; i++)
@@ -68,12 +102,12 @@ static inline void f16_widen_row(const void *in, float *out, size_t n)
 {
     const unsigned char *s = in;
     size_t               i = 0;
-#if defined __F16C__ && defined __AVX__
-    for (; i + 8 <= n; i += 8) {
-        __m256 v = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(s + 2 * i)));
-        if (f16_rows_nan(v))
+#ifdef F16_LANES
+    for (; i + F16_LANES <= n; i += F16_LANES) {
+        F16Wide v = f16_to_wide(f16_load_half(s + 2 * i));
+        if (f16_nan(v))
             break; /* rare enough to leave the rest to the plain loop */
-        _mm256_storeu_ps(out + i, v);
+        f16_store(out + i, v);
     }
 #endif
     for (; i < n; i++) {

@@ -1,84 +1,120 @@
-/* gemm.c: see gemm.h. A product is cut along its longer side into pieces of about PIECE_FLOPS, in whole rows or columns
- * that are multiples of what the libraries' kernels work on at a time. */
-#include "gemm.h"
+/* gemm.c: see gemm.h: who multiplies. */
+#include "gemm_internal.h"
 
 #include "blas.h"
+#include "cpu.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE_FLOPS = 1 << 25, ALIGN_ROWS = 64 };
+#ifdef HAVE_ONEDNN
+#include <oneapi/dnnl/dnnl.h>
+#endif
 
-typedef struct {
-    bool         ta, tb, add;
-    int64_t      m, n, k, lda, ldb, ldc;
-    const float *a, *b;
-    float       *c;
-    size_t       sa, sb, sc;
-    uint32_t     pieces; /* of one product */
-    bool         by_rows;
-    int64_t      size; /* rows or columns of a piece */
-} Gemm;
+typedef enum { BY_BEST, BY_AMX, BY_ONEDNN, BY_BLAS } By;
+static atomic_int chosen; /* By */
 
-static void piece(void *with, uint32_t index)
+static bool available(By by)
 {
-    const Gemm  *g = with;
-    uint32_t     which = index / g->pieces;
-    int64_t      from = g->size * (int64_t)(index % g->pieces), m = g->m, n = g->n;
-    const float *a = g->a + which * g->sa, *b = g->b + which * g->sb;
-    float       *c = g->c + which * g->sc;
-    if (g->by_rows) {
-        m = m - from < g->size ? m - from : g->size;
-        a += g->ta ? from : from * g->lda;
-        c += from * g->ldc;
-    } else {
-        n = n - from < g->size ? n - from : g->size;
-        b += g->tb ? from * g->ldb : from;
-        c += from;
+#ifdef HOST_HAS_AMX
+    if (by == BY_AMX)
+        return cpu_amx();
+#endif
+#ifdef HAVE_ONEDNN
+    if (by == BY_ONEDNN)
+        return true;
+#endif
+    return by == BY_BLAS || by == BY_BEST;
+}
+
+static By who(void)
+{
+    if (chosen == BY_BEST)
+        chosen = available(BY_AMX) ? BY_AMX : available(BY_ONEDNN) ? BY_ONEDNN : BY_BLAS;
+    return chosen;
+}
+
+bool gemm_select(const char *name)
+{
+    By by = !name                         ? BY_BEST
+            : strcmp(name, "amx") == 0    ? BY_AMX
+            : strcmp(name, "onednn") == 0 ? BY_ONEDNN
+            : strcmp(name, "blas") == 0   ? BY_BLAS
+                                          : BY_BEST;
+    if ((name && by == BY_BEST) || !available(by))
+        return false;
+    chosen = by;
+    return true;
+}
+
+void gemm(Pool *pool, uint32_t count, int64_t m, int64_t n, int64_t k, GemmIn a, GemmIn b, GemmOut c)
+{
+    Gemm g = {count, m, n, k, a, b, c};
+    By by = who();
+    if (count == 0 || m == 0 || n == 0)
+        return;
+#ifdef HOST_HAS_AMX
+    /* Blocks are 32 wide: narrow products would be mostly padding. */
+    if (by == BY_AMX && m >= 8 && n >= 8 && k >= 8) {
+        gemm_by_amx(pool, &g);
+        return;
     }
-    cblas_sgemm(CblasRowMajor, g->ta ? CblasTrans : CblasNoTrans, g->tb ? CblasTrans : CblasNoTrans, (int)m, (int)n,
-                (int)g->k, 1.0f, a, (int)g->lda, b, (int)g->ldb, g->add ? 1.0f : 0.0f, c, (int)g->ldc);
+#endif
+    gemm_by_library(pool, &g, by == BY_ONEDNN);
 }
 
 void gemm_f32_batch(Pool *pool, uint32_t count, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a,
                     int64_t lda, size_t sa, const float *b, int64_t ldb, size_t sb, float *c, int64_t ldc, size_t sc,
                     bool add)
 {
-    Gemm    g = {ta, tb, add, m, n, k, lda, ldb, ldc, a, b, c, sa, sb, sc, .by_rows = m >= n};
-    int64_t side = g.by_rows ? m : n;
-    double  flops = 2.0 * (double)m * (double)n * (double)k;
-    int64_t pieces = (int64_t)(flops / PIECE_FLOPS) + 1;
-    g.size = (side / pieces + ALIGN_ROWS - 1) / ALIGN_ROWS * ALIGN_ROWS;
-    g.size = g.size ? g.size : ALIGN_ROWS;
-    g.pieces = (uint32_t)((side + g.size - 1) / g.size);
-    pool_for(pool, count * g.pieces, piece, &g);
+    gemm(pool, count, m, n, k, (GemmIn){a, GEMM_F32, ta, lda, sa}, (GemmIn){b, GEMM_F32, tb, ldb, sb},
+         (GemmOut){c, GEMM_F32, add, ldc, sc});
 }
 
-void gemm_f32(Pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-              int64_t ldb, float *c, int64_t ldc, bool add)
+void gemm_f32(Pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+              const float *b, int64_t ldb, float *c, int64_t ldc, bool add)
 {
     gemm_f32_batch(pool, 1, ta, tb, m, n, k, a, lda, 0, b, ldb, 0, c, ldc, 0, add);
 }
 
 void gemm_init(void)
 {
+    const char *name = getenv("ANEL_GEMM");
 #if defined(__APPLE__)
     setenv("VECLIB_MAXIMUM_THREADS", "1", 1); /* read by Accelerate at its first use */
 #elif defined(OPENBLAS_VERSION)
     openblas_set_num_threads(1);
 #endif
+    if (name && *name && !gemm_select(name))
+        fprintf(stderr, "warning: ANEL_GEMM=%s: not to be had here (amx, onednn, blas); using %s\n", name,
+                gemm_library());
 }
 
 const char *gemm_library(void)
 {
+    static char name[64];
+    switch (who()) {
+    case BY_AMX:
+        return "AMX";
+#ifdef HAVE_ONEDNN
+    case BY_ONEDNN: {
+        const dnnl_version_t *v = dnnl_version();
+        snprintf(name, sizeof name, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
+        return name;
+    }
+#endif
+    default:
+        break;
+    }
 #if defined(__APPLE__)
     return "Accelerate";
 #elif defined(OPENBLAS_VERSION)
-    static char name[64];
     snprintf(name, sizeof name, "%.60s", OPENBLAS_VERSION);
     return name + strspn(name, " ");
 #else
+    (void)name;
     return "BLAS";
 #endif
 }

@@ -1,14 +1,14 @@
 /* kernels_xent.c: cross entropy of logits against classes, and its gradient.
  *
  * With classes along the first axis, as the head of a language model has them ([V, S]), logits of one position lie S
- * apart. Columns are therefore worked on BLOCK at a time, each pass reading memory in order. Sums of exponentials are
- * taken relative to the largest logit, so nothing overflows; they are kept in fp64, because a vocabulary is long. */
+ * apart. Columns are therefore worked on BLOCK at a time, each pass reading memory in order; threads share the blocks. Sums
+ * of exponentials are taken relative to the largest logit, so nothing overflows; they are kept in fp64, because a vocabulary is long. */
 #include "kernels.h"
 #include "vmath.h"
 
 #include <math.h>
 
-enum { BLOCK = 256, PARTIAL = 64 };
+enum { BLOCK = 64, PARTIAL = 64 };
 
 /* Largest logit and sum of exponentials relative to it, of `columns` columns of n rows `stride` apart. */
 static void log_sum(const float *z, size_t n, size_t stride, size_t columns, float *top, double *sum)
@@ -79,30 +79,44 @@ static void gradient(const float *z, float *y, size_t n, size_t stride, size_t c
         y[(size_t)class[c] * stride + c] -= dy[c];
 }
 
+typedef struct {
+    const KernelArgs *k;
+    KernelAxis        a;
+    uint32_t          blocks; /* of columns, per outer index */
+    bool              grad;
+} Xent;
+
+/* A block of columns; they do not depend on each other. */
+static void piece(void *with, uint32_t index)
+{
+    const Xent       *x = with;
+    const KernelArgs *k = x->k;
+    size_t            o = index / x->blocks, first = index % x->blocks * BLOCK, n = x->a.n, inner = x->a.inner;
+    size_t            columns = inner - first < BLOCK ? inner - first : BLOCK, at = o * inner + first;
+    const int32_t    *class = (const int32_t *)k->in[1] + at;
+    const float      *z = (const float *)k->in[0] + o * n * inner + first;
+    float             top[BLOCK];
+    double            sum[BLOCK];
+    if (inner == 1)
+        log_sum_row(z, n, top, sum);
+    else
+        log_sum(z, n, inner, columns, top, sum);
+    if (x->grad)
+        gradient(z, (float *)k->out + o * n * inner + first, n, inner, columns, top, sum, class,
+                 (const float *)k->in[2] + at);
+    for (size_t c = 0; !x->grad && c < columns; c++) {
+        double picked = z[(size_t)class[c] * inner + c];
+        ((float *)k->out)[at + c] = (float)(log(sum[c]) - (picked - top[c]));
+    }
+}
+
 static bool xent(const KernelArgs *k, bool grad)
 {
-    KernelAxis     a = kernel_axis(k->in_shape[0], k->a->axis);
-    const int32_t *class = k->in[1];
-    const float   *z = k->in[0], *dy = grad ? k->in[2] : NULL;
-    float         *y = k->out, top[BLOCK];
-    double         sum[BLOCK];
-    if (!kernel_in_range(k->err, class, a.outer * a.inner, (int32_t)a.n, "class"))
+    Xent x = {k, kernel_axis(k->in_shape[0], k->a->axis), 0, grad};
+    if (!kernel_in_range(k->err, k->in[1], x.a.outer * x.a.inner, (int32_t)x.a.n, "class"))
         return false;
-    for (size_t o = 0; o < a.outer; o++, z += a.n * a.inner)
-        for (size_t first = 0; first < a.inner; first += BLOCK) {
-            size_t columns = a.inner - first < BLOCK ? a.inner - first : BLOCK, at = o * a.inner + first;
-            if (a.inner == 1)
-                log_sum_row(z, a.n, top, sum);
-            else
-                log_sum(z + first, a.n, a.inner, columns, top, sum);
-            if (grad)
-                gradient(z + first, y + o * a.n * a.inner + first, a.n, a.inner, columns, top, sum, class + at,
-                         dy + at);
-            for (size_t c = 0; !grad && c < columns; c++) {
-                double picked = z[(size_t)class[at + c] * a.inner + first + c];
-                y[at + c] = (float)(log(sum[c]) - (picked - top[c]));
-            }
-        }
+    x.blocks = (uint32_t)((x.a.inner + BLOCK - 1) / BLOCK);
+    pool_for(k->pool, (uint32_t)x.a.outer * x.blocks, piece, &x);
     return true;
 }
 

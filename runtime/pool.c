@@ -30,6 +30,7 @@ struct Pool {
     Loop           *loop; /* with iterations left; the newest first, because others may wait for it */
     PoolTask       *task; /* waiting, by rank */
     bool            end;
+    atomic_uint     started; /* threads that have begun */
     atomic_uint     event; /* counts whatever a waiting thread may wait for */
 };
 
@@ -99,9 +100,17 @@ static void run_task(Pool *p, PoolTask *t)
     announce(p);
 }
 
+static _Thread_local uint32_t thread_number;
+
+uint32_t pool_thread(void)
+{
+    return thread_number;
+}
+
 static void *work(void *with)
 {
     Pool *p = with;
+    thread_number = atomic_fetch_add(&p->started, 1) + 1;
     pthread_mutex_lock(&p->lock);
     while (!p->end) {
         unsigned seen = atomic_load(&p->event);

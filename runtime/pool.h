@@ -19,6 +19,8 @@ typedef struct Pool Pool;
 Pool    *pool_new(uint32_t threads);
 void     pool_free(Pool *p); /* NULL is fine; no work may be left */
 uint32_t pool_threads(const Pool *p); /* 1 for NULL */
+/* The number of the calling thread: 1 .. threads - 1 for those that a pool has started, 0 for all others. */
+uint32_t pool_thread(void);
 /* Processors this process may use. */
 uint32_t pool_processors(void);
 
@@ -41,7 +43,8 @@ typedef struct PoolTask {
 /* With one thread it runs in pool_wait(). */
 void pool_submit(Pool *p, PoolTask *t);
 bool pool_done(Pool *p, PoolTask *t);
-/* Return when `t` has run. Runs it, or others meanwhile. */
+/* Return when `t` has run. Runs it, or others meanwhile. A task that is yet to be submitted, by one that runs, has
+ * state 0. */
 void pool_wait(Pool *p, PoolTask *t);
 
 #endif

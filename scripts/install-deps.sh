@@ -3,10 +3,10 @@
 # With "test" as its argument also what only the tests need.
 set -eu
 
-debian_build="gcc libc6-dev meson ninja-build pkg-config re2c bison libopenblas-dev libjansson-dev libxxhash-dev"
-debian_test="clang libclang-rt-14-dev libcriterion-dev python3 python3-numpy"
-brew_build="meson ninja pkg-config re2c bison jansson xxhash"
-brew_test="criterion numpy"
+debian_build="gcc libc6-dev meson ninja-build pkg-config re2c bison libopenblas-dev libdnnl-dev libjansson-dev libxxhash-dev g++ libsentencepiece-dev"
+debian_test="openmpi-bin libopenmpi-dev clang libclang-rt-14-dev libcriterion-dev python3 python3-numpy"
+brew_build="meson ninja pkg-config re2c bison jansson xxhash sentencepiece"
+brew_test="open-mpi criterion numpy"
 
 want_test=${1:-}
 

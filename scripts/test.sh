@@ -20,10 +20,11 @@ rm -f build-ci/other.log build-ci/*/meson-logs/testlog*
 # check NAME COMPILER SETUP OPTION...: one build and its tests
 check() {
     name=$1 compiler=$2 setup=$3
+    [ "$compiler" = clang ] && cxx=clang++ || cxx=g++
     shift 3
     say "$name: build"
     [ -f "build-ci/$name/build.ninja" ] ||
-        CC=$compiler meson setup "build-ci/$name" -Dwerror=true -Dtests=enabled "$@" >"build-ci/$name.setup.log" ||
+        CC=$compiler CXX=$cxx meson setup "build-ci/$name" -Dwerror=true -Dtests=enabled "$@" >"build-ci/$name.setup.log" ||
         { cat "build-ci/$name.setup.log"; failed "$name: meson setup"; return; }
     ninja --quiet -C "build-ci/$name" || { failed "$name: build"; return; }
     say "$name: tests"

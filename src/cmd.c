@@ -2,6 +2,7 @@
 #include "cmd.h"
 
 #include "base/suggest.h"
+#include "base/wrap.h"
 
 #include <string.h>
 
@@ -116,14 +117,20 @@ int option_next(OptionReader *r)
 
 void options_help(FILE *to, const Option *option, uint32_t options)
 {
+    enum { LEFT = 29 };
+    Buf all = {0}, left = {0};
     for (uint32_t i = 0; i < options; i++) {
-        char left[64];
-        int  n = option[i].id > ' ' && option[i].id < 127 ? snprintf(left, sizeof left, "-%c, ", option[i].id)
-                                                         : snprintf(left, sizeof left, "    ");
-        snprintf(left + n, sizeof left - (size_t)n, "--%s%s%s", option[i].name, option[i].value ? " " : "",
-                 option[i].value ? option[i].value : "");
-        fprintf(to, "  %-26s %s\n", left, option[i].help);
+        left.len = 0;
+        if (option[i].id > ' ' && option[i].id < 127)
+            buf_printf(&left, "  -%c, ", option[i].id);
+        else
+            buf_puts(&left, "      ");
+        buf_printf(&left, "--%s%s%s", option[i].name, option[i].value ? " " : "", option[i].value ? option[i].value : "");
+        wrap_row(&all, LEFT, left.data, option[i].help);
     }
+    fputs(all.data ? all.data : "", to);
+    buf_free(&left);
+    buf_free(&all);
 }
 
 int finish(const Diags *ds, bool json)

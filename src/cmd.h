@@ -10,22 +10,32 @@
 
 enum { EXIT_OK = 0, EXIT_INPUT = 1, EXIT_USAGE = 2 };
 
-/* argv[0] is the command's name. */
-typedef int CommandFn(int argc, char **argv);
-typedef struct {
-    const char *name, *args, *help; /* args: "FILE..." */
-    CommandFn  *run;
-} Command;
-
-CommandFn cmd_check, cmd_compile, cmd_diff, cmd_explain, cmd_fmt, cmd_gradcheck, cmd_lint, cmd_target;
-void      compile_help(FILE *to); /* the options of cmd_compile, which has no name of its own to ask for help */
-
 typedef struct {
     int         id;    /* of your enum; a printable character is also its short form */
     const char *name;  /* long form without dashes */
-    const char *value; /* name of its value in the help, NULL: a flag */
+    const char *value; /* name of its value in the help, NULL: a flag. FILE, DIR and a|b also tell shells what to offer */
     const char *help;
 } Option;
+
+typedef struct {
+    const Option *option;
+    uint32_t      options;
+} CommandOptions;
+
+/* argv[0] is the command's name. */
+typedef int CommandFn(int argc, char **argv);
+typedef struct {
+    const char           *name, *args, *help; /* name NULL: what anec does without a command; args: "FILE..." */
+    CommandFn            *run;
+    const CommandOptions *options;
+} Command;
+
+CommandFn cmd_check, cmd_compile, cmd_completion, cmd_diff, cmd_explain, cmd_fmt, cmd_gradcheck, cmd_lint, cmd_man, cmd_target;
+extern const CommandOptions cmd_check_options, cmd_compile_options, cmd_diff_options, cmd_explain_options, cmd_fmt_options,
+    cmd_gradcheck_options, cmd_lint_options, cmd_target_options, cmd_completion_options, cmd_man_options;
+
+/* All commands, the one without a name first. */
+const Command *anec_commands(uint32_t *count);
 
 enum { OPTION_END = -1, OPTION_BAD = -2, OPTION_OPERAND = -3 };
 
@@ -44,7 +54,7 @@ typedef struct {
 
 /* The id of the next option with `value` set, OPTION_OPERAND, OPTION_END; OPTION_BAD after a message. */
 int option_next(OptionReader *r);
-/* "  -o, --output DIR   help" for every option. */
+/* "  -o, --output DIR   help" for every option, wrapped. */
 void options_help(FILE *to, const Option *option, uint32_t options);
 /* A message about the command line, with the closest of `names` (NULL-terminated, may be NULL) suggested.
  * EXIT_USAGE. */

@@ -16,6 +16,7 @@ static const Option options[] = {
     {'q', "quiet", NULL, "no summary"},
     MODEL_OPTIONS,
 };
+const CommandOptions cmd_check_options = {options, COUNT(options)};
 
 static int help(void)
 {

@@ -23,7 +23,7 @@ static const Option options[] = {
     {OPT_MEMORY, "memory", "BYTES", "what training on a sequence may save for the backward direction: 500000, 64M, 2G"},
     {OPT_WEIGHTS, "weights", "MODE",
      "parameters are constants of programs (baked, the default), inputs (dynamic), constants that "
-     "can be replaced (reload); auto: by cost"},
+     "can be replaced (reload), inputs if trained and constants if frozen (mixed); auto: by cost"},
     {OPT_DUMP, "dump", "WHEN",
      "print the graphs: after:PASS, all (after every pass), changed (after those that change them)"},
     {OPT_STOP, "stop-after", "PASS", "run no further, write no plan"},
@@ -32,11 +32,7 @@ static const Option options[] = {
     {'v', "verbose", NULL, "say what was written"},
     MODEL_OPTIONS,
 };
-
-void compile_help(FILE *to)
-{
-    options_help(to, options, COUNT(options));
-}
+const CommandOptions cmd_compile_options = {options, COUNT(options)};
 
 static bool set_dump(PassOptions *p, const char *value)
 {
@@ -89,6 +85,7 @@ static bool write_plan(Arena *a, const BackendResult *r, const char *dir)
 static const char *const weight_modes[] = {[WEIGHTS_BAKED] = "baked",
                                            [WEIGHTS_DYNAMIC] = "dynamic",
                                            [WEIGHTS_RELOAD] = "reload",
+                                           [WEIGHTS_MIXED] = "mixed",
                                            [WEIGHTS_AUTO] = "auto",
                                            NULL};
 
@@ -106,7 +103,7 @@ static bool set_weights(const char **weights, const char *value)
     *weights = value;
     if (weight_modes[weight_mode(value)])
         return true;
-    usage_error("anec", weight_modes, value, "--weights takes baked, dynamic, reload or auto, not '%s'", value);
+    usage_error("anec", weight_modes, value, "--weights takes baked, dynamic, reload, mixed or auto, not '%s'", value);
     return false;
 }
 
@@ -229,7 +226,7 @@ static bool take_option(Compile *c, int o, const OptionReader *r, int *status)
     case 'v': return c->verbose = true;
     case 'h':
         printf("anec [options] MODEL -o PLAN: compile a model\n\n");
-        compile_help(stdout);
+        options_help(stdout, options, COUNT(options));
         *status = EXIT_OK;
         return false;
     case OPTION_OPERAND:

@@ -16,6 +16,7 @@ static const Option options[] = {
     {OPT_EXIT_CODE, "exit-code", NULL, "exit with 3 if the plans differ"},
     {'h', "help", NULL, "this text"},
 };
+const CommandOptions cmd_diff_options = {options, COUNT(options)};
 
 enum { EXIT_DIFFERENT = 3 };
 

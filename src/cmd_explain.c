@@ -20,10 +20,12 @@ static const Option options[] = {
     {OPT_FIT, "fit", NULL, "no plan: the published times the predictions were fitted to, and what is predicted"},
     {'h', "help", NULL, "this text"},
 };
+const CommandOptions cmd_explain_options = {options, COUNT(options)};
 
 static int help(void)
 {
-    printf("anec explain [options] PLAN: the programs of a plan, what crosses their borders, what they are predicted to cost\n\n");
+    printf("anec explain [options] PLAN: the programs of a plan, what crosses their borders,\n"
+           "what they are predicted to cost\n\n");
     options_help(stdout, options, COUNT(options));
     return EXIT_OK;
 }

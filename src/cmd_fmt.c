@@ -17,6 +17,7 @@ static const Option options[] = {
     {OPT_JSON, "json", NULL, "print diagnostics as JSON to standard output"},
     {OPT_HELP, "help", NULL, "print this help"},
 };
+const CommandOptions cmd_fmt_options = {options, COUNT(options)};
 
 typedef struct {
     Arena   *arena;

@@ -18,11 +18,12 @@ static const Option options[] = {
     {OPT_TOL_DOT, "tol-dot", "X", "largest relative error of the dot-product test (default 1e-10)"},
     MODEL_OPTIONS,
 };
+const CommandOptions cmd_gradcheck_options = {options, COUNT(options)};
 
 static int help(void)
 {
-    printf("anec gradcheck [options] MODEL: compare every parameter's gradient with independent ones; shrink large "
-           "models with -D\n\n");
+    printf("anec gradcheck [options] FILE: compare every parameter's gradient with\n"
+           "independent ones; shrink large models with -D\n\n");
     options_help(stdout, options, COUNT(options));
     return EXIT_OK;
 }

@@ -20,6 +20,7 @@ static const Option options[] = {
     {'j', "json", NULL, "messages (or the table) as JSON on standard output"},
     {'h', "help", NULL, "this text"},
 };
+const CommandOptions cmd_lint_options = {options, COUNT(options)};
 
 typedef struct {
     ModelInput   in; /* arena, sources, diagnostics; where target profiles are */
@@ -31,7 +32,8 @@ typedef struct {
 
 static int help(void)
 {
-    printf("anec lint [options] FILE.mil|PLAN...: check MIL text against what engines are known to accept\n\n");
+    printf("anec lint [options] FILE.mil|PLAN...: check MIL text against what engines are\n"
+           "known to accept\n\n");
     options_help(stdout, options, COUNT(options));
     return EXIT_OK;
 }

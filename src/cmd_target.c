@@ -6,10 +6,11 @@ static const Option options[] = {
     {'j', "json", NULL, "messages as JSON on standard output"},
     {'h', "help", NULL, "this text"},
 };
+const CommandOptions cmd_target_options = {options, COUNT(options)};
 
 static int help(void)
 {
-    printf("anec target [options] [NAME|FILE]: print a target profile in full, or list those known\n\n");
+    printf("anec target [options] [NAME|FILE]: print a target profile, or list those known\n\n");
     options_help(stdout, options, COUNT(options));
     return EXIT_OK;
 }

@@ -1,62 +1,62 @@
 /* host.c: the host device: device.h on the CPU, with MIL text as its only input.
  *
- * Compiling parses and checks the text, plans memory and keeps the list of kernel calls. Reloading keeps the checked
- * text and makes constants and memory anew. A request holds pointers for every value; evaluating it reads the input
- * surfaces, runs the calls in order and writes the output surfaces. Evaluation allocates nothing, unless the device's
- * slab has grown since, which changes the pointers. */
+ * Compiling finds or checks the text, plans memory and makes the list of steps. Reloading keeps the checked text and
+ * makes the rest anew. A request holds pointers for every value, fp16 ports among them, which are their surfaces.
+ * Evaluating runs the steps in order. It allocates nothing, unless the device's slab has grown since, which changes the
+ * pointers. Programs and requests may be made on one thread while another evaluates. */
 #include "cpu.h"
 #include "host/host.h"
-#include "host/kernel.h"
-#include "plan/blob.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-/* The checked text: shared by a program and those that differ from it in their weights. */
 typedef struct {
-    Arena   *arena;
-    Func    *fn;
-    uint32_t count, users;
-} HostText;
-
-typedef struct {
-    Program   base;
+    Program base;
     HostText *text;
-    Arena    *arena;
+    Arena *arena;
     HostFunc *fn;
-    Owned     owned;
+    Owned owned;
 } HostProgram;
 
 typedef struct {
     Surface base;
-    void   *bytes;
+    void *bytes;
 } HostSurface;
 
 typedef struct {
-    Request           base;
-    HostDevice       *device;
-    const HostFunc   *fn;
+    Request base;
+    HostDevice *device;
+    const HostFunc *fn;
     const ProgramFunction *ports;
-    HostSurface     **input, **output;
-    void             *slab; /* the slab `data` points into */
-    void            **data; /* by value id */
+    HostSurface **input, **output;
+    void **own;          /* copies of the surfaces, inputs first: where one is bound twice; else NULL */
+    void *slab;          /* the slab `data` points into */
+    void **data, **wide; /* by value id */
 } HostRequest;
 
 /* ---- device and surfaces -------------------------------------------------------------------------------------- */
 
 static const Build build_of[KERNEL_BUILDS] = {
-    [KERNELS_PLAIN] = {sizeof(float), kernel_load_ane, kernel_store_ane, kernel_constant_ane},
+    [KERNELS_PLAIN] = {sizeof(float), kernel_load_ane, kernel_store_ane, kernel_constant_ane, &half_kernels_ane},
 #ifdef HOST_HAS_AVX2
-    [KERNELS_AVX2] = {sizeof(float), kernel_load_avx2, kernel_store_avx2, kernel_constant_avx2},
+    [KERNELS_AVX2] = {sizeof(float), kernel_load_avx2, kernel_store_avx2, kernel_constant_avx2, &half_kernels_avx2},
 #endif
-    [KERNELS_EXACT] = {sizeof(double), kernel_load_exact, kernel_store_exact, kernel_constant_exact},
+#ifdef HOST_HAS_AVX512
+    [KERNELS_AVX512] = {sizeof(float), kernel_load_avx512, kernel_store_avx512, kernel_constant_avx512,
+                        &half_kernels_avx512},
+#endif
+    [KERNELS_EXACT] = {sizeof(double), kernel_load_exact, kernel_store_exact, kernel_constant_exact, NULL},
 };
 
 static KernelBuild choose(const DeviceOptions *options)
 {
     if (options->numerics == NUMERICS_EXACT)
         return KERNELS_EXACT;
+#ifdef HOST_HAS_AVX512
+    if (!options->plain && cpu_avx512())
+        return KERNELS_AVX512;
+#endif
 #ifdef HOST_HAS_AVX2
     if (!options->plain && cpu_avx2())
         return KERNELS_AVX2;
@@ -73,12 +73,17 @@ static Device *host_open(const DeviceOptions *options, Buf *err)
         d->options = *options;
     d->kernels = choose(&d->options);
     d->build = build_of[d->kernels];
+    pthread_mutex_init(&d->lock, NULL);
+    pthread_mutex_init(&d->running, NULL);
     return &d->base;
 }
 
 static void host_close(Device *base)
 {
     HostDevice *d = (HostDevice *)base;
+    host_text_forget(d);
+    pthread_mutex_destroy(&d->lock);
+    pthread_mutex_destroy(&d->running);
     free(d->slab);
     free(d);
 }
@@ -156,47 +161,25 @@ static void host_program_free(Program *base)
     for (uint32_t i = 0; i < p->owned.count; i++)
         free(p->owned.item[i]);
     arena_free(p->arena);
-    if (--p->text->users == 0) {
-        arena_free(p->text->arena);
-        free(p->text);
-    }
+    host_text_release((HostDevice *)base->device, p->text);
     free(p);
 }
 
-static HostText *text_new(void)
-{
-    HostText *t = xcalloc(1, sizeof *t);
-    t->arena = arena_new();
-    return t;
-}
-
-/* A program of `text`, which holds no functions yet or those of another program. */
-static HostProgram *program_new(Device *d, HostText *text)
-{
-    HostProgram *p = xcalloc(1, sizeof *p);
-    p->base.driver = d->driver;
-    p->base.device = d;
-    p->arena = arena_new();
-    p->text = text;
-    text->users++;
-    return p;
-}
-
 /* Ports, constants and memory of every function. */
-static bool plan(HostProgram *p, const char *name, Buf *err)
+static bool plan(HostProgram *p, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
-    const HostDevice *d = (HostDevice *)p->base.device;
-    uint32_t          count = p->text->count;
+    HostDevice *d = (HostDevice *)p->base.device;
+    uint32_t count = p->text->count;
     p->base.functions = count;
     p->base.function = NEW_N(p->arena, ProgramFunction, count);
     p->fn = NEW_N(p->arena, HostFunc, count);
     for (uint32_t i = 0; i < count; i++) {
         const Func *fn = &p->text->fn[i];
-        Buf         why = {0};
+        Buf why = {0};
         p->base.function[i] =
             (ProgramFunction){fn->name, make_ports(p->arena, d, fn->input, fn->inputs),
                               make_ports(p->arena, d, fn->output, fn->outputs), fn->inputs, fn->outputs};
-        bool ok = host_plan(p->arena, d, fn, &p->owned, &p->fn[i], &why);
+        bool ok = host_plan(p->arena, d, fn, file, files, &p->owned, &p->fn[i], &why);
         if (!ok)
             buf_printf(err, "%s: error: %s\n", name, why.data);
         buf_free(&why);
@@ -206,80 +189,41 @@ static bool plan(HostProgram *p, const char *name, Buf *err)
     return true;
 }
 
-static Program *host_compile(Device *base, const char *name, const char *mil, size_t len, const DeviceFile *file,
-                             size_t files, Buf *err)
+/* A program of `text`, whose constants point to these files. */
+static Program *program_new(HostDevice *d, HostText *text, const char *name, const DeviceFile *file, size_t files,
+                            Buf *err)
 {
-    if (len > MIL_TEXT_MAX || files > UINT32_MAX) {
-        buf_printf(err, "%s: error: the text has %zu bytes, at most %d are accepted\n", name, len, MIL_TEXT_MAX);
-        return NULL;
-    }
-    HostProgram *p = program_new(base, text_new());
-    Arena       *scratch = arena_new();
-    Sources     *sources = sources_new(scratch);
-    uint32_t     source = sources_add(sources, name, mil, len);
-    MilFile     *view = NEW_N(scratch, MilFile, files + 1);
-    Diags       *ds = diags_new(scratch, sources, name);
-    for (size_t i = 0; i < files; i++)
-        view[i] = (MilFile){file[i].path, file[i].data, file[i].len};
-    bool ok = mil_check(p->text->arena, ds, source, view, (uint32_t)files, &p->text->fn, &p->text->count);
-    if (!ok)
-        diags_render(ds, err);
-    ok = ok && plan(p, name, err);
-    arena_free(scratch);
+    HostProgram *p = xcalloc(1, sizeof *p);
+    p->base.driver = d->base.driver;
+    p->base.device = &d->base;
+    p->arena = arena_new();
+    p->text = text;
+    bool ok = plan(p, name, file, files, err);
+    host_text_planned(d);
     if (ok)
         return &p->base;
     host_program_free(&p->base);
     return NULL;
 }
 
-/* Point a constant at its blob in the new files. */
-static bool replace(const Value *v, const DeviceFile *file, size_t files, Buf *err)
+static Program *host_compile(Device *base, const char *name, const char *mil, size_t len, const DeviceFile *file,
+                             size_t files, Buf *err)
 {
-    Const   *k = (Const *)v->konst; /* the text is ours; nothing reads `raw` after planning */
-    BlobView blob;
-    size_t   i = 0;
-    while (i < files && strcmp(file[i].path, k->path) != 0)
-        i++;
-    if (i == files) {
-        buf_printf(err, "there is no weight file '%s'", k->path);
-        return false;
+    HostDevice *d = (HostDevice *)base;
+    if (len > MIL_TEXT_MAX || files > UINT32_MAX) {
+        buf_printf(err, "%s: error: the text has %zu bytes, at most %d are accepted\n", name, len, MIL_TEXT_MAX);
+        return NULL;
     }
-    if (!blob_find(file[i].data, file[i].len, k->offset, &blob, err))
-        return false;
-    const DTypeInfo *info = &dtype_info[v->type.dtype];
-    if (blob.type != info->blob || blob.bytes != ((uint64_t)k->count * info->bits + 7) / 8) {
-        buf_printf(err, "'%s' holds another type or number of elements than before", k->path);
-        return false;
-    }
-    Const        fresh = {.count = k->count, .raw = blob.data};
-    const double old = k->num ? k->num[0] : 0; /* one number: a kernel may have it as a parameter */
-    if (k->num && const_number(&(Value){.type = v->type, .konst = &fresh}, 0) != old) {
-        buf_printf(err, "'%s' is a single number, which is part of the compiled program", k->path);
-        return false;
-    }
-    if (!k->num)
-        k->raw = blob.data;
-    return true;
+    HostText *t = host_text_get(d, name, mil, len, file, files, err);
+    return t ? program_new(d, t, name, file, files, err) : NULL;
 }
 
 /* Everything but the constants is shared with the donor. */
 static Program *host_reload(const Program *base, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
-    HostText    *text = ((const HostProgram *)base)->text;
-    HostProgram *p = program_new(base->device, text);
-    Buf          why = {0};
-    bool         ok = true;
-    for (uint32_t i = 0; ok && i < text->count; i++)
-        for (uint32_t v = 0; ok && v < text->fn[i].values; v++)
-            if (text->fn[i].value[v]->konst && text->fn[i].value[v]->konst->path)
-                ok = replace(text->fn[i].value[v], file, files, &why);
-    if (!ok)
-        buf_printf(err, "%s: error: %s\n", name, why.data);
-    buf_free(&why);
-    if (ok && plan(p, name, err))
-        return &p->base;
-    host_program_free(&p->base);
-    return NULL;
+    HostDevice *d = (HostDevice *)base->device;
+    HostText *t = host_text_again(d, ((const HostProgram *)base)->text, name, file, files, err);
+    return t ? program_new(d, t, name, file, files, err) : NULL;
 }
 
 enum { HUGE_PAGE = 2 << 20 };
@@ -291,7 +235,7 @@ static bool grow_slab(HostDevice *d, size_t bytes, Buf *err)
     if (bytes <= d->slab_bytes)
         return true;
     size_t rounded = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    void  *p = aligned_alloc(HUGE_PAGE, rounded);
+    void *p = aligned_alloc(HUGE_PAGE, rounded);
     if (!p) {
         buf_printf(err, "no memory for %zu bytes of tensors\n", bytes);
         return false;
@@ -305,23 +249,59 @@ static bool grow_slab(HostDevice *d, size_t bytes, Buf *err)
     return true;
 }
 
+/* Memory of input i, or of output i - inputs, as steps use it. */
+static void *port_memory(const HostRequest *r, uint32_t i)
+{
+    uint32_t inputs = r->fn->fn->inputs;
+    return r->own ? r->own[i] : i < inputs ? r->input[i]->bytes : r->output[i - inputs]->bytes;
+}
+
 static void bind(HostRequest *r)
 {
+    const HostFunc *f = r->fn;
     if (r->slab == r->device->slab && r->slab)
         return;
     r->slab = r->device->slab;
-    for (uint32_t i = 0; i < r->fn->fn->values; i++)
-        r->data[i] = r->fn->fixed[i] ? r->fn->fixed[i] : (char *)r->slab + r->fn->offset[i];
+    for (uint32_t i = 0; i < f->fn->values; i++) {
+        uint32_t whole = f->whole[i];
+        int32_t port = f->port[whole];
+        char *base = port > 0   ? port_memory(r, (uint32_t)port - 1)
+                     : port < 0 ? port_memory(r, f->fn->inputs + (uint32_t)(-port - 1))
+                                : (char *)r->slab + f->place[whole];
+        r->data[i] = f->fixed[i] ? f->fixed[i] : base + f->offset[i];
+    }
+}
+
+/* Surfaces that are bound twice are copied: results are written while inputs are still read. */
+static void separate(HostRequest *r)
+{
+    uint32_t inputs = r->fn->fn->inputs, n = inputs + r->fn->fn->outputs;
+    HostSurface *s[2] = {0};
+    bool twice = false;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < i; k++) {
+            s[0] = i < inputs ? r->input[i] : r->output[i - inputs];
+            s[1] = k < inputs ? r->input[k] : r->output[k - inputs];
+            twice |= s[0] == s[1] && i >= inputs; /* two inputs do not mind */
+        }
+    if (!twice)
+        return;
+    r->own = xcalloc(n, sizeof *r->own);
+    for (uint32_t i = 0; i < n; i++)
+        r->own[i] = xmalloc((i < inputs ? r->ports->input[i] : r->ports->output[i - inputs]).bytes);
 }
 
 static Request *host_request_new(Program *base, uint32_t function, Surface *const *input, Surface *const *output,
                                  Buf *err)
 {
     HostProgram *p = (HostProgram *)base;
-    HostDevice  *d = (HostDevice *)base->device;
-    if (!grow_slab(d, p->fn[function].slab + 1, err))
+    HostDevice *d = (HostDevice *)base->device;
+    pthread_mutex_lock(&d->running);
+    bool ok = grow_slab(d, p->fn[function].slab + 1, err);
+    pthread_mutex_unlock(&d->running);
+    if (!ok)
         return NULL;
-    const Func  *fn = p->fn[function].fn;
+    const Func *fn = p->fn[function].fn;
     HostRequest *r = xcalloc(1, sizeof *r);
     r->base.driver = base->driver;
     r->device = d;
@@ -330,64 +310,78 @@ static Request *host_request_new(Program *base, uint32_t function, Surface *cons
     r->input = xcalloc(fn->inputs + 1, sizeof *r->input);
     r->output = xcalloc(fn->outputs + 1, sizeof *r->output);
     r->data = xcalloc(fn->values + 1, sizeof *r->data);
+    r->wide = xcalloc(fn->values + 1, sizeof *r->wide);
     for (uint32_t i = 0; i < fn->inputs; i++)
         r->input[i] = (HostSurface *)input[i];
     for (uint32_t i = 0; i < fn->outputs; i++)
         r->output[i] = (HostSurface *)output[i];
+    separate(r);
     return &r->base;
 }
 
 static void host_request_free(Request *base)
 {
     HostRequest *r = (HostRequest *)base;
+    for (uint32_t i = 0; r->own && i < r->fn->fn->inputs + r->fn->fn->outputs; i++)
+        free(r->own[i]);
+    free(r->own);
     free(r->input);
     free(r->output);
     free(r->data);
+    free(r->wide);
     free(r);
 }
 
 static bool load_input(const HostRequest *r, uint32_t i, Buf *err)
 {
-    const Port  *port = &r->ports->input[i];
+    const Port *port = &r->ports->input[i];
     const Value *v = r->fn->fn->input[i];
-    int64_t      n = type_elems(&v->type);
-    if (r->device->build.load(port->type, r->input[i]->bytes, n, r->data[v->id]))
+    if (r->fn->port[v->id]) {
+        if (r->own)
+            memcpy(r->own[i], r->input[i]->bytes, port->bytes);
+        return true;
+    }
+    if (r->device->build.load(port->type, r->input[i]->bytes, type_elems(&v->type), r->data[v->id]))
         return true;
     buf_printf(err, "input '%s' holds an integer beyond 2^24, which this device does not represent exactly\n",
                port->name);
     return false;
 }
 
-static void run_group(const HostRequest *r, const HostGroup *g, Run *run)
+static void store_output(const HostRequest *r, uint32_t i)
 {
-    for (run->begin = 0; run->begin < g->n; run->begin = run->end) {
-        run->end = run->begin + g->tile;
-        for (uint32_t c = g->begin; c < g->end; c++)
-            kernel_of(r->fn->call[c]->op, r->device->kernels)(run, r->fn->call[c]);
-    }
+    const Port *port = &r->ports->output[i];
+    const Value *v = r->fn->fn->output[i];
+    void *to = r->output[i]->bytes;
+    if (!host_half(r->device, v))
+        r->device->build.store(port->type, r->data[v->id], type_elems(&v->type), to);
+    else if (r->data[v->id] != to)
+        memcpy(to, r->data[v->id], port->bytes);
+}
+
+static bool evaluate(HostRequest *r, Buf *err)
+{
+    const Func *fn = r->fn->fn;
+    bind(r);
+    for (uint32_t i = 0; i < fn->inputs; i++)
+        if (!load_input(r, i, err))
+            return false;
+    HostRun run = {r->device, r->data, r->wide, (char *)r->slab + r->fn->scratch, err};
+    for (uint32_t s = 0; s < r->fn->steps; s++)
+        if (!host_step_run(&run, &r->fn->step[s]))
+            return false;
+    for (uint32_t i = 0; i < fn->outputs; i++)
+        store_output(r, i);
+    return true;
 }
 
 static bool host_eval(Request *base, Buf *err)
 {
     HostRequest *r = (HostRequest *)base;
-    const Func  *fn = r->fn->fn;
-    bind(r);
-    for (uint32_t i = 0; i < fn->inputs; i++)
-        if (!load_input(r, i, err))
-            return false;
-    Run run = {.data = r->data,
-               .scratch = (char *)r->slab + r->fn->scratch,
-               .reduce = r->device->options.reduce,
-               .pool = r->device->options.pool,
-               .err = err};
-    for (uint32_t g = 0; g < r->fn->groups && !run.failed; g++)
-        run_group(r, &r->fn->group[g], &run);
-    for (uint32_t i = 0; i < fn->outputs && !run.failed; i++) {
-        const Value *v = fn->output[i];
-        int64_t      n = type_elems(&v->type);
-        r->device->build.store(r->ports->output[i].type, r->data[v->id], n, r->output[i]->bytes);
-    }
-    return !run.failed;
+    pthread_mutex_lock(&r->device->running);
+    bool ok = evaluate(r, err);
+    pthread_mutex_unlock(&r->device->running);
+    return ok;
 }
 
 const Driver host_driver = {

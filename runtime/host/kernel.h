@@ -2,11 +2,11 @@
  *
  * Every kernels_*.c is compiled once for each KernelBuild. With HOST_EXACT a Real is a double and nothing is rounded;
  * without it a Real is a float, and what an operation writes to an fp16 tensor is rounded to the nearest fp16 value,
- * once, by finish(). HOST_AVX2 is the latter for machines with AVX2 and F16C: the same source with wider vectors. It
- * has to give the same bits, so kernels must not depend on the width: sums run in a fixed number of lanes.
+ * once, by finish(). HOST_AVX2 and HOST_AVX512 are the latter with wider vectors from the same source. They have to give
+ * the same bits, so kernels must not depend on the width: sums run in a fixed number of lanes.
  *
- * All tensors are dense arrays of Real in row-major order, whatever their element type: integers are exact up to 2^24
- * (2^53), booleans are 0 and 1.
+ * The tensors that kernels see are dense arrays of Real in row-major order, whatever their element type: integers are
+ * exact up to 2^24 (2^53), booleans are 0 and 1. Between kernels fp16 tensors are stored as fp16; see host_run.c.
  *
  * A kernel gets a call whose plan its type rule has filled. It allocates nothing; run->scratch holds call->scratch
  * elements. Results never overlap operands. */
@@ -26,7 +26,6 @@ struct Run {
     Pool      *pool;
     Buf       *err;     /* a kernel that meets a bad run-time value (an index) appends the reason */
     bool       failed;
-    int64_t    begin, end; /* elements of the result to compute, for kernels that can do a part: see host_groups() */
 };
 
 #ifdef HOST_EXACT
@@ -34,7 +33,9 @@ typedef double Real;
 #define KERNEL(name) kernel_##name##_exact
 #else
 typedef float Real;
-#ifdef HOST_AVX2
+#if defined HOST_AVX512
+#define KERNEL(name) kernel_##name##_avx512
+#elif defined HOST_AVX2
 #define KERNEL(name) kernel_##name##_avx2
 #else
 #define KERNEL(name) kernel_##name##_ane
@@ -68,12 +69,6 @@ static inline bool narrow(const Call *call)
 #else
     return call->result[0]->type.dtype == DT_F16;
 #endif
-}
-
-/* The part of `n` elements that is asked for. */
-static inline int64_t part_end(const Run *run, int64_t n)
-{
-    return run->end < n ? run->end : n;
 }
 
 /* Element-wise kernels work on pieces of this many elements, so that finish() finds them in the nearest cache. */

@@ -1,5 +1,5 @@
 /* kernel_table.c: the kernels of every operation, from the same table as its type rule. A row whose kernel is missing
- * does not link. Where there is no build for AVX2 the plain kernels stand in its place. */
+ * does not link. Where there is no build for wider vectors the plain kernels stand in its place. */
 #include "host/kernel_table.h"
 
 #ifdef HOST_HAS_AVX2
@@ -8,11 +8,18 @@
 #define AVX2(kernel) kernel_##kernel##_ane
 #endif
 
-#define OP(name, args, type, kernel) KernelFn kernel_##kernel##_ane, kernel_##kernel##_avx2, kernel_##kernel##_exact;
+#ifdef HOST_HAS_AVX512
+#define AVX512(kernel) kernel_##kernel##_avx512
+#else
+#define AVX512(kernel) kernel_##kernel##_ane
+#endif
+
+#define OP(name, args, type, kernel) \
+    KernelFn kernel_##kernel##_ane, kernel_##kernel##_avx2, kernel_##kernel##_avx512, kernel_##kernel##_exact;
 #include "mil/mil_ops.def"
 
 static KernelFn *const kernels[][KERNEL_BUILDS] = {
-#define OP(name, args, type, kernel) {kernel_##kernel##_ane, AVX2(kernel), kernel_##kernel##_exact},
+#define OP(name, args, type, kernel) {kernel_##kernel##_ane, AVX2(kernel), AVX512(kernel), kernel_##kernel##_exact},
 #include "mil/mil_ops.def"
 };
 

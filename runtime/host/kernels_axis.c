@@ -19,6 +19,8 @@ typedef enum { TERM_X, TERM_ABS, TERM_SQUARE, TERM_EXP } Term;
 typedef enum { FINISH_NONE, FINISH_MEAN, FINISH_SQRT, FINISH_LOG } Finish;
 typedef Real Fold(Real acc, Real x);
 
+void KERNEL(softmax_row)(const Real *x, int64_t n, Real *y);
+
 static Real round16(Real x)
 {
 #ifdef HOST_EXACT
@@ -264,7 +266,7 @@ static Real max_row(const Real *x, int64_t n)
 }
 
 /* Neighbouring elements: loops the compiler can vectorise. */
-static void softmax_row(const Real *x, int64_t n, Real *y)
+void KERNEL(softmax_row)(const Real *x, int64_t n, Real *y)
 {
     Real max = max_row(x, n);
     for (int64_t i = 0; i < n; i++)
@@ -293,11 +295,10 @@ void KERNEL(softmax)(Run *run, const Call *call)
     const AxisPlan *p = &call->plan.axis;
     const Real     *x = operand(run, call, 0);
     Real           *y = result(run, call);
-    if (p->inner == 1) { /* rows can be asked for in parts */
-        int64_t end = part_end(run, p->outer * p->n);
-        for (int64_t at = run->begin; at < end; at += p->n) {
-            softmax_row(x + at, p->n, y + at);
-            finish(call, y + at, p->n);
+    if (p->inner == 1) {
+        for (int64_t o = 0; o < p->outer; o++, x += p->n, y += p->n) {
+            KERNEL(softmax_row)(x, p->n, y);
+            finish(call, y, p->n);
         }
         return;
     }

@@ -8,6 +8,10 @@
 
 #include <tgmath.h>
 
+/* One row: of one operand; of two, which advance by 0 (broadcast) or 1. Not rounded. */
+typedef void RowOne(const Call *call, const Real *in, Real *out, int64_t n);
+typedef void RowTwo(Real *out, const Real *xs, int64_t sx, const Real *ys, int64_t sy, int64_t n);
+
 static Real sigmoid_of(Real x)
 {
     return 1 / (1 + real_exp(-x));
@@ -15,22 +19,31 @@ static Real sigmoid_of(Real x)
 
 /* ---- one operand ---------------------------------------------------------------------------------------------- */
 
+static void unary(Run *run, const Call *call, RowOne *row)
+{
+    const Real *in = operand(run, call, 0);
+    Real       *out = result(run, call);
+    int64_t     n = type_elems(&call->result[0]->type);
+    for (int64_t at = 0; at < n; at += PIECE) {
+        int64_t m = n - at < PIECE ? n - at : PIECE;
+        row(call, in + at, out + at, m);
+        finish(call, out + at, m);
+    }
+}
+
 #define UNARY(name, formula)                                                                 \
+    static void row_##name(const Call *call, const Real *in, Real *out, int64_t n)           \
+    {                                                                                        \
+        Real a = (Real)call->plan.scalar.alpha, b = (Real)call->plan.scalar.beta;            \
+        (void)a, (void)b;                                                                    \
+        for (int64_t i = 0; i < n; i++) {                                                    \
+            Real x = in[i];                                                                  \
+            out[i] = formula;                                                                \
+        }                                                                                    \
+    }                                                                                        \
     void KERNEL(name)(Run * run, const Call *call)                                           \
     {                                                                                        \
-        const Real *in = operand(run, call, 0);                                              \
-        Real       *out = result(run, call);                                                 \
-        Real        a = (Real)call->plan.scalar.alpha, b = (Real)call->plan.scalar.beta;     \
-        int64_t     n = part_end(run, type_elems(&call->result[0]->type));                   \
-        (void)a, (void)b;                                                                    \
-        for (int64_t at = run->begin; at < n; at += PIECE) {                                 \
-            int64_t end = n - at < PIECE ? n : at + PIECE;                                   \
-            for (int64_t i = at; i < end; i++) {                                             \
-                Real x = in[i];                                                              \
-                out[i] = formula;                                                            \
-            }                                                                                \
-            finish(call, out + at, end - at);                                                \
-        }                                                                                    \
+        unary(run, call, row_##name);                                                        \
     }
 
 UNARY(abs, fabs(x))
@@ -95,24 +108,10 @@ void KERNEL(cast)(Run *run, const Call *call)
 
 /* ---- two operands --------------------------------------------------------------------------------------------- */
 
-/* One row: x and y advance by 0 (broadcast) or 1. */
-typedef void RowFn(Real *out, const Real *xs, int64_t sx, const Real *ys, int64_t sy, int64_t n);
-
 /* A walk over the rows of a broadcast: offsets of the operands, and the index of the row. */
 typedef struct {
     int64_t offset[BROADCAST_INPUTS], at[MIL_RANK_MAX];
 } Walk;
-
-static Walk walk_from(const BroadcastPlan *p, int64_t row)
-{
-    Walk w = {0};
-    for (uint32_t d = p->rank - 1; row && d-- > 0; row /= p->dim[d]) {
-        w.at[d] = row % p->dim[d];
-        for (int k = 0; k < BROADCAST_INPUTS; k++)
-            w.offset[k] += p->stride[k][d] * w.at[d];
-    }
-    return w;
-}
 
 static void next_row(const BroadcastPlan *p, Walk *w)
 {
@@ -127,22 +126,19 @@ static void next_row(const BroadcastPlan *p, Walk *w)
     }
 }
 
-static void binary(Run *run, const Call *call, RowFn *row)
+static void binary(Run *run, const Call *call, RowTwo *row)
 {
     const BroadcastPlan *p = &call->plan.broadcast;
     const Real          *x = operand(run, call, 0), *y = operand(run, call, 1);
     Real                *out = result(run, call);
     int64_t              n = p->dim[p->rank - 1], sx = p->stride[0][p->rank - 1], sy = p->stride[1][p->rank - 1];
-    int64_t              end = part_end(run, type_elems(&call->result[0]->type)), at = run->begin, k = at % n;
-    Walk                 w = walk_from(p, at / n);
-    for (; at < end; next_row(p, &w), k = 0)
-        while (k < n && at < end) {
+    Walk                 w = {0};
+    for (int64_t rows = type_elems(&call->result[0]->type) / n; rows > 0; rows--, next_row(p, &w))
+        for (int64_t k = 0; k < n; k += PIECE) {
             int64_t m = n - k < PIECE ? n - k : PIECE;
-            m = end - at < m ? end - at : m;
-            row(out + at, x + w.offset[0] + k * sx, sx, y + w.offset[1] + k * sy, sy, m);
-            finish(call, out + at, m);
-            at += m;
-            k += m;
+            row(out, x + w.offset[0] + k * sx, sx, y + w.offset[1] + k * sy, sy, m);
+            finish(call, out, m);
+            out += m;
         }
 }
 
@@ -270,3 +266,28 @@ void KERNEL(blockwise)(Run *run, const Call *call)
     }
     finish(call, out, n);
 }
+
+/* ---- rows for fused chains ------------------------------------------------------------------------------------ */
+
+#ifndef HOST_EXACT
+#include "host/half.h"
+
+const HalfRow *KERNEL(row_of)(KernelFn *plain)
+{
+#define ONE(name) {kernel_##name##_ane, row_##name, NULL}
+#define TWO(name) {kernel_##name##_ane, NULL, row_##name}
+    static const HalfRow rows[] = {
+        ONE(abs), ONE(sign), ONE(square), ONE(floor), ONE(ceil), ONE(round), ONE(exp), ONE(exp2), ONE(log), ONE(sqrt),
+        ONE(rsqrt), ONE(inverse), ONE(sin), ONE(cos), ONE(atan), ONE(erf), ONE(sigmoid), ONE(tanh), ONE(silu),
+        ONE(relu), ONE(relu6), ONE(leaky_relu), ONE(elu), ONE(clamped_relu), ONE(softplus), ONE(softsign),
+        ONE(sigmoid_hard), ONE(scaled_tanh), ONE(threshold), ONE(clip), ONE(gelu),
+        TWO(add), TWO(sub), TWO(mul), TWO(real_div), TWO(maximum), TWO(minimum), TWO(pow), TWO(floor_div), TWO(mod),
+    };
+#undef ONE
+#undef TWO
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (rows[i].plain == plain)
+            return &rows[i];
+    return NULL;
+}
+#endif

@@ -6,6 +6,7 @@
 #include "runtime/train/checkpoint_dir.h"
 
 #include "base/file.h"
+#include "runtime/train/best.h"
 #include "runtime/train/checkpoint.h"
 
 #include <dirent.h>
@@ -130,11 +131,14 @@ bool run_dir_prune(const char *run, uint64_t step, uint64_t keep, Buf *err)
     Steps  s = list_steps(a, run);
     char   why[FILE_ERR_MAX];
     bool   ok = true;
+    double   loss;
+    uint64_t best;
     uint32_t upto = 0; /* checkpoints up to and including `step` */
     while (upto < s.count && s.step[upto] <= step)
         upto++;
+    bool     marked = best_read(run, &best, &loss);
     for (uint32_t i = 0; ok && keep && i + keep < upto; i++)
-        ok = dir_remove(step_dir(a, run, s.step[i]), why);
+        ok = (marked && s.step[i] == best) || dir_remove(step_dir(a, run, s.step[i]), why);
     if (!ok)
         buf_printf(err, "old checkpoint: %s", why);
     arena_free(a);
@@ -183,7 +187,7 @@ bool checkpoint_clear(const char *run, Buf *err)
     Arena *a = arena_new();
     Steps  s = list_steps(a, run);
     char   why[FILE_ERR_MAX];
-    bool   ok = dir_remove(path_join(a, run, LATEST), why);
+    bool   ok = dir_remove(path_join(a, run, LATEST), why) && best_clear(run, why);
     for (uint32_t i = 0; ok && i < s.count; i++)
         ok = dir_remove(step_dir(a, run, s.step[i]), why);
     if (!ok)
@@ -202,7 +206,7 @@ const char *checkpoint_find(Arena *a, const char *path, Buf *err)
         buf_printf(err, path_exists(path) ? "'%s' is not a directory" : "there is no checkpoint at '%s'", path);
         return NULL;
     }
-    if (path_exists(path_join(a, path, CHECKPOINT_MODEL)))
+    if (path_exists(path_join(a, path, CHECKPOINT_MODEL)) || path_exists(path_join(a, path, CHECKPOINT_OPTIMIZER)))
         return arena_strdup(a, path);
     if (!path_exists(latest)) { /* killed between the first checkpoint's rename and LATEST */
         Steps s = list_steps(a, path);

@@ -1,155 +1,283 @@
-/* generate.c: token by token through the `decode` entry; see generate.h.
+/* generate.c: a prompt continued token by token; see generate.h.
  *
- * The prompt goes through the same entry as what follows it, one token at a time: the only difference is that logits
- * are ignored until its last token. How long a context may become is not written anywhere in a plan; it follows from
- * the states: an entry that splices one position into a cache of n cannot go on after the n-th. */
+ * What is written out lags behind what the model says when it may be the beginning of the text to stop at: Output keeps
+ * it back until the next tokens tell. */
 #include "runtime/train/generate.h"
 
 #include "base/rng.h"
+#include "runtime/train/decoder.h"
+#include "runtime/train/report.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct {
-    Session         *s;
-    uint32_t         entry, vocab;
-    const PlanEntry *e;
-    int32_t         *token, *position;
-    uint64_t         context; /* positions; 0: no limit known */
-    bool             bytes;   /* tokens are bytes */
-} Decoder;
+/* ---- tokens and text ---- */
 
-static void limit_context(Decoder *d, const Step *step, uint32_t n)
+typedef struct {
+    uint32_t vocab;
+    bool bytes;                 /* tokens are bytes */
+    const Tokenizer *tokenizer; /* or pieces of text; with neither, ids are read and written */
+} Words;
+
+static bool is_text(const Words *w)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        if (step[i].kind == STEP_LOOP)
-            limit_context(d, step[i].body, step[i].bodies);
-        if (step[i].kind != STEP_OP || strcmp(step[i].op, "splice") != 0 || step[i].ins == 0)
-            continue;
-        PlanShape shape = step[i].in[0].shape;
-        int32_t   axis = step[i].a.axis;
-        if (axis >= 0 && (uint32_t)axis < shape.rank && (!d->context || (uint64_t)shape.dim[axis] < d->context))
-            d->context = (uint64_t)shape.dim[axis];
-    }
+    return w->bytes || w->tokenizer;
 }
 
-static bool decoder_open(Decoder *d, Session *s, Buf *err)
+static bool encode_ids(const Words *w, const char *text, const char *what, int32_t *token, uint64_t *count, Buf *err)
 {
-    const Plan *p = s->plan;
-    *d = (Decoder){.s = s, .entry = exec_entry(s->exec, "decode")};
-    if (d->entry == EXEC_NO_ENTRY) {
-        buf_printf(err,
-                   "plan '%s' cannot generate: its model has no entry 'decode' (one token and its position in, the "
-                   "logits of the next token out)",
-                   s->plan_dir);
-        return false;
-    }
-    d->e = &p->entry[d->entry];
-    bool known = true;
-    for (uint32_t k = 0; k < d->e->inputs; k++) {
-        const PlanInput *in = &d->e->input[k];
-        bool             one = plan_numel(p->buffer[in->buffer].shape) == 1;
-        if (in->kind == IN_TOKENS && one && !d->token) {
-            d->token = exec_input(s->exec, d->entry, k);
-            d->vocab = (uint32_t)in->vocab;
-        } else if (in->kind == IN_INT && one && !d->position) {
-            d->position = exec_input(s->exec, d->entry, k);
-        } else {
-            known = false;
+    for (const char *at = text; at[strspn(at, " \t\n,")];) {
+        char *end;
+        long id = strtol(at += strspn(at, " \t\n,"), &end, 10);
+        if (end == at || id < 0 || (unsigned long)id >= w->vocab) {
+            buf_printf(err, "%s '%s' is not a list of token ids from 0 to %u (this model's tokens are not bytes)", what,
+                       text, w->vocab - 1);
+            return false;
         }
+        token[(*count)++] = (int32_t)id;
+        at = end;
     }
-    const PlanBuffer *out = d->e->results ? &p->buffer[d->e->result[0].buffer] : NULL;
-    if (!known || !d->token || !out || out->type != PLAN_F32 || plan_numel(out->shape) != (int64_t)d->vocab) {
-        buf_printf(
-            err,
-            "plan '%s' cannot generate: its entry 'decode' must take one token (tok[1]) and perhaps its position "
-            "(i32[]), and give one logit for each id of the vocabulary",
-            s->plan_dir);
-        return false;
-    }
-    d->bytes = d->vocab == 256 || (s->settings.data == DATA_BYTES && d->vocab > 256);
-    limit_context(d, d->e->forward, d->e->forwards);
     return true;
 }
 
-/* The prompt as tokens, allocated in `a`. */
-static bool encode(const Decoder *d, Arena *a, const char *prompt, int32_t **token, uint64_t *count, Buf *err)
+static bool encode_text(const Words *w, Arena *a, const char *text, int32_t **token, uint64_t *count, Buf *err)
 {
-    size_t n = strlen(prompt);
-    *token = NEW_N(a, int32_t, n + 1);
-    *count = 0;
-    if (d->bytes)
-        for (; *count < n; ++*count)
-            (*token)[*count] = (unsigned char)prompt[*count];
-    else
-        for (const char *at = prompt; at[strspn(at, " \t\n,")];) {
-            char *end;
-            long  id = strtol(at += strspn(at, " \t\n,"), &end, 10);
-            if (end == at || id < 0 || (unsigned long)id >= d->vocab) {
-                buf_printf(
-                    err, "the prompt '%s' is not a list of token ids from 0 to %u (this model's tokens are not bytes)",
-                    prompt, d->vocab - 1);
-                return false;
-            }
-            (*token)[(*count)++] = (int32_t)id;
-            at = end;
-        }
-    if (*count == 0)
-        buf_puts(err, "the prompt is empty: a model continues what it is given");
-    else if (d->context && *count > d->context)
-        buf_printf(err, "the prompt has %llu tokens, the model's context only %llu", (unsigned long long)*count,
-                   (unsigned long long)d->context);
-    return *count && (!d->context || *count <= d->context);
+    Tokens ids = {0};
+    int32_t bos = tokenizer_bos(w->tokenizer);
+    bool ok = tokenizer_encode(w->tokenizer, text, strlen(text), &ids, err);
+    if (ok) {
+        *token = NEW_N(a, int32_t, ids.count + 1);
+        if (bos != TOKENIZER_NONE)
+            (*token)[(*count)++] = bos;
+        if (ids.count)
+            memcpy(*token + *count, ids.id, ids.count * sizeof **token);
+        *count += ids.count;
+    }
+    tokens_free(&ids);
+    return ok;
 }
 
-static bool put(const Decoder *d, FILE *f, int32_t token, bool first, Buf *err)
+/* The prompt as tokens, allocated in `a`. */
+static bool encode(const Words *w, Arena *a, const char *prompt, int32_t **token, uint64_t *count, Buf *err)
 {
-    bool ok = d->bytes ? fputc(token, f) != EOF : fprintf(f, "%s%d", first ? "" : " ", (int)token) > 0;
-    if (ok && fflush(f) == 0)
-        return true;
+    size_t n = strlen(prompt);
+    bool ok = true;
+    *count = 0;
+    if (w->tokenizer) {
+        ok = encode_text(w, a, prompt, token, count, err);
+    } else {
+        *token = NEW_N(a, int32_t, n + 1);
+        for (; w->bytes && *count < n; ++*count)
+            (*token)[*count] = (unsigned char)prompt[*count];
+        ok = w->bytes || encode_ids(w, prompt, "the prompt", *token, count, err);
+    }
+    if (ok && *count == 0)
+        buf_puts(err, "the prompt is empty: a model continues what it is given");
+    return ok && *count != 0;
+}
+
+/* ---- output ---- */
+
+typedef struct {
+    const Words *words;
+    FILE *f;
+    const char *stop;   /* bytes; NULL: none */
+    int32_t stop_id[2]; /* TOKENIZER_NONE: none */
+    int32_t previous;
+    Buf kept; /* said, but not written: the longest end of the text that `stop` begins with */
+} Output;
+
+static bool failed(Buf *err)
+{
     buf_printf(err, "cannot write the text: %s", strerror(errno));
     return false;
 }
 
-bool generate(Session *s, const GenerateOptions *o, Buf *err)
+static bool write_kept(Output *o, size_t n, Buf *err)
 {
-    Decoder  d;
-    Sampler  sampler;
-    Arena   *a = arena_new();
-    int32_t *prompt;
-    uint64_t given, key = rng_key(o->seed, "generate"), at = 0;
-    bool     ok = decoder_open(&d, s, err) && encode(&d, a, o->prompt, &prompt, &given, err) &&
-              exec_bake(s->exec, d.entry, EXEC_FORWARD, err);
-    if (!ok) {
-        arena_free(a);
+    if (n && fwrite(o->kept.data, 1, n, o->f) != n)
+        return failed(err);
+    if (n)
+        memmove(o->kept.data, o->kept.data + n, o->kept.len -= n);
+    return fflush(o->f) == 0 || failed(err);
+}
+
+/* Say a token: text is kept for write_kept(). */
+static bool say(Output *o, int32_t token, Buf *err)
+{
+    bool ok = true;
+    if (o->words->tokenizer)
+        tokenizer_decode(o->words->tokenizer, o->previous, token, &o->kept);
+    else if (o->words->bytes)
+        buf_putc(&o->kept, (char)token);
+    else
+        ok = fprintf(o->f, "%s%d", o->previous == TOKENIZER_NONE ? "" : " ", (int)token) > 0 && fflush(o->f) == 0;
+    o->previous = token;
+    return ok || failed(err);
+}
+
+/* Text as it was given, ids one after another. */
+static bool say_prompt(Output *o, const char *text, const int32_t *token, uint64_t count, Buf *err)
+{
+    bool ok = true;
+    if (is_text(o->words)) {
+        buf_puts(&o->kept, text);
+        o->previous = token[count - 1];
+    }
+    for (uint64_t i = 0; ok && i < count && !is_text(o->words); i++)
+        ok = say(o, token[i], err);
+    return ok && write_kept(o, o->kept.len, err);
+}
+
+/* The place of `stop` in what was kept; its length: nowhere. */
+static size_t find_stop(const Output *o, size_t n)
+{
+    for (size_t at = 0; at + n <= o->kept.len; at++)
+        if (memcmp(o->kept.data + at, o->stop, n) == 0)
+            return at;
+    return o->kept.len;
+}
+
+/* Is this where to end? If not, write the token, or what is certain not to be the beginning of the end. */
+static bool put(Output *o, int32_t token, bool *ends, Buf *err)
+{
+    *ends = token == o->stop_id[0] || token == o->stop_id[1];
+    if (*ends)
+        return true;
+    if (!say(o, token, err))
+        return false;
+    size_t n = o->stop ? strlen(o->stop) : 0, at = o->stop ? find_stop(o, n) : o->kept.len, back = 0;
+    if (at < o->kept.len) {
+        *ends = true;
+        o->kept.len = at;
+    } else if (o->stop) {
+        for (back = at < n - 1 ? at : n - 1; memcmp(o->kept.data + at - back, o->stop, back) != 0;)
+            back--;
+    }
+    return write_kept(o, o->kept.len - back, err);
+}
+
+static bool output_open(Output *o, const Words *w, const GenerateOptions *g, Buf *err)
+{
+    int32_t id[2];
+    uint64_t count = 0;
+    *o = (Output){.words = w, .f = g->out, .stop_id = {TOKENIZER_NONE, TOKENIZER_NONE}, .previous = TOKENIZER_NONE};
+    if (w->tokenizer) { /* the end of a text, or the beginning of the next one: llama2.c's models have no other end */
+        o->stop_id[0] = tokenizer_eos(w->tokenizer);
+        o->stop_id[1] = tokenizer_bos(w->tokenizer);
+    }
+    if (!g->stop)
+        return true;
+    if (*g->stop == 0) {
+        buf_puts(err, "--stop needs a text to stop at");
         return false;
     }
-    sampler_init(&sampler, a, o->sampling, d.bytes ? 256 : d.vocab); /* ids that are no byte were never trained */
-    exec_reset_states(s->exec, s->settings.seed);
-    for (int32_t next = prompt[0]; (ok = put(&d, o->out, next, at == 0, err)); at++) {
-        if (at + 1 >= given + o->tokens)
-            break;
-        if (d.context && at >= d.context) {
-            fprintf(o->note, "\nanerun: the model's context of %llu tokens is full\n", (unsigned long long)d.context);
-            break;
-        }
-        *d.token = next;
-        if (d.position)
-            *d.position = (int32_t)at;
-        if (!(ok = exec_forward(s->exec, d.entry, err)))
-            break;
-        uint32_t pick = at + 1 < given ? (uint32_t)prompt[at + 1]
-                                       : sampler_pick(&sampler, exec_result(s->exec, d.entry, 0), rng_uniform(key, at));
+    if (is_text(w)) {
+        o->stop = g->stop;
+        return true;
+    }
+    if (strlen(g->stop) > 20 || !encode_ids(w, g->stop, "--stop", id, &count, err) || count != 1) {
+        buf_clear(err);
+        buf_printf(err, "--stop '%s' is not a token id from 0 to %u (this model's tokens are not bytes)", g->stop,
+                   w->vocab - 1);
+        return false;
+    }
+    o->stop_id[0] = id[0];
+    return true;
+}
+
+/* ---- the two together ---- */
+
+/* New tokens after the prompt, whose logits are given. */
+static bool write_on(Decoder *d, Sampler *sampler, const GenerateOptions *o, Output *out, const float *logits,
+                     GenerateStats *stats, Buf *err)
+{
+    uint64_t key = rng_key(o->seed, "generate");
+    for (uint64_t made = 0; made < o->tokens;) {
+        uint32_t pick = sampler_pick(sampler, logits, rng_uniform(key, d->at - 1));
+        int32_t next = (int32_t)pick;
+        bool ends;
         if (pick == UINT32_MAX) {
             buf_puts(err, "the model's logits are not numbers: its weights are damaged or training diverged");
-            ok = false;
-            break;
+            return false;
         }
-        next = (int32_t)pick;
+        if (!put(out, next, &ends, err))
+            return false;
+        stats->written++;
+        if (ends || ++made == o->tokens)
+            return true;
+        if (d->context && d->at >= d->context) {
+            fprintf(o->note, "\nanerun: the model's context of %llu tokens is full\n", (unsigned long long)d->context);
+            return true;
+        }
+        if (!(logits = decoder_read(d, &next, 1, err)))
+            return false;
     }
-    if (ok && !d.bytes)
-        fputc('\n', o->out);
+    return true;
+}
+
+static bool continue_prompt(Decoder *d, Arena *a, const Words *w, const GenerateOptions *o, Output *out, Buf *err)
+{
+    Sampler sampler;
+    GenerateStats none = {0}, *stats = o->stats ? o->stats : &none;
+    int32_t *prompt;
+    uint64_t given;
+    bool ok;
+    if (!encode(w, a, o->prompt, &prompt, &given, err))
+        return false;
+    if (d->context && given > d->context) {
+        buf_printf(err, "the prompt has %llu tokens, the model's context only %llu", (unsigned long long)given,
+                   (unsigned long long)d->context);
+        return false;
+    }
+    if (!decoder_bake(d, given, err))
+        return false;
+    ok = say_prompt(out, o->prompt, prompt, given, err);
+    if (!ok || o->tokens == 0)
+        return ok;
+    /* Ids that stand for nothing were never trained. */
+    uint32_t known = w->tokenizer ? tokenizer_vocab(w->tokenizer) : w->bytes ? 256 : d->vocab;
+    sampler_init(&sampler, a, o->sampling, known < d->vocab ? known : d->vocab);
+    decoder_reset(d);
+    double started = clock_seconds();
+    const float *logits = decoder_read(d, prompt, given, err);
+    double read = clock_seconds();
+    if (!logits)
+        return false;
+    ok = write_on(d, &sampler, o, out, logits, stats, err);
+    stats->read += given;
+    stats->read_seconds += read - started;
+    stats->write_seconds += clock_seconds() - read;
+    return ok && write_kept(out, out->kept.len, err);
+}
+
+bool generate(Session *s, const GenerateOptions *o, Buf *err)
+{
+    Decoder d;
+    Output out = {0};
+    Words w;
+    Arena *a = arena_new();
+    bool ok = decoder_open(&d, a, s, err) && session_tokenizer(s, err) &&
+              (!s->tokenizer || tokenizer_fits(s->tokenizer, d.vocab, err));
+    if (ok) {
+        bool bytes = d.vocab == 256 || (s->settings.data == DATA_BYTES && d.vocab > 256);
+        w = (Words){d.vocab, bytes && !s->tokenizer, s->tokenizer};
+        ok = output_open(&out, &w, o, err) && continue_prompt(&d, a, &w, o, &out, err);
+        if (ok)
+            fputs(o->end ? o->end : is_text(&w) ? "" : "\n", o->out);
+    }
+    buf_free(&out.kept);
     arena_free(a);
     return ok;
+}
+
+void generate_stats_text(const GenerateStats *s, Buf *out)
+{
+    buf_printf(out, "prompt: %llu tokens", (unsigned long long)s->read);
+    if (s->read_seconds > 0)
+        buf_printf(out, " at %.4g/s", (double)s->read / s->read_seconds);
+    buf_printf(out, "; written: %llu tokens", (unsigned long long)s->written);
+    if (s->write_seconds > 0)
+        buf_printf(out, " at %.4g/s", (double)s->written / s->write_seconds);
 }

@@ -2,42 +2,30 @@
  *
  * Many options are short names for settings (train.def): they are rows with a key, and become overrides in the order
  * given, so that of `--steps 10 --set steps=20` the last one wins. Their values are checked where settings are. */
-#include "runtime/train/options.h"
+#include "runtime/train/options_table.h"
 
 #include "base/suggest.h"
 #include "runtime/train/settings.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { FLAG, TEXT, WHOLE, REAL, SETTING, ASSIGN, MAYBE } OptionKind;
-
-typedef struct {
-    const char *name, *value, *help; /* value: name of the argument; NULL: none. name NULL: a heading, in `help` */
-    OptionKind  kind;
-    size_t      at;       /* FLAG, TEXT, WHOLE, REAL: offset in Options */
-    const char *key;      /* SETTING */
-    double      min, max; /* WHOLE, REAL */
-} Option;
-
-#define HEADING(text)               {.help = text}
-#define TO_FLAG(n, field, text)     {.name = n, .kind = FLAG, .at = offsetof(Options, field), .help = text}
-#define TO_TEXT(n, v, field, text)  {.name = n, .value = v, .kind = TEXT, .at = offsetof(Options, field), .help = text}
-#define TO_KEY(n, v, k, text)       {.name = n, .value = v, .kind = SETTING, .key = k, .help = text}
-#define TO_NUMBER(n, v, k, field, lo, hi, text) \
-    {.name = n, .value = v, .kind = k, .at = offsetof(Options, field), .min = lo, .max = hi, .help = text}
-
 static const Option option[] = {
-    HEADING("What to do:"),
+    TOPIC("doing", "What to do:"),
     TO_FLAG("--train", train, "train the model"),
     TO_TEXT("--eval", "FILE", eval, "report the loss on FILE; with --train: use FILE as the held-out set"),
     TO_TEXT("--generate", "PROMPT", generate, "continue PROMPT with the model's 'decode' entry"),
-    TO_FLAG("--help", help, "this text"),
+    TO_TEXT("--prompts", "FILE", prompts, "continue every line of FILE"),
+    TO_TEXT("--export", "FILE", export, "write the weights for other programs: .safetensors, or .bin of llama2.c"),
+    TO_TEXT("--merge", "FILE", merge, "write the weights to FILE (safetensors), adapters merged into them"),
+    TO_FLAG("--check", check, "compare every program on the device with a reference in fp64"),
+    TO_FLAG("--bench", bench, "measure training steps; print one row of figures"),
+    {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
     TO_KEY("--data", "FILE", "data.path", "the file to train on, of the kind the setting 'data' says"),
+    TO_KEY("--tokenizer", "FILE", "tokenizer", "for text: a .bin of llama2.c, or a .model of SentencePiece"),
     TO_KEY("--steps", "N", "steps", "optimizer steps, counted from the start of the run"),
     TO_KEY("--seed", "N", "seed", "seed of parameters and data; with --generate: of sampling"),
     {.name = "--set", .value = "KEY=VALUE", .kind = ASSIGN, .help = "change any setting listed below; may be repeated"},
@@ -45,17 +33,23 @@ static const Option option[] = {
     TO_KEY("--eval-every", "N", "eval_every", "evaluate every N steps, not only at the end"),
     TO_NUMBER("--stop-at", "N", WHOLE, stop_at, 1, 9007199254740992.0, "end after step N; --resume continues"),
     TO_TEXT("--log", "FILE", log, "write one JSON object per line for every step"),
+    TO_TEXT("--report", "FILE", report, "keep a web page of the run up to date: curves, times, events, a sample text"),
+    TO_TEXT("--sample", "PROMPT", sample, "what sample texts of the report begin with"),
+    TO_FLAG("--json", json, "with --bench: the row as a JSON object"),
     TO_FLAG("--quiet", quiet, "no progress"),
     TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
+    TO_TEXT("--trace", "FILE", trace, "at the end, what ran when on which thread, for chrome://tracing or Perfetto"),
     HEADING("Checkpoints:"),
     TO_TEXT("--out", "DIR", out, "directory for checkpoints (default: PLAN.run)"),
     {.name = "--resume",
      .value = "[DIR]",
      .kind = MAYBE,
      .help = "continue from the latest checkpoint, or from DIR (a run or one of its ckpt-N)"},
-    TO_TEXT("--ckpt", "DIR", checkpoint, "the checkpoint to evaluate or generate with (default: the latest in --out)"),
+    TO_TEXT("--ckpt", "DIR", checkpoint, "the checkpoint to evaluate or generate with: a run, one of its ckpt-N, or best (default: the latest in --out)"),
     TO_TEXT("--weights", "FILE", weights, "start from weights of other programs: .safetensors, or .bin of llama2.c"),
-    TO_FLAG("--untrained", untrained, "evaluate or generate with initial weights"),
+    TO_TEXT("--format", "safetensors|llama2c", format, "of --export (default: by the file's suffix)"),
+    TO_TEXT("--dtype", "f32|f16|bf16", dtype, "of --export to safetensors (default: f32)"),
+    TO_FLAG("--untrained", untrained, "evaluate, generate or export with initial weights"),
     TO_KEY("--save-every", "N", "save_every", "save every N steps, not only at the end"),
     TO_KEY("--keep", "N", "keep", "checkpoints kept, the newest; 0: all"),
     TO_FLAG("--no-save", no_save, "write no checkpoints"),
@@ -65,13 +59,24 @@ static const Option option[] = {
     TO_NUMBER("--temperature", "T", REAL, temperature, 0, 1e6, "0: always the likeliest token (default: 0.8)"),
     TO_NUMBER("--top-k", "K", WHOLE, top_k, 0, 4294967295.0, "only among the K likeliest; 0: all (default)"),
     TO_NUMBER("--top-p", "P", REAL, top_p, 0, 1, "only among the likeliest that make up P; 1: all (default)"),
+    TO_TEXT("--stop", "TEXT", stop, "end before this text (for models whose tokens are not bytes: this id)"),
     HEADING("The machine:"),
     TO_TEXT("--device", "NAME", device, "what executes programs (default: host)"),
     TO_TEXT("--numerics", "ane|exact", numerics, "fp16 after every operation, or fp64 throughout (default: ane)"),
     TO_TEXT("--reduce", "strict|lenient", reduce, "sums in fp16 or wide, with --numerics ane (default: strict)"),
     TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096,
               "threads on the CPU (default: one per 500,000 parameters, at most all)"),
+    TO_FLAG("--deterministic", deterministic, "the same bits for any number of processes (setting 'deterministic')"),
+    TO_FLAG("--mpi", mpi, "start MPI, although no launcher of it shows in the environment"),
+    TO_NUMBER("--compile-budget", "N", WHOLE, compile_budget, 0, 1e9,
+              "programs a process compiles before it restarts; 0: any number (default: the target's)"),
 };
+
+const Option *options_table(size_t *count)
+{
+    *count = COUNT(option);
+    return option;
+}
 
 static const Option *find(const char *name, size_t len, Buf *err)
 {
@@ -144,8 +149,46 @@ static bool set_option(Options *o, Arena *a, const Option *p, const char *value,
         o->resume = true;
         o->resume_from = value;
         return true;
+    case HELP:
+        o->help = true;
+        o->help_topic = value;
+        return true;
     }
     return false;
+}
+
+/* A plan is asked for one thing at a time, except that training may also evaluate. */
+static bool check_action(const Options *o, Buf *err)
+{
+    const struct {
+        const char *name, *value;
+        bool        given;
+    } action[] = {
+        {"--train", "", o->train},
+        {"--eval", " FILE", o->eval != NULL},
+        {"--generate", " PROMPT", o->generate != NULL},
+        {"--prompts", " FILE", o->prompts != NULL},
+        {"--export", " FILE", o->export != NULL},
+        {"--merge", " FILE", o->merge != NULL},
+        {"--check", "", o->check},
+        {"--bench", "", o->bench},
+    };
+    const char *first = NULL;
+    for (size_t i = 0; i < COUNT(action); i++) {
+        if (!action[i].given || (i == 1 && o->train))
+            continue;
+        if (first) {
+            buf_printf(err, "%s does not go with %s", action[i].name, first);
+            return false;
+        }
+        first = action[i].name;
+    }
+    if (!first) {
+        buf_puts(err, "what to do with the plan? one of");
+        for (size_t i = 0; i < COUNT(action); i++)
+            buf_printf(err, "%s %s%s", i ? "," : "", action[i].name, action[i].value);
+    }
+    return first != NULL;
 }
 
 static bool check(const Options *o, Buf *err)
@@ -153,10 +196,14 @@ static bool check(const Options *o, Buf *err)
     const char *why = NULL;
     if (!o->plan)
         why = "which plan? usage: anerun PLAN --train | --eval FILE | --generate PROMPT";
-    else if (o->generate && (o->train || o->eval))
-        why = "--generate goes with neither --train nor --eval";
-    else if (!o->train && !o->eval && !o->generate)
-        why = "what to do with the plan? one of --train, --eval FILE, --generate PROMPT";
+    else if ((o->format || o->dtype) && !o->export)
+        why = "--format and --dtype are for --export";
+    else if (o->check && o->numerics && strcmp(o->numerics, "exact") == 0)
+        why = "--check compares fp16 with a reference in fp64: there is nothing to compare with --numerics exact";
+    else if (o->json && !o->bench)
+        why = "--json goes with --bench";
+    else if (o->bench && (o->resume || o->checkpoint || o->weights || o->untrained))
+        why = "--bench measures with initial weights";
     else if (o->train && o->checkpoint)
         why = "--ckpt is for --eval and --generate; training continues with --resume";
     else if (o->resume && o->overwrite)
@@ -165,6 +212,10 @@ static bool check(const Options *o, Buf *err)
         why = "--no-save needs no --out";
     else if (o->untrained && (o->resume || o->checkpoint || o->train || o->weights))
         why = "--untrained goes with none of --train, --resume, --ckpt, --weights";
+    else if (o->report && !o->train)
+        why = "--report is for --train";
+    else if (o->sample && !o->report)
+        why = "--sample goes with --report FILE";
     else if (o->weights && (o->resume || o->checkpoint))
         why = "--weights goes with neither --resume nor --ckpt: they bring their own";
     else if (o->numerics && strcmp(o->numerics, "ane") != 0 && strcmp(o->numerics, "exact") != 0)
@@ -173,7 +224,7 @@ static bool check(const Options *o, Buf *err)
         why = "--reduce is strict or lenient";
     if (why)
         buf_puts(err, why);
-    return why == NULL;
+    return why == NULL && check_action(o, err);
 }
 
 /* Settings given here are tried on the defaults, so that a misspelt one is told before anything is opened. */
@@ -189,7 +240,7 @@ static bool check_overrides(const Options *o, Arena *a, Buf *err)
 
 bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
 {
-    *o = (Options){.device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
+    *o = (Options){.compile_budget = UINT64_MAX, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
         if (strcmp(word, "-h") == 0)
@@ -214,7 +265,7 @@ bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
         }
         if (!eq && p->kind == MAYBE && o->plan && i + 1 < argc && argv[i + 1][0] != '-')
             value = argv[++i];
-        if (!eq && p->kind != MAYBE && p->value) {
+        if (!eq && p->kind != MAYBE && p->kind != HELP && p->value) {
             if (i + 1 >= argc) {
                 buf_printf(err, "%s needs a value: %s %s", p->name, p->name, p->value);
                 return false;
@@ -227,33 +278,4 @@ bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
             return true;
     }
     return check(o, err) && check_overrides(o, a, err);
-}
-
-void options_help(Buf *out)
-{
-    buf_puts(out, "usage: anerun PLAN --train [options]\n"
-                  "       anerun PLAN --eval FILE [options]\n"
-                  "       anerun PLAN --generate PROMPT [options]\n"
-                  "\n"
-                  "Run a plan made by anec: train its model, measure it, or let it write.\n");
-    for (size_t i = 0; i < COUNT(option); i++) {
-        const Option *p = &option[i];
-        if (!p->name) {
-            buf_printf(out, "\n%s\n", p->help);
-            continue;
-        }
-        size_t from = out->len;
-        buf_printf(out, "  %s%s%s", p->name, p->value ? " " : "", p->value ? p->value : "");
-        while (out->len - from < 26)
-            buf_putc(out, ' ');
-        buf_printf(out, " %s\n", p->help);
-    }
-    buf_puts(out, "\nSettings, with their defaults, changed like --set optimizer=lion --set optimizer.lr=1e-4. A plan "
-                  "has values for\n"
-                  "some of them, a checkpoint that is resumed overrides these, and the command line both:\n");
-    settings_help(out);
-    buf_puts(out, "\nFirst steps:\n"
-                  "  anerun gpt.plan --train --data shakespeare.txt --steps 500 --holdout 0.1 --log run.jsonl\n"
-                  "  anerun gpt.plan --train --resume --steps 1000\n"
-                  "  anerun gpt.plan --generate \"First Citizen:\" --tokens 200\n");
 }

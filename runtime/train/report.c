@@ -1,9 +1,13 @@
 /* report.c: progress and log of a run; see report.h. */
-#include "runtime/train/report.h"
+#include "runtime/train/progress.h"
+#include "runtime/train/run_page.h"
+
+#include "runtime/train/state_file.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -19,13 +23,33 @@ double clock_seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* Was the writer of a file killed in the middle of a line? */
+static bool ends_within_a_line(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    bool  within = f && fseek(f, -1, SEEK_END) == 0 && fgetc(f) != '\n';
+    if (f)
+        fclose(f);
+    return within;
+}
+
 bool report_open(Report *r, FILE *out, const char *log_path, bool append, uint64_t first_step, Buf *err)
 {
     *r = (Report){.out = out, .log_path = log_path, .first = first_step, .started = clock_seconds(), .last = -1};
-    r->terminal = out && isatty(fileno(out));
+    const char *kind = getenv("TERM");
+    r->terminal = out && isatty(fileno(out)) && kind && strcmp(kind, "dumb") != 0;
+    if (r->terminal) {
+        r->progress = calloc(1, sizeof *r->progress);
+        r->terminal = r->progress != NULL;
+    }
+    if (r->terminal)
+        r->progress->style = progress_style();
     if (!log_path)
         return true;
+    bool torn = append && ends_within_a_line(log_path);
     r->log = fopen(log_path, append ? "a" : "w");
+    if (r->log && torn)
+        fputc('\n', r->log);
     if (!r->log)
         buf_printf(err, "cannot write the log '%s': %s", log_path, strerror(errno));
     return r->log != NULL;
@@ -33,11 +57,16 @@ bool report_open(Report *r, FILE *out, const char *log_path, bool append, uint64
 
 void report_close(Report *r)
 {
-    if (r->out && r->dirty)
+    if (r->out && r->lines)
         fputc('\n', r->out);
-    r->dirty = false;
+    r->lines = 0;
     if (r->out)
         fflush(r->out);
+    run_page_close(r->page);
+    r->page = NULL;
+    free(r->progress);
+    r->progress = NULL;
+    r->terminal = false;
     if (r->log)
         fclose(r->log);
     r->log = NULL;
@@ -64,16 +93,51 @@ static size_t terminal_width(FILE *f)
     return ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col > 0 ? w.ws_col : 80;
 }
 
-/* A line over the last one. One column stays free: many terminals wrap when the last one is filled. */
-static void overwrite(Report *r, const char *line)
+/* To the start of the display, as ECMA-48 has it: carriage return, up, erase to the end of the screen. */
+static void wipe(Report *r)
 {
-    size_t width = terminal_width(r->out), n = strlen(line);
-    fprintf(r->out, "\r%.*s\033[K", (int)(n < width ? n : width - 1), line);
-    fflush(r->out);
-    r->dirty = true;
+    if (r->out && r->lines)
+        fputs("\r", r->out);
+    for (uint32_t i = 1; r->out && i < r->lines; i++)
+        fputs("\033[A", r->out);
+    if (r->out && r->lines)
+        fputs("\033[J", r->out);
+    if (r->out)
+        fflush(r->out);
+    r->lines = 0;
 }
 
-static void put_rate(char *out, size_t size, double rate, const char *unit)
+static double seconds_left(const Report *r, const StepReport *s, double now)
+{
+    uint64_t done = s->step - r->first;
+    return done ? (now - r->started) / (double)done * (double)(s->steps - s->step) : NAN;
+}
+
+/* The display over the last one, in one write, so that nothing is seen half erased. */
+static void display(Report *r, const StepReport *s, double now)
+{
+    Buf text = {0}, all = {0};
+    progress_text(r->progress, s, seconds_left(r, s, now), terminal_width(r->out), &text);
+    if (r->lines)
+        buf_putc(&all, '\r');
+    for (uint32_t i = 1; i < r->lines; i++)
+        buf_puts(&all, "\033[A");
+    r->lines = 1;
+    for (const char *p = text.data; *p; p++) {
+        if (*p == '\n')
+            buf_puts(&all, "\033[K");
+        r->lines += *p == '\n';
+        buf_putc(&all, *p);
+    }
+    buf_puts(&all, "\033[K\033[J");
+    fwrite(all.data, 1, all.len, r->out);
+    fflush(r->out);
+    r->last = now;
+    buf_free(&text);
+    buf_free(&all);
+}
+
+void format_rate(char *out, size_t size, double rate, const char *unit)
 {
     if (rate >= 1e6)
         snprintf(out, size, "%.2fM %s/s", rate / 1e6, unit);
@@ -88,32 +152,19 @@ static void progress(Report *r, const StepReport *s, double now)
     char     line[LINE_MAX_BYTES], left[24], rate[40], skips[48] = "";
     uint64_t done = s->step - r->first;
     double   elapsed = now - r->started;
-    format_duration(left, done ? elapsed / (double)done * (double)(s->steps - s->step) : NAN);
+    format_duration(left, seconds_left(r, s, now));
     if (s->tokens)
-        put_rate(rate, sizeof rate, (double)r->tokens / elapsed, "tokens");
+        format_rate(rate, sizeof rate, (double)r->tokens / elapsed, "tokens");
     else
-        put_rate(rate, sizeof rate, (double)done / elapsed, "steps");
+        format_rate(rate, sizeof rate, (double)done / elapsed, "steps");
     if (s->skips)
         snprintf(skips, sizeof skips, "  skipped %llu", (unsigned long long)s->skips);
     snprintf(line, sizeof line, "step %llu/%llu  loss %.4f  %s  %s left  lr %.3g  norm %.3g%s",
              (unsigned long long)s->step, (unsigned long long)s->steps, s->loss, rate, left, s->lr,
              fabs(s->grad_norm), skips); /* fabs: a NaN without its sign */
-    if (r->terminal)
-        overwrite(r, line);
-    else
-        fprintf(r->out, "%s\n", line);
-    if (!r->terminal)
-        fflush(r->out);
+    fprintf(r->out, "%s\n", line);
+    fflush(r->out);
     r->last = now;
-}
-
-static void wipe(Report *r)
-{
-    if (r->out && r->dirty)
-        fputs("\r\033[K", r->out);
-    if (r->out)
-        fflush(r->out);
-    r->dirty = false;
 }
 
 void report_note(Report *r, const char *fmt, ...)
@@ -158,6 +209,8 @@ static void log_line(Report *r, json_t *o)
             report_warning(r, "cannot write the log '%s': %s; it ends here", r->log_path, strerror(errno));
         }
     }
+    if (r->page)
+        run_page_add(r->page, o);
     json_decref(o);
 }
 
@@ -193,9 +246,15 @@ void report_step(Report *r, const StepReport *s)
     double now = clock_seconds();
     bool   edge = s->step == r->first + 1 || s->step == s->steps;
     r->tokens += s->tokens;
-    if (r->log)
+    if (r->on_step)
+        r->on_step(r->on_step_with, s);
+    if (r->log || r->page)
         log_step(r, s);
-    if (r->out && (edge || now - r->last >= (r->terminal ? terminal_interval : plain_interval)))
+    if (r->terminal)
+        progress_add(r->progress, s);
+    if (r->terminal && (edge || now - r->last >= terminal_interval))
+        display(r, s, now);
+    else if (r->out && !r->terminal && (edge || now - r->last >= plain_interval))
         progress(r, s, now);
 }
 
@@ -209,10 +268,14 @@ void report_log_start(Report *r, const char *model, uint64_t step, uint64_t step
     log_line(r, o);
 }
 
-void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double seconds)
+void report_log_eval(Report *r, uint64_t step, double loss, uint64_t tokens, double bits_per_byte, double seconds)
 {
     json_t *o = event("eval", step);
     json_object_set_new(o, "loss", number(loss));
+    if (tokens)
+        json_object_set_new(o, "perplexity", number(exp(loss)));
+    if (bits_per_byte > 0)
+        json_object_set_new(o, "bits_per_byte", number(bits_per_byte));
     json_object_set_new(o, "tokens", json_integer((json_int_t)tokens));
     json_object_set_new(o, "ms", milliseconds(seconds));
     log_line(r, o);
@@ -223,6 +286,26 @@ void report_log_save(Report *r, uint64_t step, const char *path, double seconds)
     json_t *o = event("save", step);
     json_object_set_new(o, "path", json_string(path));
     json_object_set_new(o, "ms", milliseconds(seconds));
+    log_line(r, o);
+}
+
+void report_log_restart(Report *r, uint64_t step, uint32_t restarts, const double *time)
+{
+    static const char *const phase[] = {[AT_EXEC] = "close", [AT_MAIN] = "exec", [AT_OPEN] = "open",
+                                        [AT_READY] = "data", [AT_BAKED] = "programs"};
+    json_t *o = event("restart", step), *ms = milliseconds(time[AT_READY] - time[AT_DECISION]);
+    json_object_set_new(o, "restarts", json_integer(restarts));
+    for (int i = AT_EXEC; i < STATE_TIMES; i++)
+        json_object_set_new(ms, phase[i], number((time[i] - time[i - 1]) * 1e3));
+    json_object_set_new(o, "ms", ms);
+    log_line(r, o);
+}
+
+void report_log_sample(Report *r, uint64_t step, const char *prompt, const char *text)
+{
+    json_t *o = event("sample", step);
+    json_object_set_new(o, "prompt", json_string(prompt));
+    json_object_set_new(o, "text", json_string(text));
     log_line(r, o);
 }
 

@@ -294,6 +294,11 @@ void safetensors_close(Safetensors *s)
     free(s);
 }
 
+const char *safetensors_path(const Safetensors *s)
+{
+    return s->path;
+}
+
 uint32_t safetensors_count(const Safetensors *s)
 {
     return s->tensors;

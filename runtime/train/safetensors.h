@@ -43,6 +43,7 @@ typedef struct Safetensors Safetensors;
 Safetensors *safetensors_open(const char *path, Buf *err);
 void safetensors_close(Safetensors *s); /* NULL is fine; tensors and texts obtained from it are gone afterwards */
 
+const char     *safetensors_path(const Safetensors *s); /* as it was opened */
 uint32_t        safetensors_count(const Safetensors *s);
 const StTensor *safetensors_tensor(const Safetensors *s, uint32_t i); /* in order of their data */
 const StTensor *safetensors_find(const Safetensors *s, const char *name); /* NULL: none of that name */

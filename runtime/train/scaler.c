@@ -1,4 +1,5 @@
-/* scaler.c: the loss scale as a small state machine, and the pass over gradients that drives it; see scaler.h. */
+/* scaler.c: the loss scale as a small state machine; see scaler.h. The pass over gradients that drives it is in
+ * optim_rows.c. */
 #include "runtime/train/scaler.h"
 
 #include "base/f16.h"
@@ -31,37 +32,6 @@ bool scaler_step(Scaler *s, bool overflowed)
         s->clean = 0;
     }
     return true;
-}
-
-/* Eight sums side by side: a fixed order that vectorises, and enough of them to hide the latency of an addition. The
- * largest magnitude is found on the bit patterns: as integers, NaN > infinity > every finite value, so nothing that is
- * not finite can hide behind a comparison. */
-GradStats grad_stats(const float *g, size_t n)
-{
-    enum { LANES = 8 };
-    double   sum[LANES] = {0};
-    uint32_t top[LANES] = {0};
-    size_t   i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t k = 0; k < LANES; k++) {
-            uint32_t mag = f32_bits(g[i + k]) & 0x7fffffffu;
-            double   x = (double)g[i + k];
-            sum[k] += x * x;
-            top[k] = mag > top[k] ? mag : top[k];
-        }
-    for (size_t k = 0; i < n; i++, k++) {
-        uint32_t mag = f32_bits(g[i]) & 0x7fffffffu;
-        sum[k] += (double)g[i] * (double)g[i];
-        top[k] = mag > top[k] ? mag : top[k];
-    }
-    GradStats s = {0, 0};
-    uint32_t  most = 0;
-    for (size_t k = 0; k < LANES; k++) {
-        s.sum_squares += sum[k];
-        most = top[k] > most ? top[k] : most;
-    }
-    s.max_abs = f32_from_bits(most);
-    return s;
 }
 
 void grad_stats_add(GradStats *sum, GradStats more)

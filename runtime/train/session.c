@@ -23,15 +23,15 @@ void session_init(Session *s, Arena *a, const Plan *plan, const char *plan_dir, 
     s->layout = (CheckpointLayout){s->tensor, n, plan->model, s->plan_hash};
 }
 
-void session_moments(Session *s)
+void session_moments(Session *s, float *slab)
 {
     uint32_t moments = optim_moments(&s->settings);
     size_t   trained = 0;
     for (uint32_t i = 0; i < s->layout.tensors; i++)
         if (!exec_param(s->exec, i)->group->frozen)
             trained += s->tensor[i].numel;
-    s->moment = moments ? xcalloc(trained ? trained * moments : 1, sizeof *s->moment) : NULL;
-    float *next = s->moment;
+    s->moment = moments && !slab ? xcalloc(trained ? trained * moments : 1, sizeof *s->moment) : NULL;
+    float *next = slab ? slab : s->moment;
     for (uint32_t i = 0; i < s->layout.tensors; i++) {
         if (exec_param(s->exec, i)->group->frozen)
             continue;
@@ -48,6 +48,15 @@ void session_finish(Session *s)
 {
     free(s->moment);
     s->moment = NULL;
+    tokenizer_close(s->tokenizer);
+    s->tokenizer = NULL;
+}
+
+bool session_tokenizer(Session *s, Buf *err)
+{
+    if (!s->tokenizer && *s->settings.tokenizer)
+        s->tokenizer = tokenizer_open(s->settings.tokenizer, err);
+    return s->tokenizer || !*s->settings.tokenizer;
 }
 
 Feed *session_feeds(const Session *s, Arena *a, uint32_t entry, uint32_t *count)
@@ -86,7 +95,9 @@ bool session_train_entry(const Session *s, uint32_t *entry, Buf *err)
 
 bool session_evaluate(Session *s, uint32_t entry, const Data *d, uint64_t windows, Evaluation *out, Buf *err)
 {
-    double           started = clock_seconds(), sum = 0;
+    double           started = clock_seconds(), sum = 0, *loss;
+    uint32_t         ranks = dist_size(s->dist);
+    bool             ok = true;
     uint64_t         batches = data_batches(d), rows = data_rows(d), wanted = (windows + rows - 1) / rows;
     const PlanEntry *e = &s->plan->entry[entry];
     if (batches == 0) {
@@ -96,24 +107,39 @@ bool session_evaluate(Session *s, uint32_t entry, const Data *d, uint64_t window
     }
     if (batches > wanted)
         batches = wanted;
-    for (uint64_t i = 0; i < batches; i++) {
+    /* Losses are added up by number: the same bits for any number of ranks. The bytes they stand for come last. */
+    loss = xcalloc(batches + 1, sizeof *loss);
+    for (uint64_t i = dist_rank(s->dist); ok && i < batches; i += ranks) {
         data_fill_held_out(d, i);
-        if (!exec_forward(s->exec, entry, err))
-            return false;
-        sum += (double)*(const float *)exec_result(s->exec, entry, 0);
+        loss[batches] += (double)data_bytes(d);
+        ok = exec_forward(s->exec, entry, err);
+        loss[i] = (double)*(const float *)exec_result(s->exec, entry, 0);
     }
-    *out = (Evaluation){sum / (double)batches, batches, batches * data_tokens(d), clock_seconds() - started};
+    if (ok)
+        dist_sum(s->dist, loss, batches + 1);
+    for (uint64_t i = 0; i < batches; i++)
+        sum += loss[i];
+    uint64_t bytes = (uint64_t)loss[batches];
+    free(loss);
+    if (!ok)
+        return false;
+    *out = (Evaluation){sum / (double)batches, batches, batches * data_tokens(d), bytes, clock_seconds() - started};
     return true;
 }
 
-void evaluation_text(const Settings *s, const Evaluation *e, Buf *out)
+double evaluation_bits_per_byte(const Evaluation *e)
+{
+    return e->bytes ? e->loss * (double)e->tokens / (0.69314718055994530942 * (double)e->bytes) : 0;
+}
+
+void evaluation_text(const Evaluation *e, Buf *out)
 {
     if (!e->tokens) {
         buf_printf(out, "loss %.6g (%llu batches)", e->loss, (unsigned long long)e->batches);
         return;
     }
     buf_printf(out, "loss %.4f nats/token", e->loss);
-    if (s->data == DATA_BYTES)
-        buf_printf(out, ", %.4f bits/byte", e->loss / 0.69314718055994530942);
+    if (e->bytes)
+        buf_printf(out, ", %.4f bits/byte", evaluation_bits_per_byte(e));
     buf_printf(out, ", perplexity %.4g (%llu tokens)", exp(e->loss), (unsigned long long)e->tokens);
 }

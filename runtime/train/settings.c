@@ -48,11 +48,12 @@ typedef struct {
 #define BIG 9007199254740992.0 /* 2^53: whole numbers above it are not exact in JSON */
 
 static const Field field[] = {
-    WORDS("data", data, "bytes", "tokens_u16", "tokens_u32", "noise", "copy_task"),
+    WORDS("data", data, "bytes", "text", "tokens_u16", "tokens_u32", "noise", "copy_task"),
     STRING("data.path", data_path),
-    WORDS("data.sample", data_sample, "random", "sequential"),
+    WORDS("data.sample", data_sample, "random", "sequential", "shuffled"),
     COUNTS("data.seed", data_seed, 0, BIG),
     NUMBER("data.holdout", data_holdout, 0, 0.99),
+    STRING("tokenizer", tokenizer),
     WORDS("optimizer", optimizer, "sgd", "adam", "adamw", "lion"),
     NUMBER("optimizer.lr", lr, 0, 1e6),
     NUMBER("optimizer.beta1", beta1, 0, 0.999999),
@@ -73,6 +74,7 @@ static const Field field[] = {
     COUNTS("loss_scale.growth_every", scale_growth_every, 1, BIG),
     COUNTS("steps", steps, 0, BIG),
     COUNTS("accum", accum, 1, 1e6),
+    COUNTS("deterministic", deterministic, 0, 1),
     NUMBER("clip", clip, 0, FLT_MAX),
     COUNTS("seed", seed, 0, BIG),
     STRING("eval", eval),
@@ -80,6 +82,7 @@ static const Field field[] = {
     COUNTS("eval_windows", eval_windows, 1, 1e9),
     COUNTS("save_every", save_every, 0, BIG),
     COUNTS("keep", keep, 0, 1e9),
+    WORDS("keep_best", keep_best, "false", "true"),
 };
 _Static_assert(COUNT(field) <= 64, "Settings.given has a bit for every field");
 
@@ -336,7 +339,7 @@ bool settings_check(const Settings *s, Buf *err)
     }
     if (*s->eval && synthetic)
         return complain(
-            err, "an evaluation file needs training data of the same kind: set data=bytes, tokens_u16 or tokens_u32");
+            err, "an evaluation file needs training data of the same kind: set data=bytes, text, tokens_u16 or tokens_u32");
     if (*s->eval && s->data_holdout > 0)
         return complain(err,
                         "two held-out sets: an evaluation file and data.holdout; --holdout 0 trains on the whole file");

@@ -12,8 +12,8 @@
 
 #include <stdbool.h>
 
-typedef enum { DATA_BYTES, DATA_TOKENS_U16, DATA_TOKENS_U32, DATA_NOISE, DATA_COPY_TASK } DataKind;
-typedef enum { SAMPLE_RANDOM, SAMPLE_SEQUENTIAL } DataSample;
+typedef enum { DATA_BYTES, DATA_TEXT, DATA_TOKENS_U16, DATA_TOKENS_U32, DATA_NOISE, DATA_COPY_TASK } DataKind;
+typedef enum { SAMPLE_RANDOM, SAMPLE_SEQUENTIAL, SAMPLE_SHUFFLED } DataSample;
 typedef enum { OPTIM_SGD, OPTIM_ADAM, OPTIM_ADAMW, OPTIM_LION } OptimKind;
 typedef enum { LR_CONSTANT, LR_WARMUP_COSINE, LR_WARMUP_LINEAR, LR_STEP, LR_WSD } ScheduleKind;
 typedef enum { SCALE_NONE, SCALE_FIXED, SCALE_DYNAMIC } ScaleKind;
@@ -25,6 +25,7 @@ typedef struct {
     uint32_t    data_sample; /* DataSample */
     uint64_t    data_seed;
     double      data_holdout;
+    const char *tokenizer; /* file; "": none */
     uint32_t    optimizer; /* OptimKind */
     double      lr, beta1, beta2, eps, decay, momentum;
     uint32_t    schedule; /* ScheduleKind */
@@ -34,14 +35,17 @@ typedef struct {
     double      drop_factor, wsd_decay;
     double      clip;
     uint64_t    accum;
+    uint64_t    deterministic; /* 0 or 1 */
     uint32_t    loss_scale; /* ScaleKind */
     double      scale_value, scale_init;
     uint64_t    scale_growth_every;
     uint64_t    seed, steps;
     const char *eval;
     uint64_t    eval_every, eval_windows, save_every, keep;
+    uint32_t    keep_best; /* bool */
     uint64_t    given;    /* bit i: somebody set settings_key(i) */
     uint64_t    insisted; /* bit i: the user did, on the command line */
+    uint64_t    data_verified, eval_verified; /* data_stamp() of data whose ids were checked already; 0: none */
 } Settings;
 
 /* All defaults. */

@@ -4,7 +4,6 @@
  * rate by the step. Continuing from a checkpoint therefore gives the same bits as never having stopped. */
 #include "runtime/train/run.h"
 
-#include "runtime/train/optim.h"
 #include "runtime/train/schedule.h"
 
 #include <math.h>
@@ -18,57 +17,129 @@ static void set_loss_scale(Run *t)
             *(float *)exec_input(t->s->exec, t->entry, k) = (float)t->scaler.scale;
 }
 
-static bool micro_batches(Run *t, double *loss, Buf *err)
+static bool micro_batches(Run *t, Buf *err)
 {
-    Exec  *e = t->s->exec;
-    double sum = 0;
-    exec_zero_grads(e);
-    set_loss_scale(t);
-    for (uint64_t i = 0; i < t->s->settings.accum; i++) {
+    Exec    *e = t->s->exec;
+    Window  *w = t->window;
+    bool     apart = window_by_batch(w);
+    uint64_t accum = t->s->settings.accum;
+    window_begin(w);
+    for (uint64_t i = 0; i < accum; i++) {
+        bool last = i + 1 == accum;
+        if (i == 0 || apart) {
+            exec_begin_window(e, apart ? 1 : (uint32_t)accum, apart && !last ? NULL : &t->trainer);
+            set_loss_scale(t);
+        }
+        exec_wait_inputs(e, t->entry);
         double before = clock_seconds();
-        data_fill(t->data, t->r.cursor++);
+        data_fill(t->data, t->r.cursor + window_first(w) + i);
         t->step.class_seconds[CLASS_DATA] += clock_seconds() - before;
         if (!exec_forward(e, t->entry, err))
             return false;
-        sum += (double)*(const float *)exec_result(e, t->entry, 0);
+        window_loss(w, i, (double)*(const float *)exec_result(e, t->entry, 0));
         if (!exec_backward(e, t->entry, err))
             return false;
+        if (apart && !last) {
+            if (!exec_update(e, t->entry, err))
+                return false;
+            window_add(w, i, exec_overflowed(e));
+        }
     }
-    *loss = sum / (double)t->s->settings.accum;
-    return exec_update(e, t->entry, err); /* before anything looks at the gradients */
+    t->r.cursor += window_size(w);
+    if (!t->trainer.collect)
+        window_end(w, false, &t->step.loss, &t->overflowed);
+    return true;
 }
 
-static GradStats all_gradients(const Run *t)
+/* ---- what the executor asks of us; see ExecTrainer ---- */
+
+/* Gradients of other ranks, or of this one's micro-batches one by one. */
+static bool collect(void *with, Buf *err)
+{
+    Run   *t = with;
+    bool   overflowed = exec_overflowed(t->s->exec);
+    double before = clock_seconds();
+    (void)err;
+    if (window_by_batch(t->window))
+        window_add(t->window, t->s->settings.accum - 1, overflowed);
+    window_end(t->window, overflowed, &t->step.loss, &t->overflowed);
+    t->step.class_seconds[CLASS_RANKS] = clock_seconds() - before;
+    return true;
+}
+
+static void examine(void *with, uint32_t param, size_t from, size_t n)
+{
+    Run             *t = with;
+    const ExecParam *p = exec_param(t->s->exec, param);
+    t->stats[t->stats_at[param] + from / EXEC_PIECE] = grad_stats(p->grad + from, n);
+}
+
+/* Over pieces in order: the sum does not depend on who has examined what, or when. */
+static GradStats all_gradients(Run *t)
 {
     GradStats sum = {0, 0};
+    uint32_t  trained = 0;
     for (uint32_t i = 0; i < exec_params(t->s->exec); i++) {
-        const ExecParam *p = exec_param(t->s->exec, i);
-        if (!p->group->frozen)
-            grad_stats_add(&sum, grad_stats(p->grad, p->numel));
+        GradStats whole = {0, 0};
+        for (size_t k = t->stats_at[i]; k < t->stats_at[i + 1]; k++) {
+            grad_stats_add(&sum, t->stats[k]);
+            grad_stats_add(&whole, t->stats[k]);
+        }
+        if (!exec_param(t->s->exec, i)->group->frozen)
+            health_gradient(&t->health, trained++, whole);
     }
     return sum;
 }
 
 /* fp16 hardware may clamp where IEEE 754 says infinity, and turn NaN into zero: gradients at the edge of fp16's range
  * are no better than infinite ones. Only a scale that can move gives way to the mere suspicion. */
-static bool overflowed(const Run *t, GradStats g, double loss)
+static bool is_overflow(Run *t, GradStats g, bool overflowed)
 {
-    double edge = 65504.0 * (double)t->s->settings.accum;
-    return exec_overflowed(t->s->exec) || grad_stats_bad(g) || !isfinite(loss) ||
+    double edge = 65504.0 * (double)window_size(t->window);
+    return health_bad(&t->health, t->step.loss) || overflowed || grad_stats_bad(g) || !isfinite(t->step.loss) ||
            (t->scaler.kind == SCALE_DYNAMIC && t->scaler.scale > SCALER_MIN && (double)g.max_abs >= edge);
 }
 
-static void update(Run *t, double lr, double factor)
+static bool decide(void *with, bool overflowed)
 {
-    Session  *s = t->s;
-    OptimStep o;
-    optim_step_init(&o, &s->settings, lr, factor, ++t->r.updates);
-    for (uint32_t i = 0; i < s->layout.tensors; i++) {
-        const ExecParam *p = exec_param(s->exec, i);
-        if (!p->group->frozen)
-            optim_apply(&o, (float)p->group->lr, p->group->decay, p->numel, p->value, p->grad, s->tensor[i].m,
-                        s->tensor[i].v);
-    }
+    Run            *t = with;
+    const Settings *set = &t->s->settings;
+    GradStats       g = all_gradients(t);
+    double          factor = 1 / (t->scaler.scale * (double)window_size(t->window)), norm = sqrt(g.sum_squares) * factor;
+    t->step.grad_norm = norm;
+    if (!scaler_step(&t->scaler, is_overflow(t, g, overflowed || t->overflowed)))
+        return false;
+    if (set->clip > 0 && norm > set->clip)
+        factor *= set->clip / norm;
+    optim_step_init(&t->optim, set, t->step.lr, factor, ++t->r.updates);
+    return true;
+}
+
+static bool may_compile(void *with)
+{
+    return run_may_compile(with);
+}
+
+static void update(void *with, uint32_t param, size_t from, size_t n)
+{
+    const Run              *t = with;
+    const ExecParam        *p = exec_param(t->s->exec, param);
+    const CheckpointTensor *x = &t->s->tensor[param];
+    optim_apply(&t->optim, (float)p->group->lr, p->group->decay, n, p->value + from, p->grad + from,
+                x->m ? x->m + from : NULL, x->v ? x->v + from : NULL);
+}
+
+void run_prepare(Run *t)
+{
+    Exec    *e = t->s->exec;
+    uint32_t n = exec_params(e);
+    t->stats_at = NEW_N(t->arena, size_t, n + 1u);
+    for (uint32_t i = 0; i < n; i++)
+        t->stats_at[i + 1] = t->stats_at[i] + (exec_param(e, i)->group->frozen
+                                                   ? 0
+                                                   : (exec_param(e, i)->numel + EXEC_PIECE - 1) / EXEC_PIECE);
+    t->stats = NEW_N(t->arena, GradStats, t->stats_at[n] + 1);
+    t->trainer = (ExecTrainer){.with = t, .examine = examine, .decide = decide, .compile = may_compile, .update = update};
 }
 
 /* Programs compute with the clamped ones, so the loss says little about the parameters from here on. */
@@ -86,42 +157,44 @@ void run_warn_of_large_weights(Run *t)
 bool run_step(Run *t, Buf *err)
 {
     const Settings *set = &t->s->settings;
-    ExecCounters    before = *exec_counters(t->s->exec);
-    double          started = clock_seconds(), loss, lr = schedule_lr(set, t->r.step);
+    Exec           *e = t->s->exec;
+    ExecCounters    before = *exec_counters(e);
+    double          started = clock_seconds(), scale = t->scaler.scale;
+    bool            updated;
     memset(t->step.class_seconds, 0, sizeof t->step.class_seconds);
-    if (!micro_batches(t, &loss, err))
+    t->step.lr = schedule_lr(set, t->r.step);
+    t->trainer.collect = window_collects(t->window) ? collect : NULL;
+    if (!micro_batches(t, err) || !exec_end_window(e, t->entry, &updated, err))
         return false;
 
-    double    grads_done = clock_seconds(), scale = t->scaler.scale;
-    GradStats g = all_gradients(t);
-    double    factor = 1 / (scale * (double)set->accum), norm = sqrt(g.sum_squares) * factor;
-    bool      apply = scaler_step(&t->scaler, overflowed(t, g, loss));
-    if (apply)
-        update(t, lr, set->clip > 0 && norm > set->clip ? factor * (set->clip / norm) : factor);
-    t->step.class_seconds[CLASS_OPTIMIZER] = clock_seconds() - grads_done;
-    if (apply && !exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err))
-        return false;
-
-    uint64_t tokens = data_tokens(t->data) * set->accum;
+    uint64_t tokens = data_tokens(t->data) * window_size(t->window);
     t->r.step++;
     run_warn_of_large_weights(t);
     t->r.tokens += tokens;
-    t->r.loss = loss;
+    t->r.loss = t->step.loss;
     t->step.step = t->r.step;
-    t->step.loss = loss;
-    t->step.lr = lr;
-    t->step.grad_norm = norm;
     t->step.loss_scale = scale;
-    t->step.skipped = !apply;
+    t->step.skipped = !updated;
     t->step.skips = t->scaler.skipped;
     t->step.tokens = tokens;
-    for (int c = 0; c < EXEC_CLASSES; c++)
-        t->step.class_seconds[c] = exec_counters(t->s->exec)->seconds[c] - before.seconds[c];
     t->step.seconds = clock_seconds() - started;
+    const ExecCounters *now = exec_counters(e);
+    double              rest = t->step.seconds - t->step.class_seconds[CLASS_DATA] - t->step.class_seconds[CLASS_RANKS];
+    for (int c = 0; c < EXEC_CLASSES; c++) {
+        t->step.class_seconds[c] = now->seconds[c] - before.seconds[c];
+        rest -= t->step.class_seconds[c];
+    }
+    t->step.class_seconds[CLASS_OTHER] = rest > 0 ? rest : 0;
     report_step(&t->report, &t->step);
+    health_tell(&t->health, &t->report, t->r.step, t->step.loss, updated);
     if (t->scaler.in_a_row < SCALER_PATIENCE)
         return true;
-    buf_printf(err, "%d steps in a row overflowed (loss %g, loss scale %g): ", SCALER_PATIENCE, loss, t->scaler.scale);
+    if (health_reason(&t->health)) {
+        buf_printf(err, "%d steps in a row changed nothing: %s", SCALER_PATIENCE, health_reason(&t->health));
+        return false;
+    }
+    buf_printf(err, "%d steps in a row overflowed (loss %g, loss scale %g): ", SCALER_PATIENCE, t->step.loss,
+               t->scaler.scale);
     buf_puts(err, t->scaler.kind == SCALE_FIXED     ? "lower loss_scale.value"
                   : t->scaler.kind == SCALE_DYNAMIC ? "lower optimizer.lr, or set clip"
                                                     : "lower optimizer.lr, or set loss_scale=dynamic");
@@ -133,6 +206,7 @@ void run_name_classes(Run *t)
     for (int c = 0; c < EXEC_CLASSES; c++)
         t->step.class_name[c] = exec_class_name[c];
     t->step.class_name[CLASS_DATA] = "data";
-    t->step.class_name[CLASS_OPTIMIZER] = "optimizer";
-    t->step.classes = CLASSES;
+    t->step.class_name[CLASS_OTHER] = "other";
+    t->step.class_name[CLASS_RANKS] = "ranks";
+    t->step.classes = dist_size(t->s->dist) > 1 ? CLASSES : CLASS_RANKS;
 }

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-enum { MAX_IDEALS = 20000, HALF_BYTES = 2 };
+/* What is not trained runs rarely beside what is: it must not cost most of the time that compiling takes. */
+enum { MAX_IDEALS = 20000, MAX_IDEALS_ASIDE = 200, HALF_BYTES = 2 };
 
 static bool divided(const Atoms *x, ValueId v)
 {
@@ -430,6 +431,6 @@ ChainResult atoms_solve(Atoms *x, uint32_t max_programs)
                       .least = empty,
                       .least_atom = least,
                       .max_programs = max_programs < MAX_PARTS ? max_programs : MAX_PARTS,
-                      .max_ideals = MAX_IDEALS};
+                      .max_ideals = x->updates || !x->m->train_entry ? MAX_IDEALS : MAX_IDEALS_ASIDE};
     return chain_solve(x->a, &p);
 }

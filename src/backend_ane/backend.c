@@ -3,11 +3,13 @@
 
 #include "backend_ane/modes.h"
 #include "backend_ane/weights.h"
+#include "passes/switches.h"
 
 #include <string.h>
 
 static const PlanWeightMode plan_mode[] = {
-    [WEIGHTS_BAKED] = PLAN_BAKED, [WEIGHTS_DYNAMIC] = PLAN_DYNAMIC, [WEIGHTS_RELOAD] = PLAN_RELOAD};
+    [WEIGHTS_BAKED] = PLAN_BAKED, [WEIGHTS_DYNAMIC] = PLAN_DYNAMIC, [WEIGHTS_RELOAD] = PLAN_RELOAD,
+    [WEIGHTS_MIXED] = PLAN_MIXED};
 
 static bool build(Arena *a, const Module *m, const struct Lock *lock, WeightMode weights, BackendResult *out, Diags *ds)
 {
@@ -29,13 +31,14 @@ static bool build(Arena *a, const Module *m, const struct Lock *lock, WeightMode
     out->notes = b.parts.notes;
     plan_add_file(&b, "plan.lock", b.parts.lock, strlen(b.parts.lock));
     b.plan->weights = plan_mode[weights];
-    if (weights == WEIGHTS_DYNAMIC && !weights_place(&b))
+    if ((weights == WEIGHTS_DYNAMIC || weights == WEIGHTS_MIXED) && !weights_place(&b, weights == WEIGHTS_MIXED))
         return false;
     bool ok = true;
     for (uint32_t i = 0; i < m->entries; i++) {
         uint32_t before = b.plan->programs;
         ok &= lower_entry(&b, &m->entry[i]);
-        if (ok && m->entry[i].name == m->train_entry && b.plan->programs == before) {
+        if (ok && m->entry[i].name == m->train_entry && b.plan->programs == before &&
+            switched_on(m->off, SWITCH_engine)) {
             Diag *d = diag_warning(ds, "W0802", m->entry[i].at,
                                    "nothing of '%s' runs on the ANE: all of it is the CPU's work",
                                    interned(m->strings, m->entry[i].name));

@@ -15,7 +15,8 @@
 /* What a program does, parameters kept apart: whether they are constants or inputs, the rest is the same. */
 typedef struct {
     Work            work;         /* without products with parameters, and without parameters */
-    uint64_t        weight_flops; /* of products with parameters */
+    uint64_t        weight_flops; /* of products with parameters and what is made of them, */
+    uint64_t        trained_flops; /* and of those where training changes these */
     const uint32_t *set;          /* parameters that it reads: Module.param_set */
     uint32_t        sets;
     uint32_t        instances;    /* compiled if they are constants */
@@ -35,7 +36,7 @@ typedef struct {
     const char **note; /* for --verbose */
     uint32_t  notes;
     ProgramCost *cost;                    /* [plan->programs] */
-    ModeCost     mode[WEIGHTS_RELOAD + 1]; /* by WeightMode */
+    ModeCost     mode[WEIGHTS_AUTO];     /* by WeightMode */
     uint64_t     accum;                   /* micro-batches per update that `mode` is about */
 } BackendResult;
 

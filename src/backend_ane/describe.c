@@ -138,6 +138,29 @@ static const char *pattern_of(const Module *m, const LeafSet *set, uint32_t sets
     return path;
 }
 
+/* The recipe of a merge; `hole`: in terms of patterns, for parameters that differ in their index. */
+static Recipe *merge_recipe(Builder *b, const Merge *x, bool hole)
+{
+    static const RecipeKind kind[] = {[MERGE_PARAM] = RECIPE_PARAM,
+                                      [MERGE_ADD] = RECIPE_ADD,
+                                      [MERGE_SCALE] = RECIPE_SCALE,
+                                      [MERGE_PRODUCT] = RECIPE_PRODUCT,
+                                      [MERGE_TRANSPOSE] = RECIPE_TRANSPOSE};
+    const Module *m = b->m;
+    Recipe       *r = x ? NEW(b->a, Recipe) : NULL;
+    int32_t       index;
+    if (!x)
+        return NULL;
+    *r = (Recipe){.kind = kind[x->kind], .c = x->c, .in = NEW_N(b->a, Recipe *, 2), .ins = !!x->x + !!x->y};
+    if (x->kind == MERGE_PARAM) {
+        const char *path = interned(m->strings, x->path);
+        r->pattern = hole ? pattern_of(m, m->param_set, m->param_sets, x->param, path, &index) : path;
+    }
+    r->in[0] = merge_recipe(b, x->x, hole);
+    r->in[1] = merge_recipe(b, x->y, hole);
+    return r;
+}
+
 static PlanInit plan_init(Init i)
 {
     static const PlanInitKind kind[] = {[INIT_ZEROS] = PINIT_ZEROS,
@@ -163,12 +186,17 @@ static bool same_shape(PlanShape a, PlanShape b)
     return a.rank == b.rank && memcmp(a.dim, b.dim, a.rank * sizeof *a.dim) == 0;
 }
 
+static bool same_merge(const Recipe *a, const Recipe *b)
+{
+    return a == b || (a && b && plan_recipe_equal(a, b));
+}
+
 static bool same_param(const PlanParam *a, const PlanParam *b)
 {
     return strcmp(a->pattern, b->pattern) == 0 && same_shape(a->shape, b->shape) && same_init(a->init, b->init) &&
            a->decay == b->decay && a->frozen == b->frozen && a->lr == b->lr && same_text(a->import, b->import) &&
            a->import_transpose == b->import_transpose && a->import_rows[0] == b->import_rows[0] &&
-           a->import_rows[1] == b->import_rows[1];
+           a->import_rows[1] == b->import_rows[1] && same_merge(a->merge, b->merge) && a->adapter == b->adapter;
 }
 
 static PlanParam one_param(Builder *b, uint32_t k)
@@ -191,7 +219,9 @@ static PlanParam one_param(Builder *b, uint32_t k)
                        .lr = p->lr,
                        .import = import,
                        .import_transpose = p->import_transpose,
-                       .import_rows = {p->import_rows[0], p->import_rows[1]}};
+                       .import_rows = {p->import_rows[0], p->import_rows[1]},
+                       .merge = merge_recipe(b, p->merge, index >= 0),
+                       .adapter = p->adapter};
 }
 
 static void describe_params(Builder *b)
@@ -213,6 +243,7 @@ static void describe_params(Builder *b)
         if (p.n == 1) { /* a single one goes by its path */
             p.pattern = interned(m->strings, m->param[i].path);
             p.import = m->param[i].import ? interned(m->strings, m->param[i].import) : NULL;
+            p.merge = merge_recipe(b, m->param[i].merge, false);
             p.first = 0;
         }
         GROW(b->a, b->plan->param, b->plan->params, b->params_cap);
@@ -279,6 +310,7 @@ void describe_settings(Builder *b)
     char target[HASH_HEX];
     target_hash(m->target, target);
     p->target = m->target->name;
+    p->compile_budget = m->target->compile_budget;
     p->target_hash = target_is_any(m->target) ? "" : arena_strdup(b->a, target);
     p->config = NEW_N(b->a, PlanSetting, m->configs);
     for (uint32_t i = 0; i < m->configs; i++)

@@ -1,5 +1,6 @@
 /* emit.c: values, constants and single statements of a program; see emit.h. */
 #include "backend_ane/emit.h"
+#include "backend_ane/weights.h"
 
 #include "base/f16.h"
 
@@ -175,7 +176,7 @@ const char *emit_leaf(Emit *e, ValueId leaf, MilShape shape, bool transposed)
         const char   *name = interned(e->b->m->strings, t->name);
         return model_table(e, shape, data, name, transposed ? "_t" : "");
     }
-    if (e->b->weights)
+    if (weight_is_staged(e->b, e->g, leaf))
         return emit_weight(e, leaf, shape, transposed);
     Recipe *r = recipe_of(e->b, e->g, leaf);
     if (transposed) {

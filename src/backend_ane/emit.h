@@ -76,6 +76,8 @@ const char *emit_pattern_name(Arena *a, const char *pattern);
 const char *emit_weight(Emit *e, ValueId leaf, MilShape shape, bool transposed);
 /* `count` rows from `begin` on of the matrix as it is stored, [1, 1, count, columns]; count 0: all of them. */
 const char *emit_weight_rows(Emit *e, ValueId leaf, int32_t begin, int32_t count);
+/* How many rows of zeros follow it in the surface. */
+int32_t emit_weight_spare(const Emit *e, ValueId leaf);
 /* Is this a parameter that comes from a surface? *rows, *columns as stored; *transposed: that is its transpose. */
 bool emit_is_weight(const Emit *e, ValueId v, int32_t *rows, int32_t *columns, bool *transposed);
 

@@ -16,13 +16,19 @@ static const Weight *weight_at(const Emit *e, ValueId leaf)
 
 bool emit_is_weight(const Emit *e, ValueId v, int32_t *rows, int32_t *columns, bool *transposed)
 {
-    if (!e->b->weights || !is_weight_leaf(e->g, v))
+    if (!is_weight_leaf(e->g, v) || !weight_is_staged(e->b, e->g, v))
         return false;
     const Weight *w = weight_at(e, v);
     *rows = w->rows;
     *columns = w->columns;
     *transposed = w->transposed;
     return true;
+}
+
+int32_t emit_weight_spare(const Emit *e, ValueId leaf)
+{
+    const Weight *w = weight_at(e, leaf);
+    return w->reserved - w->rows;
 }
 
 static const char *known(const Emit *e, const Weight *w, bool turned, int32_t begin, MilShape shape)

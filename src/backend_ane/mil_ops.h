@@ -28,7 +28,7 @@ static inline void mil_set(Emit *e, ValueId v, const char *name, MilShape shape)
 
 /* Count 2 * elements * contracted flops: of a weight, or of a convolution or matmul without one. `shape` is the
  * result's. */
-void mil_count_product(Emit *e, MilShape shape, int32_t contracted, bool weight, bool conv);
+void mil_count_product(Emit *e, MilShape shape, int32_t contracted, ValueId leaf, bool conv);
 /* A parameter, a table, or something made of parameters when weights are baked: a constant of the program. */
 bool mil_is_tensor_leaf(const Emit *e, ValueId v);
 /* Contract the `in` channels of `x` with a constant matrix [out, in], called `name`: `shape` is the result's. Returns

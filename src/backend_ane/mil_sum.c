@@ -9,7 +9,7 @@ const char *mil_mix_channels(Emit *e, ValueId v, const char *suffix, const char 
                              const double *matrix, const char *name)
 {
     MilShape w = {4, {shape.dim[1], in, 1, 1}};
-    mil_count_product(e, shape, in, false, true);
+    mil_count_product(e, shape, in, 0, true);
     return emit_conv(e, v, suffix, shape, x, emit_table(e, w, matrix, name));
 }
 

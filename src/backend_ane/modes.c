@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const char *const name[] = {
-    [WEIGHTS_BAKED] = "baked", [WEIGHTS_DYNAMIC] = "dynamic", [WEIGHTS_RELOAD] = "reload"};
+    [WEIGHTS_BAKED] = "baked", [WEIGHTS_DYNAMIC] = "dynamic", [WEIGHTS_RELOAD] = "reload", [WEIGHTS_MIXED] = "mixed"};
 
 /* Micro-batches per update: a constant of the train section. */
 static uint64_t accumulation(const Module *m)
@@ -24,29 +24,28 @@ static uint64_t set_bytes(const Module *m, uint32_t set)
     return 2 * (uint64_t)shape_numel(m->param[m->param_set[set].leaf[0]].type.shape);
 }
 
-static bool is_trained(const Module *m, uint32_t set)
-{
-    return !m->param[m->param_set[set].leaf[0]].frozen;
-}
-
 /* One evaluation of a program. */
 static int64_t run_ns(const Module *m, const ProgramCost *c, WeightMode mode)
 {
     Work     w = c->work;
-    uint64_t bytes = 0;
+    uint64_t as_input = 0;
     for (uint32_t i = 0; i < c->sets; i++) {
-        Shape s = m->param[m->param_set[c->set[i]].leaf[0]].type.shape;
-        bytes += set_bytes(m, c->set[i]);
-        if (mode != WEIGHTS_DYNAMIC && s.rank == 2 && work_notched((uint64_t)s.dim[0], (uint64_t)s.dim[1]))
-            w.notch_bytes += set_bytes(m, c->set[i]);
-    }
-    if (mode == WEIGHTS_DYNAMIC) {
-        w.matmul_flops += c->weight_flops;
-        w.in_bytes += bytes;
-    } else {
-        w.conv_flops += c->weight_flops;
+        Shape    s = m->param[m->param_set[c->set[i]].leaf[0]].type.shape;
+        uint64_t bytes = set_bytes(m, c->set[i]);
+        if (mode == WEIGHTS_DYNAMIC || (mode == WEIGHTS_MIXED && is_trained_set(m, c->set[i]))) {
+            w.in_bytes += bytes;
+            continue;
+        }
         w.weight_bytes += bytes;
+        if (s.rank == 2 && work_notched((uint64_t)s.dim[0], (uint64_t)s.dim[1]))
+            w.notch_bytes += bytes;
     }
+    if (mode == WEIGHTS_DYNAMIC)
+        as_input = c->weight_flops;
+    else if (mode == WEIGHTS_MIXED)
+        as_input = c->trained_flops;
+    w.matmul_flops += as_input;
+    w.conv_flops += c->weight_flops - as_input;
     return cost_run_ns(m->target, &w);
 }
 
@@ -68,7 +67,7 @@ static void update_program(const Module *m, const ProgramCost *c, ModeCost *mode
     bool          trained = false;
     for (uint32_t i = 0; i < c->sets; i++) {
         bytes += set_bytes(m, c->set[i]);
-        trained |= is_trained(m, c->set[i]);
+        trained |= is_trained_set(m, c->set[i]);
     }
     if (!trained)
         return;
@@ -105,12 +104,21 @@ void modes_predict(const Module *m, BackendResult *r)
             continue;
         update_program(m, c, r->mode);
         for (uint32_t k = 0; k < c->sets; k++)
-            if (is_trained(m, c->set[k]) && !staged[c->set[k]]) {
+            if (is_trained_set(m, c->set[k]) && !staged[c->set[k]]) {
                 staged[c->set[k]] = true;
                 bytes += set_bytes(m, c->set[k]) * m->param_set[c->set[k]].count;
             }
     }
-    r->mode[WEIGHTS_DYNAMIC].update_ns = cost_staging_ns(m->target, bytes);
+    r->mode[WEIGHTS_DYNAMIC].update_ns = r->mode[WEIGHTS_MIXED].update_ns = cost_staging_ns(m->target, bytes);
+}
+
+/* Are some parameters frozen, and others not? */
+static bool mixes(const Module *m)
+{
+    uint32_t frozen = 0;
+    for (uint32_t i = 0; i < m->params; i++)
+        frozen += m->param[i].frozen;
+    return m->train_entry && frozen && frozen < m->params;
 }
 
 WeightMode modes_choose(const Module *m, const BackendResult *r)
@@ -125,7 +133,7 @@ WeightMode modes_choose(const Module *m, const BackendResult *r)
 
 void modes_print(const Module *m, const BackendResult *r, Buf *out)
 {
-    static const char *const doing[] = {"compiled", "staged", "reloaded"};
+    static const char *const doing[] = {"compiled", "staged", "reloaded", "staged"};
     if (m->train_entry)
         buf_printf(out, "weights %s; predicted for target %s, one update of %" PRIu64 " micro-batch%s:\n",
                    plan_weight_mode_name[r->plan->weights], m->target->name, r->accum, r->accum == 1 ? "" : "es");
@@ -134,8 +142,10 @@ void modes_print(const Module *m, const BackendResult *r, Buf *out)
                    plan_weight_mode_name[r->plan->weights], m->target->name);
     for (uint32_t k = 0; k < COUNT(r->mode); k++) {
         const ModeCost *c = &r->mode[k];
+        if (k == WEIGHTS_MIXED && !mixes(m))
+            continue; /* nothing to tell apart */
         buf_printf(out, "  %-8s programs run %.1f ms", name[k], (double)c->run_ns * 1e-6);
-        if (k == WEIGHTS_DYNAMIC)
+        if (k == WEIGHTS_DYNAMIC || k == WEIGHTS_MIXED)
             buf_printf(out, ", weights %s %.1f ms", doing[k], (double)c->update_ns * 1e-6);
         else
             buf_printf(out, ", %" PRIu64 " programs %s %.1f ms", c->programs, doing[k], (double)c->update_ns * 1e-6);

@@ -21,6 +21,11 @@ bool is_weight_leaf(const Graph *g, ValueId v)
     return n->op == OP_param || (n->op != OP_broadcast && is_made_weight(g, v));
 }
 
+bool weight_is_staged(const Builder *b, const Graph *g, ValueId leaf)
+{
+    return b->weights && (!b->weights->mixed || is_trained_expr(b->m, g, leaf));
+}
+
 void weights_visit(Builder *b, const Graph *g, const Partition *part, uint32_t number, WeightVisit *visit, void *with)
 {
     for (ValueId v = 1; v < g->count; v++) {
@@ -86,6 +91,8 @@ static void note(Builder *b, const Graph *g, ValueId leaf, bool matrix, void *wi
     bool        indexed = plan_recipe_varies(recipe);
     Weight     *w = find(b, recipe, x->first, x->n);
     const Node *n = &g->node[leaf];
+    if (!weight_is_staged(b, g, leaf))
+        return;
     if (!w) {
         GROW(b->a, all->weight, all->weights, all->weights_cap);
         w = &all->weight[all->weights++];
@@ -134,11 +141,14 @@ static bool is_home(const WeightSurface *s, const Weight *w)
 
 static void put(Builder *b, Weight *w, int32_t width, int32_t rows, int32_t columns, bool transposed)
 {
-    Weights *all = b->weights;
-    uint32_t i = 0;
+    Weights      *all = b->weights;
+    const Target *t = b->m->target;
+    uint32_t      i = 0;
+    int32_t       reserved = w->matrix ? round_up(rows, (int32_t)t->matmul_k_multiple) : rows;
+    reserved = reserved > t->max_channels || rows > t->max_axis ? rows : reserved;
     for (; i < all->surfaces; i++) {
         const WeightSurface *s = &all->surface[i];
-        if (is_home(s, w) && s->width == width && rows <= b->m->target->max_channels - s->used)
+        if (is_home(s, w) && s->width == width && reserved <= t->max_channels - s->used)
             break;
     }
     if (i == all->surfaces) {
@@ -152,7 +162,8 @@ static void put(Builder *b, Weight *w, int32_t width, int32_t rows, int32_t colu
     w->rows = rows;
     w->columns = columns;
     w->transposed = transposed;
-    all->surface[i].used += rows;
+    w->reserved = reserved;
+    all->surface[i].used += reserved;
 }
 
 /* Can `w` lie in whole rows of `width`, as it is or (if nobody minds) transposed? */
@@ -178,18 +189,20 @@ static uint32_t takers(const Builder *b, const Weight *w, int32_t width, uint32_
     return n;
 }
 
+/* The width that most can share; of those that products may contract; where most lie as they are; the least. */
 static int32_t best_width(const Builder *b, const Weight *home)
 {
-    uint32_t best = 0, best_natural = 0;
-    int32_t  width = 0;
+    int64_t best = 0;
+    int32_t width = 0;
     for (uint32_t i = 0; i < b->weights->weights; i++) {
         const Weight *w = &b->weights->weight[i];
         for (int turned = 0; turned < 2 && !w->placed && same_home(w, home); turned++) {
             int32_t  c = w->shape.dim[!turned];
             uint32_t natural, n = takes(b, w, c, turned) ? takers(b, w, c, &natural) : 0;
-            if (n > best || (n && n == best && (natural > best_natural || (natural == best_natural && c < width)))) {
-                best = n;
-                best_natural = natural;
+            int64_t  good = n ? 2 * (int64_t)n + (c % b->m->target->matmul_k_multiple == 0) : 0;
+            good = good << 32 | (n ? natural : 0);
+            if (good > best || (n && good == best && c < width)) {
+                best = good;
                 width = c;
             }
         }
@@ -300,9 +313,10 @@ static void describe(Builder *b, uint32_t index)
     b->plan->stage[b->plan->stages++] = stage;
 }
 
-bool weights_place(Builder *b)
+bool weights_place(Builder *b, bool mixed)
 {
     Weights *all = b->weights = NEW(b->a, Weights);
+    all->mixed = mixed;
     bool     ok = true;
     for (uint32_t i = 0; i < b->m->entries; i++)
         scan(b, b->m->graph[b->m->entry[i].graph], 0, 0);
@@ -327,7 +341,8 @@ static void mark(Builder *b, const Graph *g, ValueId leaf, bool matrix, void *wi
 {
     Used *x = with;
     (void)matrix;
-    x->used[weight_of(b, g, leaf, x->first, x->n)->surface] = true;
+    if (weight_is_staged(b, g, leaf))
+        x->used[weight_of(b, g, leaf, x->first, x->n)->surface] = true;
 }
 
 void weights_used(Builder *b, const Graph *g, const Partition *part, uint32_t number, int32_t first, int32_t n,

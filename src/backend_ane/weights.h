@@ -1,6 +1,6 @@
 /* weights.h: parameters as inputs of programs: which surface holds which, and where. Internal to the back end.
  *
- * With dynamic weights a program is compiled once and serves all layers; the weights of a layer lie in surfaces of
+ * With dynamic weights (or mixed ones: then only what training changes) a program is compiled once and serves all layers; the weights of a layer lie in surfaces of
  * their own, which are bound beside the activations and filled ("staged") by the runtime whenever parameters have
  * changed. */
 #ifndef ANEL_BACKEND_ANE_WEIGHTS_H
@@ -22,6 +22,7 @@ typedef struct {
     bool        placed;
     uint32_t    surface;  /* index into Weights.surface */
     int32_t     channel, rows, columns;
+    int32_t     reserved; /* channels: what follows the rows is zero, for products that contract a multiple of some */
     bool        transposed;
 } Weight;
 
@@ -35,6 +36,7 @@ typedef struct {
 } WeightSurface;
 
 struct Weights {
+    bool           mixed; /* what is made of frozen parameters alone stays a constant */
     Weight        *weight;
     uint32_t       weights, weights_cap;
     WeightSurface *surface;
@@ -43,7 +45,9 @@ struct Weights {
 
 /* Find every weight that a program reads and give it a place; write surfaces and stage blocks into the plan. False
  * after diagnostics. */
-bool weights_place(Builder *b);
+bool weights_place(Builder *b, bool mixed);
+/* Does a program have this leaf as an input? If not, as a constant. */
+bool weight_is_staged(const Builder *b, const Graph *g, ValueId leaf);
 /* Is `v` what a weight is made of: a parameter, or an expression of some that is no mere view of one? */
 bool is_weight_leaf(const Graph *g, ValueId v);
 /* The place of such a value, read in the loop first .. first + n - 1 (n = 0: outside of loops). */

@@ -12,7 +12,7 @@
  *
  * The files: use.c reads, scope.c keeps names, static.c and table.c compute, types.c matches, tensor.c and builtins.c
  * append nodes to what builder.c keeps, expr.c and stmt.c walk the tree, call.c, adjoint.c, params.c and repeat.c
- * instantiate, train.c flattens, origin.c tells nodes their statements, explain.c words the messages, entry.c and
+ * instantiate, train.c flattens, adapt.c freezes, origin.c tells nodes their statements, explain.c words the messages, entry.c and
  * elaborate.c put it together. */
 #ifndef ANEL_FRONTEND_ELAB_H
 #define ANEL_FRONTEND_ELAB_H
@@ -220,6 +220,13 @@ typedef struct {
     bool library, open;
 } Loaded;
 
+/* A pattern of the train section: these parameters are trained, or frozen. */
+typedef struct {
+    const char *pattern;
+    bool trained, used;
+    Span at;
+} TrainedChoice;
+
 struct Elab {
     Arena *a;
     Module *m;
@@ -249,6 +256,8 @@ struct Elab {
     uint32_t uses_cap;
     uint32_t *param_of, *state_of; /* by path: index + 1 */
     uint32_t param_of_cap, state_of_cap;
+    TrainedChoice *choice;
+    uint32_t choices, choices_cap;
 
     CallInstance *inst;
     uint32_t insts, insts_cap;
@@ -412,6 +421,7 @@ void build_entries(Elab *e, const Item *item);
 /* ---- params.c ---- */
 void path_push(Elab *e, Segment s);
 void path_set(Elab *e, uint32_t n);               /* back to n segments */
+StrId param_path(Elab *e, StrId name);            /* of a parameter of this name born here */
 void run_param(Elab *e, const Stmt *s);
 void run_state(Elab *e, const Stmt *s);
 void run_update(Elab *e, const Stmt *s);
@@ -421,6 +431,17 @@ LiveState *live_state(Builder *b, uint32_t state);
 
 /* ---- repeat.c ---- */
 void run_repeat(Elab *e, const Stmt *s);
+
+/* ---- adapt.c ---- */
+/* The keys `trained` and `freeze` of the train section, read before parameters are born; their unused patterns are told
+ * by check_trained() when all are. */
+bool is_trained_key(const Elab *e, StrId key);
+void read_trained(Elab *e);
+bool is_chosen_frozen(Elab *e, StrId path);
+void check_trained(Elab *e, Name entry);
+Merge *read_merge(Elab *e, const Expr *x); /* of an attribute; NULL after a message */
+bool merge_equal(const Merge *a, const Merge *b);
+void resolve_merges(Elab *e);
 
 /* ---- train.c ---- */
 bool read_train(Elab *e, const Item *item);

@@ -113,8 +113,12 @@ static void build_model(Elab *e)
     }
     if (e->m->entries == 0 && e->ds->errors == 0)
         elab_error(e, "E0210", e->model->model.name.at, "model '%s' has no entry", str(e, e->model->model.name.id));
-    if (train && e->ds->errors == 0)
+    if (e->ds->errors == 0)
+        resolve_merges(e);
+    if (train && e->ds->errors == 0) {
         read_train(e, train);
+        check_trained(e, train->train.entry);
+    }
 }
 
 Module *frontend_compile(Arena *a, Sources *sources, const char *path, const FrontendOptions *opt, Diags *ds)
@@ -140,6 +144,7 @@ Module *frontend_compile(Arena *a, Sources *sources, const char *path, const Fro
     check_model_attrs(e);
     compute_consts(e);
     if (ds->errors == 0) {
+        read_trained(e);
         create_params(e);
         build_model(e);
     }

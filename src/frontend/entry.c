@@ -1,7 +1,8 @@
 /* entry.c: entries: the functions a model offers to the outside, each a graph of its own.
  *
  * #[bucket(16, 64, 256)] asks for several instances. The first dimension in the entry's header that is no known name,
- * as in `tokens: tok[S]`, takes these values; the instances are called name@16 and so on. */
+ * as in `tokens: tok[S]`, takes these values; the instances are called name@16 and so on. Values that are equal make one
+ * instance, so that they may be bounded: #[bucket(16, min(64, seq))]. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -113,9 +114,7 @@ void build_entries(Elab *e, const Item *item)
         if (!want_int(e, a->value, &n, "a bucket"))
             continue;
         const char *full = arena_printf(e->a, "%s@%lld", name, (long long)n);
-        if (module_entry(e->m, full))
-            elab_error(e, "E0209", a->value->at, "bucket %lld is given twice", (long long)n);
-        else
+        if (!module_entry(e->m, full))
             build_entry(e, item, intern(e->strings, full), dim, n);
     }
 }

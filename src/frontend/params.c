@@ -37,6 +37,11 @@ static StrId path_of(Elab *e, StrId last, bool pattern)
     return id;
 }
 
+StrId param_path(Elab *e, StrId name)
+{
+    return path_of(e, name, false);
+}
+
 static uint32_t *slot_of(Elab *e, uint32_t **map, uint32_t *cap, StrId path)
 {
     if (path >= *cap) {
@@ -144,7 +149,7 @@ static void read_import(Elab *e, const Attribute *at, Param *p)
 
 static void read_attrs(Elab *e, const Attribute *attrs, Param *p, bool *share)
 {
-    static const char *const allowed[] = {"import", "nodecay", "lr", "freeze", "share", NULL};
+    static const char *const allowed[] = {"import", "nodecay", "lr", "freeze", "merge", "share", NULL};
     p->lr = 1;
     for (const Attribute *at = attrs; at; at = at->next) {
         if (is_attr(e, at, "import")) {
@@ -153,6 +158,12 @@ static void read_attrs(Elab *e, const Attribute *attrs, Param *p, bool *share)
             p->nodecay = true;
         } else if (is_attr(e, at, "freeze")) {
             p->frozen = true;
+        } else if (is_attr(e, at, "merge")) {
+            p->merge_at = at->at;
+            if (!at->args || at->args->next || at->args->name)
+                elab_error(e, "E0209", at->at, "'merge' takes what the parameter becomes, an expression of parameters");
+            else
+                p->merge = read_merge(e, at->args->value);
         } else if (is_attr(e, at, "share") && share) {
             *share = true;
         } else if (is_attr(e, at, "lr")) {
@@ -164,6 +175,7 @@ static void read_attrs(Elab *e, const Attribute *attrs, Param *p, bool *share)
             bad_attribute(e, at, allowed, "a param");
         }
     }
+    p->frozen |= is_chosen_frozen(e, p->path);
     if (p->import)
         return;
     const Attribute *model = e->model ? find_attr(e, e->model->attrs, "import") : NULL;
@@ -191,7 +203,8 @@ static bool agrees(const Param *a, const Param *b)
            memcmp(&a->init.a, &b->init.a, sizeof(double)) == 0 && memcmp(&a->init.b, &b->init.b, sizeof(double)) == 0 &&
            a->nodecay == b->nodecay && a->frozen == b->frozen && memcmp(&a->lr, &b->lr, sizeof(double)) == 0 &&
            a->import == b->import && a->import_transpose == b->import_transpose &&
-           a->import_rows[0] == b->import_rows[0] && a->import_rows[1] == b->import_rows[1];
+           a->import_rows[0] == b->import_rows[0] && a->import_rows[1] == b->import_rows[1] &&
+           merge_equal(a->merge, b->merge);
 }
 
 static bool reuse_param(Elab *e, const Param *p, uint32_t i, bool shared, Span site)

@@ -168,6 +168,9 @@ static bool read_key(Elab *e, const TrainKey *k)
     Buf all = {0};
     for (uint32_t i = 0; i < COUNT(keys); i++)
         buf_printf(&all, "%s%s", i ? ", " : "", keys[i].name);
+    buf_puts(&all, ", trained, freeze");
+    suggest(&s, "trained");
+    suggest(&s, "freeze");
     Diag *d = elab_error(e, "E0601", k->key.at, "a train section has no key '%s'", name);
     if (s.best)
         diag_label(d, k->key.at, "did you mean '%s'?", s.best);
@@ -204,7 +207,7 @@ bool read_train(Elab *e, const Item *item)
             twice |= j->key.id == k->key.id;
         if (twice)
             elab_error(e, "E0601", k->key.at, "key '%s' is given twice", str(e, k->key.id));
-        ok &= !twice && read_key(e, k);
+        ok &= !twice && (is_trained_key(e, k->key.id) || read_key(e, k));
     }
     return ok;
 }

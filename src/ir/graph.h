@@ -125,6 +125,17 @@ typedef struct {
     double   a, b; /* value; std; lower and upper bound */
 } Init;
 
+/* What a parameter becomes when adapters are merged into it: #[merge(weight + 2 * (b @ a))]. */
+typedef enum { MERGE_PARAM, MERGE_ADD, MERGE_SCALE, MERGE_PRODUCT, MERGE_TRANSPOSE } MergeKind;
+typedef struct Merge {
+    MergeKind     kind;
+    StrId         path;  /* MERGE_PARAM: of the parameter, */
+    uint32_t      param; /* which is this one of Module.param */
+    double        c;     /* MERGE_SCALE: times this */
+    struct Merge *x, *y; /* operands */
+    Span          at;
+} Merge;
+
 typedef struct {
     StrId  path; /* identity: "layers.3.attention.wq.weight" */
     Type   type;
@@ -134,6 +145,9 @@ typedef struct {
     StrId  import;        /* name in a checkpoint, or 0 */
     bool   import_transpose;
     int32_t import_rows[2]; /* rows [0], [1) of the imported array; both 0 = all */
+    Merge *merge;           /* NULL: itself */
+    Span   merge_at;
+    bool   adapter;         /* merged into another one: programs without adapters do not know it */
     Span   at;
 } Param;
 
@@ -196,9 +210,10 @@ typedef struct {
     Span    at;
 } VjpCheck;
 
-/* How programs get at their parameters: constants, inputs, constants that are replaced; see PlanWeightMode. AUTO: the
+/* How programs get at their parameters: constants, inputs, constants that are replaced, constants where nothing trained
+ * is in them; see PlanWeightMode. AUTO: the
  * back end chooses by cost. */
-typedef enum { WEIGHTS_BAKED, WEIGHTS_DYNAMIC, WEIGHTS_RELOAD, WEIGHTS_AUTO } WeightMode;
+typedef enum { WEIGHTS_BAKED, WEIGHTS_DYNAMIC, WEIGHTS_RELOAD, WEIGHTS_MIXED, WEIGHTS_AUTO } WeightMode;
 
 typedef struct Module {
     Arena     *arena;
@@ -352,6 +367,9 @@ enum { PARAM_EXPR_DEPTH = 12 }; /* operations on a path from a value to its para
  * concat, sums, products, products with a vector spread over rows or columns, and products of a matrix with a column;
  * or a broadcast of that? Whoever reads one makes it for himself, on either device. */
 bool is_param_expr(const Graph *g, ValueId v);
+/* Does training change a parameter of the set, or one that parameter expression `v` is made of? */
+bool is_trained_set(const Module *m, uint32_t set);
+bool is_trained_expr(const Module *m, const Graph *g, ValueId v);
 /* Is `v`, of rank 2, a [1, n] or [n, 1] broadcast to a matrix? Then that, and the axis along which it grew. */
 bool spread_of(const Graph *g, ValueId v, ValueId *source, uint32_t *axis);
 

@@ -7,6 +7,26 @@
  * and evaluated by the runtime. */
 #include "ir/graph.h"
 
+bool is_trained_set(const Module *m, uint32_t set)
+{
+    const LeafSet *s = &m->param_set[set];
+    for (uint32_t i = 0; i < s->count; i++)
+        if (!m->param[s->leaf[i]].frozen)
+            return true;
+    return false;
+}
+
+bool is_trained_expr(const Module *m, const Graph *g, ValueId v)
+{
+    const Node *n = &g->node[v];
+    if (n->op == OP_param)
+        return is_trained_set(m, n->a.leaf.set);
+    for (uint32_t k = 0; k < n->in_count; k++)
+        if (is_trained_expr(m, g, node_arg(g, v, k)))
+            return true;
+    return false;
+}
+
 typedef enum {
     NEITHER,
     CONSTANT, /* tables, numbers, views of them */

@@ -18,18 +18,38 @@ static const char *setting(const Plan *p, const char *key)
     return NULL;
 }
 
+static void mark_programs(const Step *step, uint32_t n, bool *used)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (step[i].kind == STEP_RUN)
+            used[step[i].program] = true;
+        else if (step[i].kind == STEP_LOOP)
+            mark_programs(step[i].body, step[i].bodies, used);
+}
+
+/* What an update compiles again is what training runs: programs of other entries wait until somebody calls these. */
 static void check_budget(Lint *l, const Plan *p, Span at)
 {
-    int64_t loaded = 0;
-    for (uint32_t i = 0; i < p->programs; i++)
-        loaded += p->program[i].n;
+    int64_t  loaded = 0;
+    uint32_t texts = 0;
+    bool    *used = xcalloc(p->programs + 1, sizeof *used);
+    for (uint32_t i = 0; i < p->entries; i++)
+        if (!p->train_entry || strcmp(p->entry[i].name, p->train_entry) == 0) {
+            mark_programs(p->entry[i].forward, p->entry[i].forwards, used);
+            mark_programs(p->entry[i].backward, p->entry[i].backwards, used);
+        }
+    for (uint32_t i = 0; i < p->programs; i++) {
+        loaded += used[i] ? p->program[i].n : 0;
+        texts += used[i];
+    }
+    free(used);
     if (loaded > l->t->compile_budget)
         violation(
             l, 5, at,
             "%" PRId64
             " programs are compiled for every update of the weights (%u texts, one program a layer); target %s allows "
             "%" PRId64 " in a process, then it has to start again from a checkpoint",
-            loaded, p->programs, l->t->name, l->t->compile_budget);
+            loaded, texts, l->t->name, l->t->compile_budget);
 }
 
 static void check_loss_scale(Lint *l, const Plan *p, Span at)

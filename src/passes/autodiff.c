@@ -12,15 +12,6 @@
 
 /* ---- which values need a gradient ---- */
 
-static bool set_is_trained(const Module *m, uint32_t set)
-{
-    const LeafSet *s = &m->param_set[set];
-    for (uint32_t i = 0; i < s->count; i++)
-        if (!m->param[s->leaf[i]].frozen)
-            return true;
-    return false;
-}
-
 static bool any_operand(const Graph *g, const Node *n, const bool *flag)
 {
     for (uint32_t i = 0; i < n->in_count; i++)
@@ -64,7 +55,7 @@ bool *needs_of(Module *m, Arena *scratch, const Graph *g, const bool *input_need
         } else if (!dtype_is_real(n->type.dtype)) {
             continue;
         } else if (n->op == OP_param) {
-            needs[v] = set_is_trained(m, n->a.leaf.set);
+            needs[v] = is_trained_set(m, n->a.leaf.set);
         } else if (n->op == OP_input) {
             needs[v] = input_needs && input_needs[n->a.input.index];
         } else if (n->op == OP_proj) {

@@ -9,7 +9,8 @@
  * Neither the forward nor the backward program then holds xh * g, nor its cotangent, nor the reduction over positions
  * for dg.
  *
- * Left alone: gains per head (three axes), products that something else reads too, weights that are read otherwise (a
+ * Left alone: gains per head (three axes), a trained gain before a frozen weight (W * g would change with every update,
+ * and its gradient is as large as the W that has none), products that something else reads too, weights that are read otherwise (a
  * tied embedding) or whose product the CPU computes (fold_refuses()), values with a wish of their own (#[save],
  * #[place], ...), entries with states; and all gains on targets whose norms' adjoints are the CPU's, which wants the
  * norm as it is. Switch: fold_gain. */
@@ -81,11 +82,17 @@ static bool *weights(const Gains *f, Arena *scratch)
     return is;
 }
 
+static bool folds(const Gains *f, ValueId gain, bool into_frozen)
+{
+    return !into_frozen || !is_trained_expr(f->m, f->from, gain);
+}
+
 static bool analyse(Gains *f, Arena *scratch)
 {
     const Graph *g = f->from;
     const bool  *weight = weights(f, scratch);
     bool *only = NEW_N(scratch, bool, g->count), any = false; /* read by products with weights and nothing else */
+    bool        *frozen = NEW_N(scratch, bool, g->count); /* read by a product with a frozen weight */
     uint32_t    *uses = graph_uses(scratch, g);
     for (ValueId v = 1; v < g->count; v++)
         only[v] = true;
@@ -93,17 +100,19 @@ static bool analyse(Gains *f, Arena *scratch)
         for (uint32_t k = 0; k < g->node[v].in_count; k++)
             if (!weight_product(f, weight, v, k))
                 only[node_arg(g, v, k)] = false;
+            else
+                frozen[node_arg(g, v, k)] |= !is_trained_expr(f->m, g, node_arg(g, v, 0));
     for (uint32_t i = 0; i < g->outs; i++)
         only[g->out[i]] = false;
     for (ValueId v = 1; v < g->count; v++) {
         ValueId x, c;
-        if (uses[v] && only[v] && split(f, v, OP_mul, &x, &c)) {
+        if (uses[v] && only[v] && split(f, v, OP_mul, &x, &c) && folds(f, c, frozen[v])) {
             f->core[v] = x;
             f->gain[v] = c;
             any = true;
         } else if (uses[v] && only[v] && split(f, v, OP_add, &x, &c)) {
             ValueId core, gain;
-            if (uses[x] != 1 || !split(f, x, OP_mul, &core, &gain))
+            if (uses[x] != 1 || !split(f, x, OP_mul, &core, &gain) || !folds(f, gain, frozen[v]))
                 continue;
             f->core[v] = core;
             f->gain[v] = gain;

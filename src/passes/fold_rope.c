@@ -11,7 +11,8 @@
  * W' is a parameter expression: two views around a transpose. The rewrite comes before differentiation; the adjoint
  * puts the rows of the gradient back, once per update (defer.c).
  *
- * A bias of the projection changes its order as well.
+ * A bias of the projection changes its order as well, and so does everything else that is added up to it: the product
+ * of an adapter, W h + B (A h), gets the rows of B in the new order.
  *
  * Left alone: values that anything but such a score reads (states, a norm of queries and keys), or one whose partner is
  * not rewritten as well; weights that are read twice. Switch: repair_rope. */
@@ -20,10 +21,18 @@
 
 #include <string.h>
 
+enum { MAX_TERMS = 4 };
+
 typedef struct {
-    ValueId weight, h, product; /* product = matmul(weight, h); weight 0: no candidate */
-    ValueId sum, bias;          /* sum = product + bias [H*D, 1] spread over positions; 0 where there is none */
-    ValueId cos, sin;           /* the tables [P, 1, S] */
+    ValueId weight, h, product; /* product = matmul(weight, h); or weight 0 and: */
+    ValueId bias;               /* [H*D, 1], spread over positions */
+} Term;
+
+typedef struct {
+    Term     term[MAX_TERMS]; /* what is added up; */
+    uint32_t terms;           /* 0: no candidate */
+    ValueId  sum[MAX_TERMS];  /* term i is added by this */
+    ValueId  cos, sin;        /* the tables [P, 1, S] */
 } Pair;
 
 typedef struct {
@@ -95,30 +104,47 @@ static bool times_table(const Rope *r, ValueId v, ValueId *x, ValueId *table)
     return false;
 }
 
-/* x = W h, or W h + bias, which nothing else reads. */
-static bool match_projection(const Rope *r, ValueId x, Pair *p)
+/* x is W h, a bias, or a sum of such, which nothing else reads. */
+static bool match_terms(const Rope *r, ValueId x, Pair *p)
 {
     const Node *n = node_of(r, x);
-    ValueId     source;
+    Term        t = {0};
+    ValueId     w;
     uint32_t    axis;
-    p->product = x;
-    for (uint32_t k = 0; k < 2 && n->op == OP_add && !p->sum; k++) {
-        ValueId b = arg(r, x, k);
-        if (!spread_of(r->g, b, &source, &axis) || axis != 1 || !is_param_expr(r->g, source) || r->uses[x] != 1 ||
-            n->hint)
-            continue;
-        p->sum = x;
-        p->bias = source;
-        p->product = arg(r, x, !k);
+    if (n->op == OP_add && !n->hint && r->uses[x] == 1) {
+        uint32_t left;
+        if (!match_terms(r, arg(r, x, 0), p) || (left = p->terms, !match_terms(r, arg(r, x, 1), p)))
+            return false;
+        p->sum[left] = x;
+        return true;
     }
-    n = node_of(r, p->product);
-    if (n->op != OP_matmul || n->type.shape.rank != 2 || n->a.matmul.ta || n->hint || r->uses[p->product] != 1 ||
-        fold_refuses(r->m, r->g, p->product))
+    if (p->terms == MAX_TERMS)
         return false;
-    p->h = arg(r, p->product, 1);
-    ValueId w = arg(r, p->product, 0);
-    p->weight = is_param_expr(r->g, w) && r->uses[w] == 1 ? w : 0;
-    return p->weight != 0;
+    if (spread_of(r->g, x, &t.bias, &axis)) {
+        if (axis != 1 || !is_param_expr(r->g, t.bias))
+            return false;
+    } else {
+        if (n->op != OP_matmul || n->type.shape.rank != 2 || n->a.matmul.ta || n->hint || r->uses[x] != 1 ||
+            fold_refuses(r->m, r->g, x))
+            return false;
+        w = arg(r, x, 0);
+        if (!is_param_expr(r->g, w) || r->uses[w] != 1)
+            return false;
+        t = (Term){.weight = w, .h = arg(r, x, 1), .product = x};
+    }
+    p->term[p->terms++] = t;
+    return true;
+}
+
+/* The sum of the terms, and one product at least among them. */
+static bool match_projection(const Rope *r, ValueId x, Pair *p)
+{
+    bool product = false, ok = match_terms(r, x, p);
+    for (uint32_t i = 0; ok && i < p->terms; i++)
+        product |= p->term[i].weight != 0;
+    if (!product)
+        p->terms = 0;
+    return product;
 }
 
 static Pair match(const Rope *r, ValueId v)
@@ -160,7 +186,7 @@ static bool drop_misread(Rope *r)
     bool dropped = false;
     for (ValueId v = 1; v < r->g->count; v++) {
         const Node *n = node_of(r, v);
-        r->from[v] = r->pair[v].weight ? v : 0;
+        r->from[v] = r->pair[v].terms ? v : 0;
         if (!r->from[v] && passes_on(r, n))
             r->from[v] = r->from[arg(r, v, 0)];
     }
@@ -171,16 +197,16 @@ static bool drop_misread(Rope *r)
         for (uint32_t k = 0; k < n->in_count; k++) {
             ValueId c = r->from[arg(r, v, k)];
             if (c && !score && !(k == 0 && r->from[v] == c)) {
-                dropped = dropped || r->pair[c].weight;
-                r->pair[c].weight = 0;
+                dropped = dropped || r->pair[c].terms;
+                r->pair[c].terms = 0;
             }
         }
     }
     for (uint32_t i = 0; i < r->g->outs; i++) {
         ValueId c = r->from[r->g->out[i]];
         if (c) {
-            dropped = dropped || r->pair[c].weight;
-            r->pair[c].weight = 0;
+            dropped = dropped || r->pair[c].terms;
+            r->pair[c].terms = 0;
         }
     }
     return dropped;
@@ -206,6 +232,16 @@ static ValueId half_table(Module *m, Graph *to, const Node *like, ValueId t, Sha
     return g_broadcast(m, to, like, g_reshape(m, to, like, t, shape_of(3, one)), half);
 }
 
+static ValueId rotated_term(Rope *r, Graph *to, const ValueId *map, const Term *t, const Node *like, int32_t heads,
+                            Shape flat)
+{
+    if (!t->weight)
+        return g_broadcast(r->m, to, like, reordered(r->m, to, map[t->bias], heads), flat);
+    const Node *n = node_of(r, t->product);
+    ValueId     w = reordered(r->m, to, map[t->weight], heads);
+    return g_matmul(r->m, to, n, w, map[t->h], false, n->a.matmul.tb);
+}
+
 static ValueId rotated(Rope *r, Graph *to, const ValueId *map, ValueId v)
 {
     Module     *m = r->m;
@@ -214,12 +250,11 @@ static ValueId rotated(Rope *r, Graph *to, const ValueId *map, ValueId v)
     Shape       s = n->type.shape, half = s;
     int32_t     begin[3] = {0}, end[3] = {s.dim[0], s.dim[1] / 2, s.dim[2]};
     half.dim[1] = s.dim[1] / 2;
-    ValueId w = reordered(m, to, map[p->weight], s.dim[0]);
-    ValueId y = g_matmul(m, to, node_of(r, p->product), w, map[p->h], false, node_of(r, p->product)->a.matmul.tb);
-    if (p->sum) {
-        ValueId all = reordered(m, to, map[p->bias], s.dim[0]);
-        all = g_broadcast(m, to, n, all, to->node[y].type.shape);
-        y = g_binary(m, to, node_of(r, p->sum), OP_add, y, all);
+    int32_t flat[2] = {s.dim[0] * s.dim[1], s.dim[2]};
+    ValueId y = 0;
+    for (uint32_t i = 0; i < p->terms; i++) {
+        ValueId t = rotated_term(r, to, map, &p->term[i], n, s.dim[0], shape_of(2, flat));
+        y = y ? g_binary(m, to, node_of(r, p->sum[i]), OP_add, y, t) : t;
     }
     ValueId x = g_reshape(m, to, n, y, s);
     ValueId a = g_slice(m, to, n, x, begin, end);
@@ -246,13 +281,13 @@ bool fold_rope(Module *m, Graph *g, Arena *scratch)
     while (drop_misread(&r))
         ;
     for (ValueId v = 1; v < g->count; v++)
-        any = any || r.pair[v].weight;
+        any = any || r.pair[v].terms;
     if (!any)
         return false;
     Graph   *to = graph_successor(m, g);
     ValueId *map = NEW_N(scratch, ValueId, g->count);
     for (ValueId v = 1; v < g->count; v++)
-        map[v] = r.pair[v].weight ? rotated(&r, to, map, v) : graph_copy_node(m, to, g, v, map);
+        map[v] = r.pair[v].terms ? rotated(&r, to, map, v) : graph_copy_node(m, to, g, v, map);
     for (uint32_t i = 0; i < g->outs; i++)
         graph_add_out(m, to, map[g->out[i]], g->out_name[i]);
     graph_replace(m, to);

@@ -5,7 +5,9 @@
  * The stacked weight is a parameter expression, the slices are views of contiguous channels. It pays while a product is
  * so small that it costs the engine one task whatever its size: up to 2^19 weights at 256 positions, in one project's
  * measurements of M1 and M2; beyond, the tasks add up and a slice is one more. The adjoints follow: one product for the
- * cotangent of x, one for the gradient of all weights, which is taken apart once per update. Switch: stack_products. */
+ * cotangent of x, one for the gradient of all weights, which is taken apart once per update. Frozen and trained weights
+ * are not stacked on each other: frozen ones have no gradient, and may stay as they are in a program while the others
+ * change. Switch: stack_products. */
 #include "passes/fold.h"
 #include "passes/switches.h"
 
@@ -30,10 +32,11 @@ static uint32_t members(const Module *m, const Graph *g, ValueId first, const bo
 {
     ValueId  x = node_arg(g, first, 1);
     int64_t  weights = 0;
+    bool     trained = is_trained_expr(m, g, node_arg(g, first, 0));
     uint32_t n = 0;
     for (ValueId v = first; v < g->count && n < STACK_MAX; v++) {
         if (taken[v] || !is_member(m, g, v, x) || g->node[v].role != g->node[first].role ||
-            g->node[v].hint != g->node[first].hint)
+            g->node[v].hint != g->node[first].hint || is_trained_expr(m, g, node_arg(g, v, 0)) != trained)
             continue;
         int64_t w = shape_numel(g->node[node_arg(g, v, 0)].type.shape);
         if (weights + w > STACK_WEIGHTS)
@@ -56,11 +59,25 @@ static ValueId copy_weight(Module *m, Graph *to, const Graph *from, ValueId w, V
     return map[w];
 }
 
+/* Other rewrites leave behind what they replaced: stacked with what is read it would be computed after all. */
+static bool *unread(const Graph *g, Arena *scratch)
+{
+    bool *dead = NEW_N(scratch, bool, g->count);
+    for (ValueId v = 1; v < g->count; v++)
+        dead[v] = node_is_pure(&g->node[v]);
+    for (uint32_t i = 0; i < g->outs; i++)
+        dead[g->out[i]] = false;
+    for (ValueId v = g->count - 1; v > 0; v--)
+        for (uint32_t k = 0; !dead[v] && k < g->node[v].in_count; k++)
+            dead[node_arg(g, v, k)] = false;
+    return dead;
+}
+
 bool fold_stack(Module *m, Graph *g, Arena *scratch)
 {
     if (!switched_on(m->off, SWITCH_stack_products))
         return false;
-    bool    *taken = NEW_N(scratch, bool, g->count), changed = false;
+    bool    *taken = unread(g, scratch), changed = false;
     ValueId *map = NEW_N(scratch, ValueId, g->count);
     Graph   *to = graph_successor(m, g);
     for (ValueId v = 1; v < g->count; v++) {
@@ -68,7 +85,7 @@ bool fold_stack(Module *m, Graph *g, Arena *scratch)
         uint32_t n = 0;
         if (map[v])
             continue;
-        if (g->node[v].op == OP_matmul && is_member(m, g, v, node_arg(g, v, 1)))
+        if (!taken[v] && g->node[v].op == OP_matmul && is_member(m, g, v, node_arg(g, v, 1)))
             n = members(m, g, v, taken, member);
         if (n < 2) {
             map[v] = graph_copy_node(m, to, g, v, map);

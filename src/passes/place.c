@@ -6,7 +6,7 @@
  *         [1,H,D,S], [A,B,C,D] to [1,A*B,C,D]); an axis longer than the target allows where it lies; products and
  *         softmaxes with rows shorter than ROW_MIN (so decoding one position is the CPU's work); #[place(cpu)] and
  *         #[precision(f32)]; the last steps of parameters' gradients (weights.c), which accumulate in f32 (with the
- *         target's `weight_gradients any` the product may go where it costs less)
+ *         target's `weight_gradients any` the product may go where it costs less); everything, with -O no-engine
  *   ANE   #[place(ane)]; E0703 where a rule above forbids it
  *   ANY   leaves, repeat, proj, movements of constants and parameters, and parameter expressions (ir/param_expr.c):
  *         they are made where they are read
@@ -15,6 +15,7 @@
  * Regions are placed on their own. Forward and backward nodes never share a program. */
 #include "passes/place.h"
 #include "passes/place_rules.h"
+#include "passes/switches.h"
 #include "passes/taps.h"
 
 /* ---- rules ---- */
@@ -175,7 +176,7 @@ static bool fix(Placing *p)
                       n->op == OP_gather ? ", or multiply by a one-hot table if the vocabulary is tiny" : "");
             ok = false;
         }
-        if (op_is_sink(n->op) || p->why[v] || pin == PLACE_CPU)
+        if (op_is_sink(n->op) || p->why[v] || pin == PLACE_CPU || !switched_on(p->cx->m->off, SWITCH_engine))
             p->fixed[v] = DEV_CPU;
         else if (pin == PLACE_ANE)
             p->fixed[v] = DEV_ANE;

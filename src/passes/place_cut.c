@@ -19,8 +19,8 @@ static int64_t crossing_price(const Placing *p, ValueId v, Place to)
     Type    t = crossing_form(p->g, v);
     int64_t made = p->g->node[v].op != OP_broadcast ? 0 : to == DEV_CPU ? p->cpu[v] : p->ane[v];
     int32_t row = t.shape.rank ? t.shape.dim[t.shape.rank - 1] : 1;
-    if (row < ROW_MIN)
-        return MAXFLOW_INFINITE; /* narrow values cannot enter or leave a program */
+    if (row < ROW_MIN || t.dtype == DT_BOOL)
+        return MAXFLOW_INFINITE; /* narrow values cannot enter or leave a program, nor can truth values: ports are fp16 */
     /* Nor can uneven ones. Dear rather than impossible: the CPU takes over a transpose, but not the whole model, whose
      * author should hear of a sequence length that keeps it from the engine. */
     return (row % ROW_MULTIPLE ? UNEVEN : 1) * price_crossing(p->prices.target, shape_numel(t.shape)) + made;

@@ -45,7 +45,7 @@ void blob_begin(Buf *file)
     buf_add(file, header, sizeof header);
 }
 
-uint64_t blob_add(Buf *file, BlobType type, const void *data, size_t bytes)
+uint64_t blob_reserve(Buf *file, BlobType type, size_t bytes)
 {
     static const char zero[BLOB_ALIGN];
     assert(file->len >= HEADER);
@@ -57,8 +57,14 @@ uint64_t blob_add(Buf *file, BlobType type, const void *data, size_t bytes)
     put_u64(meta + 8, bytes);
     put_u64(meta + 16, offset + METADATA);
     buf_add(file, meta, sizeof meta);
-    buf_add(file, data, bytes);
     put_u32(file->data, get_u32((const unsigned char *)file->data) + 1);
+    return offset;
+}
+
+uint64_t blob_add(Buf *file, BlobType type, const void *data, size_t bytes)
+{
+    uint64_t offset = blob_reserve(file, type, bytes);
+    buf_add(file, data, bytes);
     return offset;
 }
 

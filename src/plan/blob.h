@@ -50,6 +50,8 @@ enum { BLOB_ALIGN = 64, BLOB_FIRST = 64 };
 void blob_begin(Buf *file);
 /* Append an entry and count it in the header; returns the offset of its metadata, which is what MIL names. */
 uint64_t blob_add(Buf *file, BlobType type, const void *data, size_t bytes);
+/* The same without the data: `bytes` of them are to follow the file as it stands. */
+uint64_t blob_reserve(Buf *file, BlobType type, size_t bytes);
 
 /* The entry whose metadata is at `metadata_offset`. False and one sentence in `err` if there is none or it is damaged.
  */

@@ -57,6 +57,8 @@ typedef struct {
     const char *import;           /* pattern of the name in a checkpoint, or NULL */
     bool        import_transpose;
     int32_t     import_rows[2];   /* both 0: all */
+    struct Recipe *merge;         /* what it becomes when adapters are merged into it, of its shape; NULL: itself */
+    bool        adapter;          /* merged into another: not part of the merged model, nor of files made for that */
     uint32_t    id;               /* number of the first parameter: ids count up over groups; set by plan_resolve() */
 } PlanParam;
 
@@ -78,11 +80,15 @@ typedef struct {
 } PlanTable;
 
 /* ---- programs ---- */
+enum { PLAN_COMPILE_BUDGET = 100 }; /* where a plan says nothing: what holds for every engine reported on */
+
 /* How programs get at parameters, and what happens when those change.
  *   baked    constants of the MIL text; compile every program anew
  *   reload   the same text; give compiled programs new weight files without compiling (where the device can)
- *   dynamic  inputs; one compiled program serves all layers, and staged surfaces are filled anew (PlanStage) */
-typedef enum { PLAN_BAKED, PLAN_DYNAMIC, PLAN_RELOAD, PLAN_WEIGHT_MODES } PlanWeightMode;
+ *   dynamic  inputs; one compiled program serves all layers, and staged surfaces are filled anew (PlanStage)
+ *   mixed    what is made of frozen parameters alone is a constant, everything else an input: no program is ever
+ *            compiled anew */
+typedef enum { PLAN_BAKED, PLAN_DYNAMIC, PLAN_RELOAD, PLAN_MIXED, PLAN_WEIGHT_MODES } PlanWeightMode;
 extern const char *const plan_weight_mode_name[PLAN_WEIGHT_MODES];
 
 typedef enum {
@@ -99,6 +105,7 @@ typedef enum {
     RECIPE_ADD,
     RECIPE_SCALE,     /* times the number c */
     RECIPE_APPLY,     /* a matrix [r, c] times a vector [c]: [r, 1] */
+    RECIPE_PRODUCT,   /* a matrix [r, k] times a matrix [k, c] */
     RECIPE_COUNT
 } RecipeKind;
 typedef struct Recipe {
@@ -256,6 +263,7 @@ typedef struct {
     const char  *model, *target;
     const char  *target_hash; /* of the profile's values; "" for the defaults built into the compiler */
     const char  *sources_hash;
+    int64_t      compile_budget; /* programs a process may compile on the target; 0: any number */
     PlanWeightMode weights;
     PlanSetting *config; /* resolved configuration of the model */
     uint32_t     configs;

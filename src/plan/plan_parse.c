@@ -118,7 +118,7 @@ static bool import(Parser *ps, PlanParam *p)
 
 static bool param(Parser *ps)
 {
-    static const char *const keys[] = {"shape", "init", "decay", "frozen", "lr", "import", NULL};
+    static const char *const keys[] = {"shape", "init", "decay", "frozen", "lr", "import", "merge", "adapter", NULL};
     PlanParam                p = {.lr = 1};
     uint32_t                 open = ps->t.line, seen = 0;
     bool                     ok = group(ps, &p.pattern, &p.first, &p.n) && text_need(&ps->t, "{") && text_end(&ps->t);
@@ -135,6 +135,10 @@ static bool param(Parser *ps)
             ok = parse_once(ps, &seen, 16, "lr") && text_number(&ps->t, &p.lr);
         else if (text_take(&ps->t, keys[5]))
             ok = parse_once(ps, &seen, 32, "import") && import(ps, &p);
+        else if (text_take(&ps->t, keys[6]))
+            ok = parse_once(ps, &seen, 64, "merge") && (p.merge = parse_recipe(ps, 0)) != NULL;
+        else if (text_take(&ps->t, keys[7]))
+            ok = parse_once(ps, &seen, 128, "adapter") && yes_no(ps, &p.adapter);
         else
             ok = parse_unknown(ps, "a parameter", keys);
         ok = ok && text_end(&ps->t);
@@ -358,7 +362,7 @@ static bool section(Parser *ps, uint32_t *seen)
 {
     static const char *const keys[] = {"compiler", "model", "target",  "sources", "config",  "param",
                                        "state",    "table", "program", "buffer",  "surface", "accumulator",
-                                       "stage",    "entry", "train",   "weights", NULL};
+                                       "stage",    "entry", "train",   "weights", "compile_budget", NULL};
     Plan                    *p = ps->plan;
     const char             **text[] = {&p->compiler, &p->model, &p->target, &p->sources_hash};
     for (uint32_t i = 0; i < COUNT(text); i++)
@@ -372,10 +376,13 @@ static bool section(Parser *ps, uint32_t *seen)
     if (text_take(&ps->t, "weights")) {
         uint32_t mode = 0;
         bool     ok = parse_once(ps, seen, 16, "weights") &&
-                      parse_one_of(ps, plan_weight_mode_name, PLAN_WEIGHT_MODES, "baked, dynamic or reload", &mode);
+                      parse_one_of(ps, plan_weight_mode_name, PLAN_WEIGHT_MODES, "baked, dynamic, reload or mixed", &mode);
         p->weights = (PlanWeightMode)mode;
         return ok && text_end(&ps->t);
     }
+    if (text_take(&ps->t, "compile_budget"))
+        return parse_once(ps, seen, 32, "compile_budget") && text_integer(&ps->t, 0, 1000000, &p->compile_budget) &&
+               text_end(&ps->t);
     if (text_take(&ps->t, "config")) {
         GROW(ps->arena, p->config, p->configs, ps->config_cap);
         return setting(ps, &p->config[p->configs++]);
@@ -409,6 +416,7 @@ Plan *plan_parse(Arena *a, const char *name, const char *text, size_t len, Buf *
     ps.buffers = interner_new(a);
     ps.programs = interner_new(a);
     ps.plan->compiler = ps.plan->model = ps.plan->target = ps.plan->target_hash = ps.plan->sources_hash = "";
+    ps.plan->compile_budget = PLAN_COMPILE_BUDGET;
     if (len > MAX_TEXT) {
         text_fail(&ps.t, "over %d bytes long", MAX_TEXT);
         return NULL;

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-const char *const plan_weight_mode_name[PLAN_WEIGHT_MODES] = {"baked", "dynamic", "reload"};
+const char *const plan_weight_mode_name[PLAN_WEIGHT_MODES] = {"baked", "dynamic", "reload", "mixed"};
 
 /* ---- words ---- */
 
@@ -116,7 +116,7 @@ static void init_print(PlanInit i, Buf *out)
     buf_putc(out, '\n');
 }
 
-static void param_print(const PlanParam *p, Buf *out)
+static void param_print(const Plan *plan, const PlanParam *p, Buf *out)
 {
     group_print("param", p->pattern, p->first, p->n, out);
     buf_puts(out, "  shape");
@@ -140,6 +140,13 @@ static void param_print(const PlanParam *p, Buf *out)
             buf_printf(out, " rows %" PRId32 " %" PRId32, p->import_rows[0], p->import_rows[1]);
         buf_putc(out, '\n');
     }
+    if (p->merge) {
+        buf_puts(out, "  merge ");
+        plan_recipe_print(plan, p->merge, out);
+        buf_putc(out, '\n');
+    }
+    if (p->adapter)
+        buf_puts(out, "  adapter yes\n");
     buf_puts(out, "}\n");
 }
 
@@ -400,11 +407,13 @@ void plan_print(const Plan *p, Buf *out)
         header_print("target", p->target, out);
     header_print("sources", p->sources_hash, out);
     header_print("weights", plan_weight_mode_name[p->weights], out);
+    if (p->compile_budget != PLAN_COMPILE_BUDGET)
+        buf_printf(out, "compile_budget %lld\n", (long long)p->compile_budget);
     blank(p->configs, out);
     for (uint32_t i = 0; i < p->configs; i++)
         setting_print("config ", &p->config[i], out);
     for (uint32_t i = 0; i < p->params; i++)
-        param_print(&p->param[i], out);
+        param_print(p, &p->param[i], out);
     for (uint32_t i = 0; i < p->states; i++)
         state_print(&p->state[i], out);
     blank(p->tables, out);

@@ -21,6 +21,7 @@ static const struct {
     [RECIPE_SLICE] = {"slice", 1},       [RECIPE_CONCAT] = {"concat", MANY},  [RECIPE_COLSCALE] = {"colscale", 2},
     [RECIPE_ROWSCALE] = {"rowscale", 2}, [RECIPE_MUL] = {"mul", 2},           [RECIPE_ADD] = {"add", 2},
     [RECIPE_SCALE] = {"scale", 1},       [RECIPE_APPLY] = {"apply", 2},
+    [RECIPE_PRODUCT] = {"product", 2},
 };
 
 bool plan_recipe_visit(const Recipe *r, PlanRecipeVisit *visit, void *with)
@@ -188,7 +189,7 @@ Recipe *parse_recipe(Parser *ps, int depth)
         text_fail(
             t,
             "unknown recipe function '%.60s'; there are T, shape, permute, slice, concat, colscale, rowscale, mul, "
-            "add, scale and apply",
+            "add, scale, apply and product",
             word);
         return NULL;
     }
@@ -290,6 +291,12 @@ static bool pair_ok(Check *c, const char *where, Recipe *r, PlanShape x, PlanSha
         if (x.rank == 2 && n == x.dim[1]) {
             r->shape.dim[1] = 1;
             return true;
+        }
+        break;
+    case RECIPE_PRODUCT:
+        if (x.rank == 2 && y.rank == 2 && x.dim[1] == y.dim[0]) {
+            r->shape.dim[1] = y.dim[1];
+            return plan_numel(r->shape) > 0 ? true : check_fail(c, "%s: product() is too large", where);
         }
         break;
     default:

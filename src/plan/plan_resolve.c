@@ -281,6 +281,25 @@ static bool check_program(Check *c, PlanProgram *g)
     return true;
 }
 
+/* What parameters become when adapters are merged. */
+static bool check_merges(Check *c)
+{
+    for (uint32_t i = 0; i < c->p->params; i++) {
+        const PlanParam *g = &c->p->param[i];
+        const char      *where = arena_printf(c->arena, "parameter '%s', merge", g->pattern);
+        if (!g->merge)
+            continue;
+        if (g->adapter)
+            return check_fail(c, "%s: the parameter is an adapter, merged into another itself", where);
+        if (!check_recipe(c, where, g->first, g->n, g->merge, 0))
+            return false;
+        if (!plan_shape_equal(g->merge->shape, g->shape))
+            return check_fail(c, "%s: the shape is %s, its recipe makes %s", where, check_shape_text(c, g->shape),
+                              check_shape_text(c, g->merge->shape));
+    }
+    return true;
+}
+
 static bool check_buffers(Check *c)
 {
     Interner *seen = interner_new(c->arena);
@@ -371,7 +390,8 @@ static bool check_settings(Check *c, const char *what, const PlanSetting *s, uin
 bool plan_resolve(Plan *p, Arena *a, Buf *err)
 {
     Check c = {.p = p, .arena = a, .err = err, .params = interner_new(a), .states = interner_new(a)};
-    if (!check_settings(&c, "config", p->config, p->configs) || !check_leaves(&c) || !check_tables(&c))
+    if (!check_settings(&c, "config", p->config, p->configs) || !check_leaves(&c) || !check_tables(&c) ||
+        !check_merges(&c))
         return false;
     Interner *seen = interner_new(a);
     for (uint32_t i = 0; i < p->programs; i++)

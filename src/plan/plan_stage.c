@@ -81,7 +81,7 @@ static bool check_staged(Check *c, const PlanStage *s, const PlanBuffer *b, Plan
 bool check_stages(Check *c)
 {
     c->stage = NEW_N(c->arena, const PlanStage *, c->p->buffers + 1u);
-    if (c->p->stages && c->p->weights != PLAN_DYNAMIC)
+    if (c->p->stages && c->p->weights != PLAN_DYNAMIC && c->p->weights != PLAN_MIXED)
         return check_fail(c, "surfaces are staged with weights, but the plan says 'weights %s'",
                           plan_weight_mode_name[c->p->weights]);
     for (uint32_t i = 0; i < c->p->stages; i++) {

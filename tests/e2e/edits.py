@@ -20,6 +20,9 @@ after. Three kinds of lines are exempt from this, though they count above: those
 recompute a value (`re_`), because an edit may change what is saved for the backward direction, and sums of cotangents and
 products with a number that only appear or only vanish: one more reader of a value needs one more sum, and of two factors
 one after the other, one in the edited statement, the first goes into the second.
+
+The programs are those of training. Those that read prompts (decode_16, decode_64) end in the middle of a layer, where the CPU
+keeps keys and values, and a statement more there decides anew which of its neighbours' values cross.
 """
 import difflib
 import re
@@ -108,7 +111,7 @@ class Line:
 def programs(plan, model):
     """{program: [Line]}; places are (line, column) in the model's own file."""
     found = {}
-    for path in sorted((plan / "mil").glob("*.mil")):
+    for path in sorted(p for p in (plan / "mil").glob("*.mil") if not p.name.startswith("decode")):
         place = {}
         for row in (plan / "map" / f"{path.stem}.map").read_text().splitlines():
             number, _, role, file, line, column = PLACE.match(row).groups()

@@ -24,6 +24,9 @@ check partial_rope -D dim=16 -D layers=2 -D rotary=2 -D seq=6
 check value_residual -D dim=16 -D layers=3 -D seq=6
 check looped -D dim=16 -D loops=3 -D seq=6
 check unet -D dim=16 -D half=2 -D seq=6
+check tiny_lora -D dim=16 -D hidden=24 -D layers=2 -D heads=4 -D kv_heads=2 -D vocab=20 -D seq=6 -D lora_rank=3
+check stories110m_lora -D dim=16 -D hidden=24 -D layers=1 -D heads=4 -D kv_heads=2 -D vocab=20 -D seq=6 -D lora_rank=3
+check ../tests/e2e/models/frozen -D dim=16 -D seq=6 --entries 2
 check ../tests/e2e/models/stop --entries 0
 check ../tests/e2e/models/kinks --entries 0
 check ../tests/e2e/models/exprs -D dim=8 -D seq=3

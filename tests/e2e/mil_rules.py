@@ -272,10 +272,12 @@ def check_against_manifest(program, entry, mode):
         need(list(ports) == names, f"the manifest binds {list(ports)}, the text has {names}")
         for name, (shape, parts) in ports.items():
             need(shape == program.shape[name], f"{name}: {shape} in the manifest")
-            at = 0
+            at = padded = 0
             for channel, channels in parts:
-                need(channel == at, f"{name}: parts with gaps or overlaps at channel {channel}")
-                at += channels
+                need(channel in (at, padded), f"{name}: parts with gaps or overlaps at channel {channel}")
+                at = padded = channel + channels
+                if name.endswith("_w"):  # weights that are inputs: filled up with zeros
+                    padded = channel + -(-channels // 32) * 32
             need(at <= shape[1], f"{name}: parts beyond its channels")
     for path in entry["weights"].keys() | program.files.keys():
         listed, used = entry["weights"].get(path), program.files.get(path)
@@ -294,13 +296,14 @@ def check_table(path):
 
 
 def check_stages(stages, manifest):
-    """Weights lie one after the other, every parameter once: both directions read the same copy."""
+    """Weights lie one after the other, but for what fills matrices up to 32 rows, and every parameter once: both
+    directions read the same copy."""
     seen = set()
     for (name, first), weights in stages.items():
-        at = 0
+        at = padded = 0
         for channel, shape, recipe in weights:
-            need(channel == at, f"{name}: weights with gaps at channel {channel}")
-            at += shape[0]
+            need(channel in (at, padded), f"{name}: weights with gaps at channel {channel}")
+            at, padded = channel + shape[0], channel + -(-shape[0] // 32) * 32
             path = recipe.replace("T(", "").replace(")", "")
             need((path, first) not in seen, f"{name}: {path} is staged twice")
             seen.add((path, first))
@@ -311,12 +314,28 @@ def check_stages(stages, manifest):
             need(len(set(programs)) >= 2, f"{name}: read by {programs} only")
 
 
+def check_mixed(entries, stages, manifest):
+    """What is trained is staged, what is frozen is not."""
+    frozen = {re.sub(r"\{[\d.]+\}", "{L}", name): "\n  frozen yes\n" in text
+              for name, text in re.findall(r"^param (\S+) \{(.*?)^\}", manifest, re.S | re.M)}
+    trained = lambda recipe: any(not frozen[word] for word in re.findall(r"[\w.{}]+", recipe) if word in frozen)
+    for (name, _), weights in stages.items():
+        for _, _, recipe in weights:
+            need(trained(recipe), f"{name}: {recipe} is frozen")
+    lines = re.findall(r"^  weight (weights/\S+) \S+ = (.*)$", manifest, re.M)
+    need(lines or not any(frozen.values()), "no constants")
+    for path, recipe in lines:
+        need(not trained(recipe), f"{path}: {recipe} is trained")
+
+
 def check_plan(folder, mode):
     manifest = (folder / "plan.anep").read_text()
     entries, stages = manifest_programs(manifest)
     need(entries, "no programs")
     need(f"\nweights {mode}\n" in manifest, f"the manifest does not say 'weights {mode}'")
-    need(mode == "dynamic" or not stages, "staged weights")
+    need(mode in ("dynamic", "mixed") or not stages, "staged weights")
+    if mode == "mixed":
+        check_mixed(entries, stages, manifest)
     need(mode != "dynamic" or not re.search(r"^  instances ", manifest, re.M), "instances of programs without weights")
     check_stages(stages, manifest)
     kinds, ops = {}, set()
@@ -393,7 +412,7 @@ def main():
                 block = re.search(r"^```anel[^\n]*\n(.*?)^```", Path(model).read_text(), re.S | re.M)
                 model = name + "/bigram.anel"
                 Path(model).write_text(block[1])
-            for mode in ("baked", "dynamic", "reload"):
+            for mode in ("baked", "dynamic", "reload", "mixed") if "lora" in model else ("baked", "dynamic", "reload"):
                 subprocess.run([anec, model, "--weights", mode, "-o", plan], check=True)
                 try:
                     print(f"{Path(model).name}, weights {mode}: {check_plan(plan, mode)}")

@@ -2,8 +2,8 @@
 
     reference.py ANEC ANERUN MODELS
 
-The reference shares nothing with the project: a tape of a dozen operations, the model from its equations, and AdamW with
-clipping, accumulation and the schedule from docs/training.md. With --numerics exact only storage differs: weights and tables
+The reference shares nothing with the project: a tape of a dozen operations, the model from its equations, and every
+optimizer and schedule with clipping, accumulation and parameter groups as docs/training.md describes them. With --numerics exact only storage differs: weights and tables
 of MIL programs are fp16 (the gains of norms before projections are parts of these weights), what the CPU keeps is fp32."""
 import json
 import struct
@@ -18,7 +18,7 @@ import numpy as np
 ANEC, ANERUN, MODELS = sys.argv[1:4]
 DIM, HIDDEN, LAYERS, HEADS, SEQ, VOCAB = 32, 48, 2, 2, 32, 256
 HEAD = DIM // HEADS
-STEPS, ACCUM, CLIP, WARMUP, PEAK, DECAY = 6, 3, 0.5, 2, 2e-3, 0.1
+STEPS, ACCUM, CLIP, WARMUP = 6, 3, 0.5, 2
 
 
 def half(x):
@@ -169,24 +169,57 @@ def gradients(weights, text, window):
     return float(loss.v), {k: node.grad for k, node in nodes.items()}
 
 
-def train(weights, text):
+# ---- optimizers and schedules, in fp64 ----
+
+def factor(run, step):
+    """Of the learning rate."""
+    if step < WARMUP:
+        return (step + 1) / WARMUP
+    x = (step - WARMUP) / (STEPS - WARMUP)
+    if run["schedule"] == "warmup_cosine":
+        return 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * x))
+    if run["schedule"] == "warmup_linear":
+        return 0.1 + 0.9 * (1 - x)
+    if run["schedule"] == "wsd":  # the last half of all steps
+        return 1 - 0.9 * max(0, (step - STEPS / 2) / (STEPS / 2))
+    if run["schedule"] == "step":
+        return max(0.1, 0.5 ** (step // 3))
+    return 1
+
+
+class Optimizer:
+    def __init__(self, run):
+        self.run, self.m, self.v, self.t = run, {}, {}, 0
+
+    def update(self, k, w, g, lr, decay):
+        kind, m, v = self.run["optimizer"], self.m.get(k, 0.0), self.v.get(k, 0.0)
+        if kind == "sgd":
+            self.m[k] = 0.9 * m + g + decay * w
+            return w - lr * self.m[k]
+        if kind == "lion":
+            self.m[k] = 0.98 * m + 0.02 * g
+            return w - lr * (np.sign(0.9 * m + 0.1 * g) + decay * w)
+        if kind == "adam":
+            g = g + decay * w
+        self.m[k], self.v[k] = 0.9 * m + 0.1 * g, 0.95 * v + 0.05 * g * g
+        step = self.m[k] / (1 - 0.9 ** self.t) / (np.sqrt(self.v[k] / (1 - 0.95 ** self.t)) + 1e-8)
+        return w - lr * (step + (decay * w if kind == "adamw" else 0))
+
+
+def train(weights, text, run):
     w = {k: x.astype(float) for k, x in weights.items()}
-    m, v, losses, norms = dict.fromkeys(w, 0.0), dict.fromkeys(w, 0.0), [], []
+    optimizer, losses, norms = Optimizer(run), [], []
     for step in range(STEPS):
         parts = [gradients(w, text, step * ACCUM + i) for i in range(ACCUM)]
-        grad = {k: sum(g[k] for _, g in parts) / ACCUM for k in w}
+        grad = {k: sum(g[k] for _, g in parts) / ACCUM for k in w if k not in run["frozen"]}
         losses.append(sum(loss for loss, _ in parts) / ACCUM)
         norms.append(np.sqrt(sum((g ** 2).sum() for g in grad.values())))
         clip = min(1, CLIP / norms[-1])
-        x = (step - WARMUP) / (STEPS - WARMUP)
-        lr = PEAK * ((step + 1) / WARMUP if step < WARMUP else 0.1 + 0.9 * 0.5 * (1 + np.cos(np.pi * x)))
-        for k in w:
-            g = grad[k] * clip
-            m[k] = 0.9 * m[k] + 0.1 * g
-            v[k] = 0.95 * v[k] + 0.05 * g * g
-            decay = 0 if k.split(".")[-1] in ("g1", "g2", "gf") else DECAY
-            update = m[k] / (1 - 0.9 ** (step + 1)) / (np.sqrt(v[k] / (1 - 0.95 ** (step + 1))) + 1e-8)
-            w[k] = w[k] - lr * (decay * w[k] + update)
+        optimizer.t += 1
+        for k, g in grad.items():
+            last = k.split(".")[-1]
+            lr = run["lr"] * factor(run, step) * run["lr_of"].get(last, 1)
+            w[k] = optimizer.update(k, w[k], g * clip, lr, 0 if last in ("g1", "g2", "gf") else run["decay"])
     return losses, norms, w
 
 
@@ -227,42 +260,86 @@ def initial():
     return {k: x.astype(np.float32) for k, x in w.items()}
 
 
+RUNS = [
+    {"optimizer": "adamw", "lr": 2e-3, "decay": 0.1, "schedule": "warmup_cosine"},
+    {"optimizer": "sgd", "lr": 0.3, "decay": 0.01, "schedule": "wsd", "set": {"optimizer.momentum": 0.9, "schedule.decay": 0.5}},
+    {"optimizer": "adam", "lr": 2e-3, "decay": 0.1, "schedule": "warmup_linear", "groups": True},
+    {"optimizer": "lion", "lr": 3e-4, "decay": 0.1, "schedule": "step",
+     "set": {"optimizer.beta2": 0.98, "schedule.every": 3, "schedule.factor": 0.5}},
+    {"optimizer": "adamw", "lr": 1e-3, "decay": 0, "schedule": "constant", "groups": True},
+]
+# What the model text says in the runs with groups, and what that means.
+GROUPS = [("#[nodecay] param gf:", "#[nodecay, lr(0.25)] param gf:"), ("#[nodecay] param g2:", "#[nodecay, lr(3.0)] param g2:"),
+          ("param embed:", "#[freeze] param embed:")]
+
+
 class Reference(unittest.TestCase):
-    def check_steps(self, folder, text, numerics, weights, tolerance):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory(prefix="anel-reference-")
+        self.addCleanup(temporary.cleanup)
+        self.folder = Path(temporary.name)
+        self.text = np.random.default_rng(2).integers(0, VOCAB, SEQ * STEPS * ACCUM + 1).astype(np.uint8)
+        (self.folder / "text").write_bytes(self.text.tobytes())
+        self.weights = initial()
+        save(self.folder / "w.safetensors", self.weights)
+
+    def compile(self, groups):
+        sizes = {"dim": DIM, "hidden": HIDDEN, "layers": LAYERS, "heads": HEADS, "kv_heads": HEADS, "seq": SEQ}
+        model = Path(MODELS, "tiny.anel").read_text()
+        for old, new in GROUPS if groups else []:
+            self.assertEqual(model.count(old), 1, old)
+            model = model.replace(old, new)
+        (self.folder / "model.anel").write_text(model)
+        subprocess.run([ANEC, self.folder / "model.anel", "-o", self.folder / "plan"] +
+                       [word for k, n in sizes.items() for word in ("-D", f"{k}={n}")], check=True, timeout=60)
+
+    def check_steps(self, run, numerics, tolerance):
+        folder, plain = self.folder, run["schedule"] in ("constant", "step")
+        run = run | {"lr_of": {"gf": 0.25, "g2": 3.0} if run.get("groups") else {},
+                     "frozen": ["embed"] if run.get("groups") else []}
+        settings = {"data.sample": "sequential", "accum": ACCUM, "clip": CLIP, "optimizer": run["optimizer"],
+                    "optimizer.lr": run["lr"], "optimizer.decay": run["decay"], "schedule": run["schedule"],
+                    "schedule.warmup": WARMUP} | run.get("set", {})
+        settings |= {} if run["schedule"] == "constant" else {"schedule.floor": 0.1}
+        settings |= {} if plain else {"schedule.total": STEPS}
         (folder / "log").unlink(missing_ok=True)
         done = subprocess.run(
             [ANERUN, folder / "plan", "--train", "--data", folder / "text", "--weights", folder / "w.safetensors",
              "--out", folder / "run", "--overwrite", "--steps", str(STEPS), "--log", folder / "log", "--quiet",
-             "--numerics", numerics, "--threads", "1", "--set", "data.sample=sequential", "--set", f"accum={ACCUM}",
-             "--set", f"clip={CLIP}", "--set", f"schedule.warmup={WARMUP}", "--set", f"schedule.total={STEPS}"],
+             "--numerics", numerics, "--threads", "1"] + [w for k, x in settings.items() for w in ("--set", f"{k}={x}")],
             capture_output=True, text=True, check=False, timeout=120)
         self.assertEqual(done.returncode, 0, done.stderr)
         events = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
         events = [e for e in events if e["event"] == "step"]
-        losses, norms, end = train(weights, text)
+        losses, norms, end = train(self.weights, self.text, run)
         for e, loss, norm in zip(events, losses, norms):
             # Later on masters of fp32 and of fp64 may lie on different sides of where fp16 weights round.
             allowed = tolerance if e["step"] == 1 else 20 * tolerance
             self.assertAlmostEqual(e["loss"] / loss, 1, delta=allowed)
             self.assertAlmostEqual(e["grad_norm"] / norm, 1, delta=5 * allowed)
+            self.assertAlmostEqual(e["lr"] / (run["lr"] * factor(run, e["step"] - 1)), 1, delta=1e-12)
+        self.assertEqual(len(events), STEPS)
         got = load(folder / "run" / f"ckpt-{STEPS}" / "model.safetensors")
         self.assertEqual(got.keys(), end.keys())
         for k in end:
-            off, moved = np.abs(got[k] - end[k]).mean(), np.abs(end[k] - weights[k]).mean()
-            self.assertLess(off, 1000 * tolerance * moved, k)
+            off, moved = np.abs(got[k] - end[k]).mean(), np.abs(end[k] - self.weights[k]).mean()
+            if k in run["frozen"]:
+                self.assertTrue((got[k] == self.weights[k]).all(), k)
+            else:
+                # Lion moves by a sign: where its momentum is next to zero, rounding decides the direction.
+                self.assertLess(off, (5000 if run["optimizer"] == "lion" else 1000) * tolerance * moved, k)
 
     def test_steps_agree(self):
-        with tempfile.TemporaryDirectory(prefix="anel-reference-") as name:
-            folder = Path(name)
-            sizes = {"dim": DIM, "hidden": HIDDEN, "layers": LAYERS, "heads": HEADS, "kv_heads": HEADS, "seq": SEQ}
-            subprocess.run([ANEC, f"{MODELS}/tiny.anel", "-o", folder / "plan"] +
-                           [word for k, n in sizes.items() for word in ("-D", f"{k}={n}")], check=True, timeout=60)
-            text = np.random.default_rng(2).integers(0, VOCAB, SEQ * STEPS * ACCUM + 1).astype(np.uint8)
-            (folder / "text").write_bytes(text.tobytes())
-            weights = initial()
-            save(folder / "w.safetensors", weights)
-            self.check_steps(folder, text, "exact", weights, 5e-7)
-            self.check_steps(folder, text, "ane", weights, 1e-4)
+        for groups in (False, True):
+            self.compile(groups)
+            for run in RUNS:
+                if run.get("groups", False) == groups:
+                    with self.subTest(**run):
+                        self.check_steps(run, "exact", 5e-7)
+
+    def test_steps_agree_in_fp16(self):
+        self.compile(False)
+        self.check_steps(RUNS[0], "ane", 1e-4)
 
 
 if __name__ == "__main__":

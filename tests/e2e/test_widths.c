@@ -93,7 +93,8 @@ static float *train_once(Rig *r, const Graph *g, const Tensor *in, ReduceMode re
     cr_assert(exec_backward(run.exec, run.entry, &err), "%s", err.data);
     for (uint32_t id = 0; id < exec_params(run.exec); id++) {
         const ExecParam *p = exec_param(run.exec, id);
-        memcpy(to, p->grad, p->numel * sizeof *to);
+        if (p->grad) /* it is trained */
+            memcpy(to, p->grad, p->numel * sizeof *to);
         to += p->numel;
     }
     run_close(&run);

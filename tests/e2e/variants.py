@@ -27,7 +27,7 @@ VARIANTS = {  # how each is shrunk; the depth stays
     "looped": SMALL,
     "unet": SMALL,
 }
-OLDER = ("tiny", "layer768", "stories110m", "gpt2", "qwen3_0_6b")
+OLDER = ("tiny", "layer768", "stories110m", "gpt2", "qwen3_0_6b", "tinyllama_1_1b")
 CONVENTIONS = {"seed6"}  # profiles that stand for somebody's way to divide a layer, not for an engine
 TARGETS = sorted({f.stem for f in Path(MODELS).parent.glob("targets/*.target")} - CONVENTIONS)
 TOLD = {"gpt2": ["ANE019"]}  # warnings that are due: 12 heads of 1024 x 1024 scores, read and written, exceed the chip's memory
@@ -54,7 +54,7 @@ class Compiling(unittest.TestCase):
                 run(ANEC, "lint", "--target", target, plan)  # fails on any error
                 manifest = (plan / "plan.anep").read_text(encoding="utf-8")
                 self.assertRegex(manifest, rf"(?m)^target {target}( |$)")
-                programs = re.findall(r"^program (\S+) ", manifest, re.M)
+                programs = [p for p in re.findall(r"^program (\S+) ", manifest, re.M) if not p.startswith("decode")]
                 self.assertTrue(any("_bwd" in p for p in programs), programs)
                 # a forward and a backward one for each kind of layer, of which there are at most two, and for the head
                 self.assertLessEqual(len(programs), PROGRAMS, programs)

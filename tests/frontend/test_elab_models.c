@@ -65,7 +65,7 @@ Test(elab_models, names_in_checkpoints)
     elab_free(&t);
 }
 
-enum { SEQ = 8, VOCAB = 24 };
+enum { SEQ = 24, VOCAB = 24 };
 
 /* The model with one more entry, which returns the logits of all positions. */
 static Elabed with_logits(const char *path, const char *entry, const char *defines)
@@ -81,22 +81,37 @@ static Elabed with_logits(const char *path, const char *entry, const char *defin
     return t;
 }
 
+/* Run decode@n on positions at .. at + n - 1; how far its logits are from those of the last of them in `all`. */
+static double piece(Elabed *t, const double *tokens, const double *all, int at, int n)
+{
+    char   entry[16];
+    double pos = at, worst = 0, largest = 0;
+    snprintf(entry, sizeof entry, "decode@%d", n);
+    const double *one = elab_run(t, entry, (const double *const[]){&tokens[at], &pos}, 2);
+    for (int v = 0; v < VOCAB; v++) {
+        worst = fmax(worst, fabs(one[v] - all[v * SEQ + at + n - 1]));
+        largest = fmax(largest, fabs(one[v]));
+    }
+    cr_assert(largest > 1e-3);
+    return worst;
+}
+
 static void decoding_agrees(Elabed t)
 {
     double tokens[SEQ];
     for (int i = 0; i < SEQ; i++)
         tokens[i] = (7 * i + 3) % VOCAB;
     const double *all = elab_run(&t, "logits", (const double *const[]){tokens}, 1);
-    double worst = 0, largest = 0;
-    for (int i = 0; i < SEQ; i++) {
-        double pos = i;
-        const double *one = elab_run(&t, "decode", (const double *const[]){&tokens[i], &pos}, 2);
-        for (int v = 0; v < VOCAB; v++) {
-            worst = fmax(worst, fabs(one[v] - all[v * SEQ + i]));
-            largest = fmax(largest, fabs(one[v]));
-        }
-    }
-    cr_assert(largest > 1e-3);
+    double worst = 0;
+    for (int i = 0; i < SEQ; i++)
+        worst = fmax(worst, piece(&t, tokens, all, i, 1));
+    for (int i = 0; i < 16; i++) /* other keys and values into the states: a piece must read none but its own */
+        piece(&t, tokens + SEQ - 16, all, i, 1);
+    worst = fmax(worst, piece(&t, tokens, all, 0, 16));
+    for (int i = 16; i < SEQ; i++)
+        worst = fmax(worst, piece(&t, tokens, all, i, 1));
+    worst = fmax(worst, piece(&t, tokens, all, 5, 16));
+    worst = fmax(worst, piece(&t, tokens, all, 0, SEQ));
     cr_assert(worst < 1e-12, "worst difference %g", worst);
     elab_free(&t);
 }
@@ -107,7 +122,7 @@ Test(elab_models, decoding_stories_agrees_with_the_full_pass)
         MODEL("stories110m"),
         "entry logits(tokens: tok[seq]) -> real[vocab, seq] = embed @ trunk(tokens, rope_cos(hd, seq, 10000.0), "
         "rope_sin(hd, seq, 10000.0), causal_mask(seq), pos: 0, cached: false);\n",
-        "dim=24 hidden=32 layers=3 heads=4 kv_heads=2 vocab=24 seq=8"));
+        "dim=24 hidden=32 layers=3 heads=4 kv_heads=2 vocab=24 seq=24"));
 }
 
 Test(elab_models, decoding_tiny_agrees_with_the_full_pass)
@@ -116,7 +131,7 @@ Test(elab_models, decoding_tiny_agrees_with_the_full_pass)
         MODEL("tiny"),
         "entry logits(tokens: tok[seq]) -> real[vocab, seq] = embed @ trunk(tokens, rope_cos(hd, seq, 10000.0), "
         "rope_sin(hd, seq, 10000.0), causal_mask(seq), pos: 0, cached: false);\n",
-        "dim=24 hidden=32 layers=3 heads=4 kv_heads=4 vocab=24 seq=8"));
+        "dim=24 hidden=32 layers=3 heads=4 kv_heads=4 vocab=24 seq=24"));
 }
 
 Test(elab_models, decoding_gpt2_agrees_with_the_full_pass)
@@ -125,7 +140,7 @@ Test(elab_models, decoding_gpt2_agrees_with_the_full_pass)
         MODEL("gpt2"),
         "entry logits(tokens: tok[seq]) -> real[vocab, seq] = wte @ trunk(gather(wte, tokens)' + wpe[0..seq, :]', "
         "causal_mask(seq), pos: 0, cached: false);\n",
-        "dim=24 layers=3 heads=4 vocab=24 ctx=16 seq=8"));
+        "dim=24 layers=3 heads=4 vocab=24 ctx=32 seq=24"));
 }
 
 Test(elab_models, decoding_qwen3_agrees_with_the_full_pass)
@@ -134,7 +149,7 @@ Test(elab_models, decoding_qwen3_agrees_with_the_full_pass)
         MODEL("qwen3_0_6b"),
         "entry logits(tokens: tok[seq]) -> real[vocab, seq] = embed @ trunk(tokens, rope_cos(hd, seq, theta), "
         "rope_sin(hd, seq, theta), causal_mask(seq), pos: 0, cached: false);\n",
-        "dim=24 hidden=32 layers=3 heads=4 kv_heads=2 hd=8 vocab=24 seq=8"));
+        "dim=24 hidden=32 layers=3 heads=4 kv_heads=2 hd=8 vocab=24 seq=24"));
 }
 
 static void loss_is_plausible(const char *path, const char *defines, double lo, double hi)
@@ -154,9 +169,9 @@ static void loss_is_plausible(const char *path, const char *defines, double lo, 
 Test(elab_models, start_near_the_loss_of_guessing)
 {
     double guess = log(VOCAB);
-    loss_is_plausible(MODEL("gpt2"), "dim=24 layers=2 heads=4 vocab=24 ctx=16 seq=8", guess - 1, guess + 1);
-    loss_is_plausible(MODEL("qwen3_0_6b"), "dim=24 hidden=32 layers=2 heads=4 kv_heads=2 hd=8 vocab=24 seq=8",
+    loss_is_plausible(MODEL("gpt2"), "dim=24 layers=2 heads=4 vocab=24 ctx=32 seq=24", guess - 1, guess + 1);
+    loss_is_plausible(MODEL("qwen3_0_6b"), "dim=24 hidden=32 layers=2 heads=4 kv_heads=2 hd=8 vocab=24 seq=24",
                       guess - 1, guess + 1);
-    loss_is_plausible(MODEL("tiny"), "dim=24 hidden=32 layers=2 heads=4 kv_heads=2 vocab=24 seq=8", guess - 1,
+    loss_is_plausible(MODEL("tiny"), "dim=24 hidden=32 layers=2 heads=4 kv_heads=2 vocab=24 seq=24", guess - 1,
                       guess + 1);
 }

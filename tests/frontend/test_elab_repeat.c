@@ -167,8 +167,11 @@ Test(elab_repeat, buckets_are_instances)
     cr_assert_eq(elab_graph(&t, "pre@16")->input[0].type.shape.dim[1], 16);
     cr_assert_eq(t.m->params, 1);
     elab_free(&t);
+    t = elab_ok("config n = 4;\nmodel M { #[bucket(1, min(4, n), min(16, n))] entry e(x: real[S]) -> real[S] = x; }\n");
+    cr_assert_eq(t.m->entries, 2); /* equal values make one instance */
+    cr_assert(module_entry(t.m, "e@1") && module_entry(t.m, "e@4"));
+    elab_free(&t);
     elab_bad("model M { #[bucket(4)] entry e(x: real[2]) -> real[2] = x; }\n", "E0209", "nothing else declares");
-    elab_bad("model M { #[bucket(4, 4)] entry e(x: real[S]) -> real[S] = x; }\n", "E0209", "given twice");
     elab_bad("model M { #[buckt(4)] entry e(x: real[2]) -> real[2] = x; }\n", "E0208", "did you mean 'bucket'?");
     elab_bad("model M { entry e(x: real[2]) -> real[2] = x; entry e(x: real[2]) -> real[2] = x; }\n", "E0203",
              "entry 'e'");

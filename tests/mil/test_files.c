@@ -76,7 +76,7 @@ Test(blob, a_program_is_told_about_the_wrong_data)
     Buf f = {0};
     blob_begin(&f);
     blob_add(&f, BLOB_F32, "01234567890123456789", 20);
-    DeviceFile file = {"@model_path/w", f.data, f.len};
+    DeviceFile file = {"@model_path/w", f.data, f.len, false};
     char      *errors = mil_compile_errors(WEIGHTED("fp16"), strlen(WEIGHTED("fp16")), &file, 1);
     cr_assert(errors && strstr(errors, "the blob holds fp32 data, the constant is fp16") != NULL, "%s", errors);
     free(errors);
@@ -128,17 +128,17 @@ Test(blob, a_program_takes_other_weights_without_compiling)
     Device *d = device_open("host", &(DeviceOptions){0}, &err);
     cr_assert(device_reloads(d));
     Program *p = program_compile(d, "test.mil", WEIGHTED("fp16"), strlen(WEIGHTED("fp16")),
-                                 &(DeviceFile){"@model_path/w", f.data, f.len}, 1, &err);
+                                 &(DeviceFile){"@model_path/w", f.data, f.len, false}, 1, &err);
     cr_assert(p != NULL, "%s", err.data);
-    Program *q = program_reload(p, "test.mil", &(DeviceFile){"@model_path/w", g.data, g.len}, 1, &err);
+    Program *q = program_reload(p, "test.mil", &(DeviceFile){"@model_path/w", g.data, g.len, false}, 1, &err);
     cr_assert(q != NULL, "%s", err.data);
     cr_expect(gives(d, p, &f) && gives(d, q, &g)); /* the donor keeps its own */
     refuses(p, NULL, 0, "there is no weight file '@model_path/w'");
-    refuses(p, &(DeviceFile){"@model_path/v", g.data, g.len}, 1, "there is no weight file '@model_path/w'");
-    refuses(p, &(DeviceFile){"@model_path/w", wrong.data, wrong.len}, 1, "another type or number of elements");
-    refuses(p, &(DeviceFile){"@model_path/w", g.data, 100}, 1, "test.mil: error: ");
+    refuses(p, &(DeviceFile){"@model_path/v", g.data, g.len, false}, 1, "there is no weight file '@model_path/w'");
+    refuses(p, &(DeviceFile){"@model_path/w", wrong.data, wrong.len, false}, 1, "another type or number of elements");
+    refuses(p, &(DeviceFile){"@model_path/w", g.data, 100, false}, 1, "test.mil: error: ");
     program_free(p);
-    Program *r = program_reload(q, "test.mil", &(DeviceFile){"@model_path/w", f.data, f.len}, 1, &err);
+    Program *r = program_reload(q, "test.mil", &(DeviceFile){"@model_path/w", f.data, f.len, false}, 1, &err);
     cr_assert(r != NULL, "%s", err.data); /* of a donor that was reloaded itself, whose donor is gone */
     program_free(q);
     cr_expect(gives(d, r, &f));
@@ -159,7 +159,7 @@ Test(blob, flipped_bits_and_cut_files_never_crash)
         unsigned char *copy = xmalloc(f.len); /* of the exact size: the sanitizer sees every byte beyond */
         memcpy(copy, f.data, f.len);
         copy[bit / 8] ^= (unsigned char)(1u << bit % 8);
-        free(mil_compile_errors(WEIGHTED("fp16"), strlen(WEIGHTED("fp16")), &(DeviceFile){"@model_path/w", copy, f.len},
+        free(mil_compile_errors(WEIGHTED("fp16"), strlen(WEIGHTED("fp16")), &(DeviceFile){"@model_path/w", copy, f.len, false},
                                 1));
         free(copy);
     }
@@ -167,7 +167,7 @@ Test(blob, flipped_bits_and_cut_files_never_crash)
         unsigned char *copy = xmalloc(n);
         memcpy(copy, f.data, n);
         char *errors =
-            mil_compile_errors(WEIGHTED("fp16"), strlen(WEIGHTED("fp16")), &(DeviceFile){"@model_path/w", copy, n}, 1);
+            mil_compile_errors(WEIGHTED("fp16"), strlen(WEIGHTED("fp16")), &(DeviceFile){"@model_path/w", copy, n, false}, 1);
         cr_assert(errors != NULL);
         free(errors);
         free(copy);
@@ -250,4 +250,32 @@ Test(npy, damage_never_crashes)
         free(copy);
     }
     buf_free(&f);
+}
+
+/* The device keeps checked texts: what it kept must not show, neither in weights nor in messages. */
+Test(blob, a_text_compiled_again_takes_its_own_weights)
+{
+    const uint16_t one[5] = {0x3c00, 0, 0, 0, 0x4000}, two[5] = {0xbc00, 1, 2, 3, 4};
+    Buf            f = {0}, g = {0}, err = {0};
+    blob_begin(&f);
+    blob_add(&f, BLOB_F16, one, 10);
+    blob_begin(&g);
+    blob_add(&g, BLOB_F16, two, 10);
+    Device    *d = device_open("host", &(DeviceOptions){0}, &err);
+    DeviceFile a = {"@model_path/w", f.data, f.len, true}, b = {"@model_path/w", g.data, g.len, false};
+    DeviceFile c = {"@model_path/w", g.data, 100, false};
+    size_t     len = strlen(WEIGHTED("fp16"));
+    Program   *p = program_compile(d, "first.mil", WEIGHTED("fp16"), len, &a, 1, &err);
+    Program   *q = program_compile(d, "second.mil", WEIGHTED("fp16"), len, &b, 1, &err);
+    cr_assert(p && q, "%s", err.data);
+    cr_expect(gives(d, p, &f) && gives(d, q, &g));
+    cr_expect(program_compile(d, "third.mil", WEIGHTED("fp16"), len, &c, 1, &err) == NULL);
+    cr_expect(err.data && strstr(err.data, "third.mil:") != NULL, "%s", err.data);
+    cr_expect(gives(d, p, &f) && gives(d, q, &g));
+    program_free(p);
+    program_free(q);
+    device_close(d);
+    buf_free(&f);
+    buf_free(&g);
+    buf_free(&err);
 }

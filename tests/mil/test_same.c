@@ -1,4 +1,4 @@
-/* test_same.c: the kernels chosen for this machine give the bits of the portable ones.
+/* test_same.c: the kernels chosen for this machine, on several threads, give the bits of the portable ones on one.
  *
  * check_same() runs a program on two devices, one of them plain, and compares the output surfaces byte by byte: on
  * ordinary numbers, and on arbitrary bit patterns, so that infinities, subnormals and NaN are among them (any NaN
@@ -52,9 +52,9 @@ static bool same(const Port *port, const void *a, const void *b)
     return true;
 }
 
-static bool open_side(Side *s, const char *text, bool plain, ReduceMode reduce, Buf *err)
+static bool open_side(Side *s, const char *text, bool plain, Pool *pool, ReduceMode reduce, Buf *err)
 {
-    *s = (Side){.device = device_open("host", &(DeviceOptions){.plain = plain, .reduce = reduce}, err)};
+    *s = (Side){.device = device_open("host", &(DeviceOptions){.plain = plain, .reduce = reduce, .pool = pool}, err)};
     s->program = program_compile(s->device, "same.mil", text, strlen(text), NULL, 0, err);
     if (!s->program)
         return false;
@@ -95,8 +95,9 @@ void check_same(const char *text)
         Buf        err = {0};
         ReduceMode reduce = mode < FILLS ? REDUCE_STRICT : REDUCE_LENIENT;
         bool       ok[2] = {0};
+        Pool      *pool = pool_new(3);
         for (int s = 0; s < 2; s++) {
-            cr_assert(open_side(&side[s], text, s == 1, reduce, &err), "%s\n%s", err.data, text);
+            cr_assert(open_side(&side[s], text, s == 1, s ? NULL : pool, reduce, &err), "%s\n%s", err.data, text);
             ok[s] = run_side(&side[s], mode % FILLS, text, &err);
         }
         cr_expect_eq(ok[0], ok[1], "%s", text);
@@ -108,6 +109,7 @@ void check_same(const char *text)
                       text);
         close_side(&side[0]);
         close_side(&side[1]);
+        pool_free(pool);
         buf_free(&err);
     }
 }
@@ -143,7 +145,7 @@ Test(mil_same, every_class_of_float_rounds_alike)
     Buf                   err = {0};
     Port                  port = {.type = PORT_F16, .rank = 1, .dim = {65536}, .bytes = 131072};
     for (int s = 0; s < 2; s++)
-        cr_assert(open_side(&side[s], text, s == 1, REDUCE_STRICT, &err), "%s", err.data);
+        cr_assert(open_side(&side[s], text, s == 1, NULL, REDUCE_STRICT, &err), "%s", err.data);
     for (size_t l = 0; l < COUNT(low); l++) {
         for (int s = 0; s < 2; s++) {
             uint32_t *x = surface_lock(side[s].in[0], true);

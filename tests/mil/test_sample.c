@@ -60,7 +60,7 @@ Test(mil_sample, the_complete_program_agrees_with_the_reference)
     Buf     file = {0};
     double *gain = xcalloc(CH, 8), *matrix = xcalloc(CH * CH, 8), *want = xcalloc(2 * CH * SEQ, 8);
     sample_weights(&file, gain, matrix);
-    DeviceFile f = {"@model_path/weights/w.bin", file.data, file.len};
+    DeviceFile f = {"@model_path/weights/w.bin", file.data, file.len, false};
     for (int mode = 0; mode < 3; mode++) {
         MilRun r;
         mil_run(&r, sample_mil, mode ? NUMERICS_ANE : NUMERICS_EXACT, mode == 2 ? REDUCE_LENIENT : REDUCE_STRICT, &f, 1,
@@ -155,7 +155,7 @@ Test(mil_device, weights_stay_as_they_were_when_compiled)
         h[i] = f16_from_f32((float)i);
     blob_begin(&file);
     blob_add(&file, BLOB_F16, h, sizeof h);
-    DeviceFile f = {"@model_path/w", file.data, file.len};
+    DeviceFile f = {"@model_path/w", file.data, file.len, false};
     Device    *d = device_open("host", NULL, &err);
     Program   *p = program_compile(d, "t.mil", text, strlen(text), &f, 1, &err);
     cr_assert(p, "%s", err.data);
@@ -222,7 +222,7 @@ Test(mil_fuzz, damaged_texts_are_told_and_never_crash)
     size_t len = strlen(sample_mil), cap = len + 1000;
     char  *text = xmalloc(cap);
     sample_weights(&file, gain, matrix);
-    DeviceFile f = {"@model_path/weights/w.bin", file.data, file.len};
+    DeviceFile f = {"@model_path/weights/w.bin", file.data, file.len, false};
     int        accepted = 0;
     for (uint64_t i = 0; i < MUTATIONS; i++) {
         memcpy(text, sample_mil, len);

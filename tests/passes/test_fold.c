@@ -309,6 +309,56 @@ Test(fold, small_products_of_one_value_are_one)
 
 /* ---- what waits for the update ---- */
 
+Test(fold, what_nobody_reads_is_not_stacked)
+{
+    Fold f = start(SHAPE(C, S));
+    f.r.m->off = 0;
+    ValueId y = times(&f, one_param(&f.r, f.g, "w", REAL(O, C)), f.x);
+    ValueId z = times(&f, one_param(&f.r, f.g, "u", REAL(O, C)), f.x);
+    g_binary(f.r.m, f.g, NULL, OP_add, z, z);
+    graph_add_out(f.r.m, f.g, mean_of_squares(&f.r, f.g, y), 0);
+    cr_expect_not(fold_stack(f.r.m, f.g, f.r.a));
+    rig_free(&f.r);
+}
+
+Test(fold, frozen_and_trained_weights_are_kept_apart)
+{
+    Fold    f = start(SHAPE(C, S)); /* W1 x, B1 x, W2 x, B2 x: W over W and B over B */
+    ValueId sum = 0;
+    f.r.m->off = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        ValueId w = one_param(&f.r, f.g, arena_printf(f.r.a, "w%u", i), REAL(O, C));
+        f.r.m->param[f.r.m->params - 1].frozen = i % 2 == 0;
+        ValueId y = mean_of_squares(&f.r, f.g, times(&f, w, f.x));
+        sum = sum ? g_binary(f.r.m, f.g, NULL, OP_add, sum, y) : y;
+    }
+    graph_add_out(f.r.m, f.g, sum, 0);
+    cr_expect(fold_stack(f.r.m, f.g, f.r.a));
+    const Graph *g = f.r.m->graph[f.g->id];
+    uint32_t     stacks = 0;
+    for (ValueId v = 1; v < g->count; v++) {
+        if (g->node[v].op != OP_concat)
+            continue;
+        stacks++;
+        cr_expect_eq(g->node[v].in_count, 2);
+        cr_expect_eq(is_trained_expr(f.r.m, g, node_arg(g, v, 0)), is_trained_expr(f.r.m, g, node_arg(g, v, 1)));
+    }
+    cr_expect_eq(stacks, 2);
+    rig_free(&f.r);
+}
+
+Test(fold, a_trained_gain_stays_before_frozen_weights)
+{
+    Fold f = scaled();
+    cr_expect(finish(&f, times(&f, f.w, f.xn)));
+    f = scaled();
+    f.r.m->param[f.r.m->params - 1].frozen = true; /* w */
+    cr_expect_not(finish(&f, times(&f, f.w, f.xn)));
+    f = scaled();
+    f.r.m->param[f.r.m->params - 2].frozen = true; /* the gain */
+    cr_expect(finish(&f, times(&f, f.w, f.xn)));
+}
+
 Test(defer, tails_of_gradients_wait_and_nothing_else)
 {
     Fold    f = scaled();

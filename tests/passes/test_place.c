@@ -54,6 +54,18 @@ Test(place, layers_run_on_the_engine_the_rest_does_not)
     rig_free(&r);
 }
 
+Test(place, everything_is_the_cpus_where_the_engine_is_switched_off)
+{
+    Rig r = rig_new();
+    r.m->off = UINT64_C(1) << SWITCH_engine;
+    llama(&r, stories);
+    placed(&r);
+    for (uint32_t i = 0; i < r.m->graphs; i++)
+        for (ValueId v = 1; r.m->graph[i] && v < r.m->graph[i]->count; v++)
+            cr_expect(r.m->graph[i]->node[v].device != DEV_ANE);
+    rig_free(&r);
+}
+
 Test(place, without_repeats_too)
 {
     /* The whole backward direction leads to gradients only; that does not make it the CPU's. */

@@ -74,6 +74,7 @@ static ValueId subject(Case *c, Switch k, const char **elsewhere)
     case SWITCH_stack_products:
     case SWITCH_fold_gain:
     case SWITCH_repair_rope: *elsewhere = "tests/passes/test_fold.c"; return 0;
+    case SWITCH_engine: *elsewhere = "tests/passes/test_place.c"; return 0;
     case SWITCH_softmax_delta: *elsewhere = "tests/passes/test_delta.c"; return 0;
     case SWITCH_COUNT: break;
     }

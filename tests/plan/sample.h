@@ -2,6 +2,7 @@
 #ifndef ANEL_TESTS_PLAN_SAMPLE_H
 #define ANEL_TESTS_PLAN_SAMPLE_H
 
+#pragma GCC diagnostic ignored "-Woverlength-strings" /* beyond the 4095 bytes that C promises */
 static const char sample_plan[] =
     "anep 1.0\n"
     "compiler \"anec 0.1.0\"\n"
@@ -29,11 +30,13 @@ static const char sample_plan[] =
     "  init value 1e-05\n"
     "  decay no\n"
     "  frozen yes\n"
+    "  merge add(layers.{L}.base, scale(product(layers.{L}.w, product(T(layers.{L}.w), layers.{L}.w)), 0.25))\n"
     "}\n"
     "\nparam layers.{2..4}.v {\n"
     "  shape 8\n"
     "  init ones\n"
     "  decay no\n"
+    "  adapter yes\n"
     "}\n"
     "\nstate layers.{2..4}.cache {\n"
     "  shape f32 8x16\n"

@@ -55,6 +55,14 @@ static const struct {
     {"concat(0, layers.{L}.w, layers.{L}.base)", "concat(0, layers.{L}.w, embed)", "concat() of 8x6 and 50x8"},
     {"scale(layers.{L}.w, -0.5)", "scale(layers.{L}.w, inf)", "scale() by a number that is not finite"},
     {"scale(layers.{L}.w, -0.5)", "mul(layers.{L}.w)", "expected ',', found ')"},
+    /* what parameters become */
+    {"merge add(layers.{L}.base,", "merge add(layers.{L}.v,", "merge: add() of 8 and 8x6"},
+    {"product(layers.{L}.w, product(", "product(T(layers.{L}.w), product(", "product() of 6x8 and 6x6"},
+    {"merge add(layers.{L}.base, scale(product(layers.{L}.w, product(T(layers.{L}.w), layers.{L}.w)), 0.25))",
+     "merge T(layers.{L}.w)", "merge: the shape is 8x6, its recipe makes 6x8"},
+    {"  adapter yes\n", "  merge layers.{L}.v\n  adapter yes\n", "the parameter is an adapter, merged into another"},
+    {"merge add(layers.{L}.base", "merge add(layers.{L}.bass", "there is no parameter 'layers.2.bass'"},
+    {"  adapter yes\n", "  adapter yes\n  adapter no\n", "'adapter' is given twice"},
     /* buffers */
     {"surface fwd_in 1x8x1x6", "surface fwd_in 8x6", "surfaces are f16 1xCx1xS"},
     {"buffer keep f16 8x6 stack 3", "buffer keep f16 8x6 stack 5000", "stack 5000 is not between 0 and 4096"},

@@ -107,6 +107,30 @@ Test(plan_text, comments_spaces_and_later_keys_change_nothing)
     arena_free(a);
 }
 
+Test(plan_text, a_compile_budget_is_written_where_it_is_not_the_usual_one)
+{
+    static const struct {
+        const char *line;
+        int64_t     budget;
+        const char *printed;
+    } given[] = {{"", PLAN_COMPILE_BUDGET, ""}, {"compile_budget 100\n", 100, ""},
+                 {"compile_budget 80\n", 80, "\ncompile_budget 80\n"}, {"compile_budget 0\n", 0, "\ncompile_budget 0\n"}};
+    for (size_t i = 0; i < COUNT(given); i++) {
+        Arena *a = arena_new();
+        Buf    err = {0}, out = {0};
+        Plan  *p = parse(a, arena_printf(a, "anep 1.0\n%sparam w {\n  shape 2x3\n  init ones\n}\n", given[i].line), &err);
+        cr_assert(p && p->compile_budget == given[i].budget, "%s", err.data);
+        plan_print(p, &out);
+        if (*given[i].printed)
+            cr_assert(strstr(out.data, given[i].printed) != NULL, "%s", out.data);
+        else
+            cr_assert(strstr(out.data, "compile_budget") == NULL, "%s", out.data);
+        buf_free(&out);
+        buf_free(&err);
+        arena_free(a);
+    }
+}
+
 /* A line of the sample is replaced; the message must hold `message` and the line's number. */
 static const struct {
     const char *old, *new, *message;
@@ -126,7 +150,9 @@ static const struct {
     {"param layers.{2..4}.w {", "param \"layers.{2-4}.w\" {", "a group of leaves is written with {FIRST..LAST}"},
     {"param layers.{2..4}.w {", "param layers.{4..2}.w {", "a group of leaves is written with {FIRST..LAST}"},
     {"table 1123456789abcdef0123456789abcdef f32 8x6 mask", "table 11 f64 8x6 mask", "expected f32, f16 or i32, found"},
-    {"weights dynamic", "weights dynamical", "expected baked, dynamic or reload, found 'dynamical'"},
+    {"weights dynamic", "weights dynamical", "expected baked, dynamic, reload or mixed, found 'dynamical'"},
+    {"weights dynamic", "compile_budget many", "expected an integer, found 'many'"},
+    {"weights dynamic", "compile_budget 1000001", "1000001"},
     {"stage held 2 {", "stage hold 2 {", "no buffer or surface 'hold' before this line; did you mean 'held'?"},
     {"stage held 2 {", "stage held {", "expected an integer, found '{'"},
     {"  weight 10 3x16", "  wieght 10 3x16", "unknown key 'wieght' in a stage; did you mean 'weight'?"},

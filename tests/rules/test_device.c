@@ -121,7 +121,7 @@ static Buf weights(float x)
 static void ane007(void)
 {
     Buf        file = weights(3), other = weights(5);
-    DeviceFile f = {"@model_path/w.bin", file.data, file.len};
+    DeviceFile f = {"@model_path/w.bin", file.data, file.len, false};
     Rig        r = rig(weighted, &f, 1, NULL);
     fill(r.in, 1, N);
     memcpy(file.data, other.data, file.len); /* the file changes under the compiled program */

@@ -38,7 +38,7 @@ static void setup(Fixture *f, DataKind kind, int32_t vocab, const void *bytes, s
 static Data *open_it(Fixture *f)
 {
     Buf   err = {0};
-    Data *d = data_open(&f->s, NULL, f->feed, 2, &err);
+    Data *d = data_open(&f->s, NULL, NULL, f->feed, 2, &err);
     cr_assert((d != NULL) == (err.len == 0));
     snprintf(f->err, sizeof f->err, "%s", err.len ? err.data : "");
     buf_free(&err);
@@ -98,9 +98,9 @@ Test(data, says_why_a_path_or_an_input_will_not_do, .init = count_up)
     cr_assert_null(open_it(&f));
     cr_assert_str_eq(f.err,
                      "cannot open data file '/nowhere/x.txt': No such file or directory; --data FILE names another");
-    f.s.data_path = "/tmp";
+    f.s.data_path = "/dev/null";
     cr_assert_null(open_it(&f));
-    cr_assert(strstr(f.err, "is a directory") != NULL);
+    cr_assert(strstr(f.err, "is a pipe or device") != NULL, "%s", f.err);
     f.s.data_path = f.path;
     f.feed[1].cols = 4;
     cr_assert_null(open_it(&f));

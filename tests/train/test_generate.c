@@ -100,6 +100,7 @@ typedef struct {
     Buf     err;
     char    text[256], note[256];
     size_t  len;
+    GenerateStats stats;
 } Fixture;
 
 /* A model that follows each letter by the next one. */
@@ -116,11 +117,13 @@ static void setup(Fixture *f)
         exec_param(f->exec, 0)->value[i * FAKE_VOCAB + (i + 1) % FAKE_VOCAB] = 20;
 }
 
-static bool run(Fixture *f, const char *prompt, uint64_t tokens, SampleOptions sampling)
+static bool run_until(Fixture *f, const char *prompt, const char *stop, uint64_t tokens, SampleOptions sampling)
 {
     FILE *out = tmpfile(), *note = tmpfile();
     buf_clear(&f->err);
-    GenerateOptions o = {.prompt = prompt, .tokens = tokens, .sampling = sampling, .seed = 3, .out = out, .note = note};
+    memset(&f->stats, 0, sizeof f->stats);
+    GenerateOptions o = {.prompt = prompt, .stop = stop, .tokens = tokens, .sampling = sampling, .seed = 3, .out = out,
+                         .note = note, .stats = &f->stats};
     bool            ok = generate(&f->s, &o, &f->err);
     rewind(out);
     rewind(note);
@@ -130,6 +133,11 @@ static bool run(Fixture *f, const char *prompt, uint64_t tokens, SampleOptions s
     fclose(out);
     fclose(note);
     return ok;
+}
+
+static bool run(Fixture *f, const char *prompt, uint64_t tokens, SampleOptions sampling)
+{
+    return run_until(f, prompt, NULL, tokens, sampling);
 }
 
 static void finish(Fixture *f)
@@ -186,8 +194,80 @@ Test(generate, what_cannot_be_done_says_why)
     exec_param(f.exec, 0)->value['a' * FAKE_VOCAB] = NAN;
     cr_assert(!run(&f, "a", 5, (SampleOptions){0, 0, 1}));
     cr_assert(strstr(f.err.data, "logits are not numbers") != NULL);
-    ((Plan *)(uintptr_t)f.s.plan)->entries = 1;
+    Plan *p = (Plan *)(uintptr_t)f.s.plan;
+    p->entry[1].name = "other";
+    cr_assert(!run(&f, "a", 5, (SampleOptions){0, 0, 1}));
+    cr_assert(strstr(f.err.data, "takes no fewer than 4 tokens at a time; add 1 to its buckets") != NULL);
+    p->entries = 1;
     cr_assert(!run(&f, "a", 5, (SampleOptions){0, 0, 1}));
     cr_assert(strstr(f.err.data, "has no entry 'decode'") != NULL);
+    finish(&f);
+}
+
+/* Ten letters are read as 4 + 4 + 1 + 1; each call finds the position where the one before ended. */
+Test(generate, a_prompt_is_read_in_pieces)
+{
+    static const struct {
+        const char *prompt;
+        int         pieces;
+    } cases[] = {{"a", 0}, {"xya", 0}, {"wxya", 1}, {"vwxya", 1}, {"qwertyua", 2}, {"zzqwertyua", 2}};
+    Fixture f;
+    Buf     said = {0};
+    setup(&f);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char want[32];
+        snprintf(want, sizeof want, "%sbc", cases[i].prompt);
+        cr_assert(run(&f, cases[i].prompt, 2, (SampleOptions){0, 0, 1}), "%s", f.err.data);
+        cr_assert_str_eq(f.text, want);
+        cr_assert_eq(fake_knobs(f.exec)->pieces, cases[i].pieces);
+        cr_assert(f.stats.read == strlen(cases[i].prompt) && f.stats.written == 2);
+        cr_assert_eq(fake_knobs(f.exec)->read, (int32_t)f.stats.read + 1);
+    }
+    generate_stats_text(&f.stats, &said);
+    cr_assert(strstr(said.data, "prompt: 10 tokens") == said.data && strstr(said.data, "; written: 2 tokens"));
+    buf_free(&said);
+    finish(&f);
+}
+
+Test(generate, it_ends_before_the_text_to_stop_at)
+{
+    SampleOptions greedy = {0, 0, 1};
+    Fixture       f;
+    setup(&f);
+    cr_assert(run_until(&f, "a", "e", 10, greedy));
+    cr_assert_str_eq(f.text, "abcd");
+    cr_assert_eq(f.stats.written, 4);
+    cr_assert(run_until(&f, "a", "ef", 10, greedy));
+    cr_assert_str_eq(f.text, "abcd");
+    cr_assert(run_until(&f, "a", "eg", 8, greedy)); /* what looked like the end is not lost */
+    cr_assert_str_eq(f.text, "abcdefghi");
+    cr_assert(run_until(&f, "a", "ij", 8, greedy)); /* nor at the very end */
+    cr_assert_str_eq(f.text, "abcdefghi");
+    cr_assert(run_until(&f, "ab", "b", 2, greedy)); /* the prompt may hold it */
+    cr_assert_str_eq(f.text, "abcd");
+    cr_assert(run_until(&f, "\xfe", "\x01\x02", 8, greedy)); /* behind a zero byte */
+    cr_assert(f.len == 3 && memcmp(f.text, "\xfe\xff\0", 3) == 0);
+    cr_assert(!run_until(&f, "a", "", 8, greedy));
+    cr_assert(strstr(f.err.data, "--stop needs a text") != NULL);
+    finish(&f);
+}
+
+Test(generate, ids_are_read_written_and_stopped_at)
+{
+    SampleOptions greedy = {0, 0, 1};
+    Fixture       f;
+    setup(&f);
+    Plan *p = (Plan *)(uintptr_t)f.s.plan; /* a vocabulary that is no alphabet of bytes */
+    f.s.settings.data = DATA_NOISE;
+    p->entry[1].input[0].vocab = p->entry[2].input[0].vocab = FAKE_VOCAB - 1;
+    p->buffer[5].shape.dim[0] = FAKE_VOCAB - 1;
+    cr_assert(run(&f, " 7, 8", 3, greedy), "%s", f.err.data);
+    cr_assert_str_eq(f.text, "7 8 9 10 11\n");
+    cr_assert(run_until(&f, "7", "10", 5, greedy));
+    cr_assert_str_eq(f.text, "7 8 9\n");
+    cr_assert(!run_until(&f, "7", "10 11", 5, greedy));
+    cr_assert_str_eq(f.err.data, "--stop '10 11' is not a token id from 0 to 254 (this model's tokens are not bytes)");
+    cr_assert(!run(&f, "7 255", 3, greedy));
+    cr_assert(strstr(f.err.data, "is not a list of token ids from 0 to 254") != NULL);
     finish(&f);
 }

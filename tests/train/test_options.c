@@ -75,23 +75,69 @@ Test(options, mistakes_are_named)
     cr_assert(refuses("p q --train", "unexpected argument 'q': the plan is 'p'"));
     cr_assert(refuses("p", "what to do with the plan?"));
     cr_assert(refuses("--train", "which plan?"));
-    cr_assert(refuses("p --train --generate x", "--generate goes with neither"));
+    cr_assert(refuses("p --train --generate x", "--generate does not go with --train"));
     cr_assert(refuses("p --train --resume --overwrite", "--overwrite deletes"));
     cr_assert(refuses("p --train --numerics fp8", "--numerics is ane or exact"));
     cr_assert(refuses("p --train --ckpt x", "training continues with --resume"));
 }
 
-Test(options, help_lists_every_option_and_setting)
+/* The text of --help as the command line asks for it; the caller frees it. */
+static Buf help(const char *words)
+{
+    Buf out = {0}, err = {0};
+    cr_assert(parse(words) && o.help, "%s", words);
+    cr_assert(options_help(&out, o.help_topic, &err), "%s: %s", words, err.data);
+    buf_free(&err);
+    return out;
+}
+
+static size_t count_lines(char *text)
+{
+    size_t n = 0;
+    for (char *line = strtok(text, "\n"), *end = text + strlen(text); line; line = strtok(NULL, "\n")) {
+        cr_assert(strlen(line) <= 80, "%s", line);
+        n++;
+        for (char *p = line + strlen(line); p + 1 < end && p[1] == '\n'; p++) /* empty lines, which strtok skips */
+            n++;
+    }
+    return n;
+}
+
+Test(options, help_fits_a_screen)
+{
+    Buf out = help("p --help");
+    cr_assert(strstr(out.data, "--train") != NULL && strstr(out.data, "--help=TOPIC") != NULL);
+    cr_assert(strstr(out.data, "doing, training, checkpoints, generating, ") != NULL);
+    size_t n = count_lines(out.data);
+    cr_assert(n <= 24, "%zu lines", n);
+    buf_free(&out);
+    out = help("-h");
+    cr_assert(strstr(out.data, "--train") != NULL);
+    buf_free(&out);
+}
+
+Test(options, help_all_lists_every_option_and_setting)
 {
     static const char *const some[] = {"--train", "--holdout FRACTION", "--resume [DIR]", "--top-p P", "--threads N",
-                                       "optimizer=adamw", "lion", ".beta2=0.99", "eval_every=0"};
-    Buf out = {0};
-    cr_assert(parse("--help") && o.help);
-    cr_assert(parse("p -h") && o.help);
-    options_help(&out);
+                                       "--help[=TOPIC]", "optimizer=adamw", "lion", ".beta2=0.99", "eval_every=0"};
+    Buf out = help("p --help=all");
     for (size_t i = 0; i < COUNT(some); i++)
         cr_assert(strstr(out.data, some[i]) != NULL, "%s", some[i]);
-    for (char *line = strtok(out.data, "\n"); line; line = strtok(NULL, "\n"))
-        cr_assert(strlen(line) <= 112, "%s", line);
+    count_lines(out.data);
     buf_free(&out);
+}
+
+Test(options, help_on_a_topic_lists_that_topic)
+{
+    Buf out = help("p --help=generating"), err = {0};
+    cr_assert(strstr(out.data, "--top-k") != NULL && strstr(out.data, "--holdout") == NULL);
+    buf_free(&out);
+    out = help("--help=settings");
+    cr_assert(strstr(out.data, "lion") != NULL && strstr(out.data, "--top-k") == NULL);
+    buf_free(&out);
+    out = (Buf){0};
+    cr_assert(parse("--help=cooking") && !options_help(&out, o.help_topic, &err));
+    cr_assert(strstr(err.data, "there is no help on 'cooking'; topics are doing, training") != NULL, "%s", err.data);
+    buf_free(&out);
+    buf_free(&err);
 }

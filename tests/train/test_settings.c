@@ -51,6 +51,7 @@ Test(settings, every_value_prints_as_text_that_reads_back)
     cr_assert_str_eq(t.data_path, "a b=c");
     t.data_path = s.data_path;
     t.eval = s.eval;
+    t.tokenizer = s.tokenizer;
     t.given = s.given;
     cr_assert(memcmp(&s, &t, sizeof s) == 0);
     buf_free(&text);

@@ -286,13 +286,13 @@ Test(train, the_held_out_loss_is_the_mean_over_windows)
     cr_assert(exec_bake(p.exec, entry, EXEC_FORWARD, &said));
     Feed *feed = session_feeds(&p.s, arena, entry, &feeds);
     cr_assert_eq(feeds, 2);
-    Data *d = data_open(&p.s.settings, NULL, feed, feeds, &said);
+    Data *d = data_open(&p.s.settings, NULL, NULL, feed, feeds, &said);
     cr_assert(session_evaluate(&p.s, entry, d, 10, &e, &said), "%s", said.data);
     cr_assert(e.batches == 10 && e.tokens == 160 && fabs(e.loss - log(256)) < 1e-6);
     cr_assert(session_evaluate(&p.s, entry, d, 1000, &e, &said));
     cr_assert_eq(e.batches, (1024 - 17) / 16 + 1);
     Buf text = {0};
-    evaluation_text(&p.s.settings, &e, &text);
+    evaluation_text(&e, &text);
     cr_assert_str_eq(text.data, "loss 5.5452 nats/token, 8.0000 bits/byte, perplexity 256 (1008 tokens)");
     buf_free(&text);
     data_close(d);

@@ -294,7 +294,7 @@ static Program *build(const ModelObject *m, Buf *err)
     char                  *data = fake_has("stale-reload") ? read_whole(a, in_directory(a, m, "data"), &len) : NULL;
     for (size_t i = 0; i < w->count; i++) {
         const DataObject *d = dictionary_get(w->value[i], "data");
-        file[i] = (DeviceFile){(const char *)((const DataObject *)w->key[i])->bytes, d->bytes, d->len};
+        file[i] = (DeviceFile){.path = (const char *)((const DataObject *)w->key[i])->bytes, .data = d->bytes, .len = d->len};
         if (data) {
             uint64_t n;
             memcpy(&n, data + at, sizeof n);

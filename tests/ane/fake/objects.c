@@ -8,7 +8,7 @@
 #include <string.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static Object         *living;
+static Object         *living, *dead; /* dead: kept, so that using one is noticed */
 static Finalizer      *finalizer[KINDS];
 
 void misuse(const char *fmt, ...)
@@ -90,6 +90,9 @@ void object_release(void *p)
         living = o->next;
     if (o->next)
         o->next->prev = o->prev;
+    o->prev = NULL;
+    o->next = dead;
+    dead = o;
     pthread_mutex_unlock(&lock);
 }
 

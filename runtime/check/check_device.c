@@ -1,0 +1,402 @@
+/* check_device.c: see check_device.h. */
+#include "check/check_device.h"
+
+#include "base/f16.h"
+#include "base/rng.h"
+#include "driver.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { EVALS = 2 }; /* of a program that are checked */
+
+typedef struct CheckProgram CheckProgram;
+
+typedef struct {
+    Device        base;
+    Device       *inner;
+    const Plan   *plan;
+    Arena        *arena;
+    uint32_t     *compiled; /* [programs of the plan] instances so far, by their MIL text */
+    CheckRows     rows;
+    CheckProgram *first; /* checked programs that are alive, the newest first */
+} CheckDevice;
+
+struct CheckProgram {
+    Program            base;
+    Program           *inner;
+    CheckDevice       *device;
+    const char        *name, *mil;
+    size_t             len;
+    uint32_t           program; /* of the plan; plan->programs: none */
+    int32_t            instance;
+    Mil64             *ref; /* NULL: not checked */
+    uint32_t           checked;
+    double           **seen; /* [inputs] what it got last, NULL: never ran */
+    CheckProgram      *next;
+};
+
+typedef struct {
+    Surface  base;
+    Surface *inner;
+} CheckSurface;
+
+typedef struct {
+    Request       base;
+    Request      *inner;
+    CheckProgram *program;
+    Surface     **input, **output; /* of the device within */
+} CheckRequest;
+
+/* ---- numbers on surfaces ---- */
+
+static uint64_t elements(const Port *p)
+{
+    return p->bytes / port_elem_bytes(p->type);
+}
+
+static bool port_known(const Port *p)
+{
+    return p->type == PORT_F16 || p->type == PORT_F32 || p->type == PORT_I32;
+}
+
+static double *read_port(const Port *p, Surface *s)
+{
+    uint64_t    n = elements(p);
+    double     *x = malloc((size_t)(n ? n : 1) * sizeof *x);
+    const void *data = surface_lock(s, false);
+    if (!x)
+        bug("out of memory");
+    for (uint64_t i = 0; i < n; i++)
+        x[i] = p->type == PORT_F16   ? (double)f16_to_f32(((const uint16_t *)data)[i])
+               : p->type == PORT_F32 ? (double)((const float *)data)[i]
+                                     : (double)((const int32_t *)data)[i];
+    surface_unlock(s, false);
+    return x;
+}
+
+/* Writes x rounded to the port's type, and rounds x likewise. */
+static void write_port(const Port *p, Surface *s, double *x)
+{
+    void *data = surface_lock(s, true);
+    for (uint64_t i = 0; i < elements(p); i++) {
+        if (p->type == PORT_F16) {
+            uint16_t h = f16_from_f32((float)x[i]);
+            ((uint16_t *)data)[i] = h;
+            x[i] = (double)f16_to_f32(h);
+        } else if (p->type == PORT_F32) {
+            ((float *)data)[i] = (float)x[i];
+            x[i] = (double)(float)x[i];
+        } else {
+            ((int32_t *)data)[i] = (int32_t)x[i];
+            x[i] = (double)(int32_t)x[i];
+        }
+    }
+    surface_unlock(s, true);
+}
+
+static double **read_ports(const Port *p, uint32_t n, Surface *const *s)
+{
+    double **x = calloc(n + 1u, sizeof *x);
+    if (!x)
+        bug("out of memory");
+    for (uint32_t i = 0; i < n; i++)
+        x[i] = read_port(&p[i], s[i]);
+    return x;
+}
+
+static void free_ports(double **x, uint32_t n)
+{
+    for (uint32_t i = 0; x && i < n; i++)
+        free(x[i]);
+    free(x);
+}
+
+/* ---- checking ---- */
+
+static const PlanPort *plan_outputs(const CheckProgram *p)
+{
+    return p->program < p->device->plan->programs ? p->device->plan->program[p->program].out : NULL;
+}
+
+static void compare(CheckProgram *p, double **in, Surface *const *output, const char *inputs)
+{
+    const ProgramFunction *f = program_function(p->inner, 0);
+    double               **out = read_ports(f->output, f->outputs, output);
+    check_compare(p->device->arena, p->ref, (const double *const *)in, (const double *const *)out, plan_outputs(p),
+                  (CheckRow){.program = p->name, .inputs = inputs, .instance = p->instance}, &p->device->rows);
+    free_ports(out, f->outputs);
+}
+
+static bool eval(Request *base, Buf *err)
+{
+    CheckRequest          *r = (CheckRequest *)base;
+    CheckProgram          *p = r->program;
+    const ProgramFunction *f = program_function(p->inner, 0);
+    if (!p->ref || p->checked >= EVALS)
+        return request_eval(r->inner, err);
+    double **in = read_ports(f->input, f->inputs, r->input);
+    bool     ok = request_eval(r->inner, err);
+    if (ok) {
+        compare(p, in, r->output, "real");
+        p->checked++;
+        free_ports(p->seen, f->inputs);
+        p->seen = in;
+    } else {
+        free_ports(in, f->inputs);
+    }
+    return ok;
+}
+
+/* Numbers for input k; see check_device_random(). */
+static double *random_input(const CheckProgram *p, uint32_t k, uint64_t seed)
+{
+    const Port *port = &program_function(p->inner, 0)->input[k];
+    uint64_t    n = elements(port), key = rng_key(seed, port->name), channels = 1;
+    double     *x = malloc((size_t)(n ? n : 1) * sizeof *x);
+    if (!x)
+        bug("out of memory");
+    for (uint32_t d = 0; d + 1 < port->rank; d++)
+        channels *= (uint64_t)port->dim[d];
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t row = n / channels, from = i / row * row + (uint64_t)(rng_uniform(key, 2 * i) * (double)row);
+        x[i] = p->seen ? p->seen[k][from] * (0.5 + rng_uniform(key, 2 * i + 1)) : 0.1 + 0.9 * rng_uniform(key, i);
+    }
+    return x;
+}
+
+static Surface **surfaces_for(Device *d, const Port *port, uint32_t n, Buf *err)
+{
+    Surface **s = calloc(n + 1u, sizeof *s);
+    for (uint32_t i = 0; s && i < n; i++)
+        if (!(s[i] = surface_new(d, port[i].bytes, err))) {
+            while (i-- > 0)
+                surface_free(s[i]);
+            free(s);
+            return NULL;
+        }
+    return s;
+}
+
+static void surfaces_free(Surface **s, uint32_t n)
+{
+    for (uint32_t i = 0; s && i < n; i++)
+        surface_free(s[i]);
+    free(s);
+}
+
+static bool run_random(CheckProgram *p, uint64_t seed, Buf *err)
+{
+    const ProgramFunction *f = program_function(p->inner, 0);
+    Surface **in = surfaces_for(p->device->inner, f->input, f->inputs, err);
+    Surface **out = in ? surfaces_for(p->device->inner, f->output, f->outputs, err) : NULL;
+    Request  *r = out ? request_new(p->inner, 0, in, out, err) : NULL;
+    double  **x = calloc(f->inputs + 1u, sizeof *x);
+    for (uint32_t k = 0; r && x && k < f->inputs; k++) {
+        x[k] = random_input(p, k, seed);
+        write_port(&f->input[k], in[k], x[k]);
+    }
+    bool ok = r && x && request_eval(r, err);
+    if (ok)
+        compare(p, x, out, "random");
+    request_free(r);
+    surfaces_free(in, f->inputs);
+    surfaces_free(out, f->outputs);
+    free_ports(x, f->inputs);
+    return ok;
+}
+
+bool check_device_random(Device *d, uint64_t seed, Buf *err)
+{
+    for (CheckProgram *p = ((CheckDevice *)d)->first; p; p = p->next)
+        if (!run_random(p, seed, err))
+            return false;
+    return true;
+}
+
+const CheckRows *check_device_rows(const Device *d)
+{
+    return &((const CheckDevice *)d)->rows;
+}
+
+/* ---- passing on ---- */
+
+/* The program of the plan that a text's name ("layers_fwd.mil (L = 3)") belongs to, the first of several that share it;
+ * `instances`: of them all. */
+static uint32_t find_program(const Plan *p, const char *name, uint32_t *instances)
+{
+    uint32_t found = p->programs;
+    *instances = 0;
+    for (uint32_t i = p->programs; i-- > 0;) {
+        size_t n = strlen(p->program[i].mil);
+        if (strncmp(name, p->program[i].mil, n) == 0 && strncmp(name + n, ".mil", 4) == 0) {
+            found = i;
+            *instances += (uint32_t)p->program[i].n;
+        }
+    }
+    return found;
+}
+
+static bool make_reference(CheckProgram *p, const DeviceFile *file, size_t files, Buf *err)
+{
+    const ProgramFunction *f = program_function(p->inner, 0);
+    MilFile               *view = calloc(files + 1, sizeof *view);
+    bool                   known = program_functions(p->inner) == 1;
+    for (size_t i = 0; view && i < files; i++)
+        view[i] = (MilFile){file[i].path, file[i].data, file[i].len};
+    for (uint32_t k = 0; k < f->inputs; k++)
+        known = known && port_known(&f->input[k]);
+    for (uint32_t k = 0; k < f->outputs; k++)
+        known = known && port_known(&f->output[k]);
+    if (known)
+        p->ref = mil64_new(p->name, p->mil, p->len, view, (uint32_t)files, err);
+    else
+        buf_printf(err, "%s: programs with ports other than fp16, fp32 and int32 cannot be checked", p->name);
+    free(view);
+    return p->ref != NULL;
+}
+
+static void program_drop(Program *base)
+{
+    CheckProgram  *p = (CheckProgram *)base;
+    CheckProgram **at = &p->device->first;
+    while (*at && *at != p)
+        at = &(*at)->next;
+    if (*at)
+        *at = p->next;
+    if (p->inner)
+        free_ports(p->seen, program_function(p->inner, 0)->inputs);
+    mil64_free(p->ref);
+    program_free(p->inner);
+    free(p);
+}
+
+/* `inner` was compiled or reloaded; NULL: it failed. */
+static Program *adopt(CheckDevice *d, Program *inner, const char *name, const char *mil, size_t len, const DeviceFile *file,
+                      size_t files, Buf *err)
+{
+    uint32_t      instances, program = find_program(d->plan, name, &instances);
+    CheckProgram *p = inner ? calloc(1, sizeof *p) : NULL;
+    if (!p)
+        return NULL;
+    uint32_t nth = program < d->plan->programs ? d->compiled[program]++ : 0;
+    *p = (CheckProgram){.base = {.driver = d->base.driver, .device = &d->base, .functions = program_functions(inner)},
+                        .inner = inner, .device = d, .program = program, .instance = (int32_t)nth, .len = len};
+    p->base.function = (ProgramFunction *)(uintptr_t)program_function(inner, 0);
+    p->name = program < d->plan->programs ? d->plan->program[program].mil : arena_strdup(d->arena, name);
+    p->mil = mil;
+    if (nth != 0 && nth + 1 != instances)
+        return &p->base;
+    if (!make_reference(p, file, files, err)) {
+        program_drop(&p->base);
+        return NULL;
+    }
+    p->next = d->first;
+    d->first = p;
+    return &p->base;
+}
+
+static Program *compile(Device *base, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
+                        Buf *err)
+{
+    CheckDevice *d = (CheckDevice *)base;
+    return adopt(d, program_compile(d->inner, name, mil, len, file, files, err), name, arena_strndup(d->arena, mil, len), len,
+                 file, files, err);
+}
+
+static Program *reload(const Program *base, const char *name, const DeviceFile *file, size_t files, Buf *err)
+{
+    const CheckProgram *donor = (const CheckProgram *)base;
+    return adopt(donor->device, program_reload(donor->inner, name, file, files, err), name, donor->mil, donor->len, file, files,
+                 err);
+}
+
+static void close_device(Device *base)
+{
+    CheckDevice *d = (CheckDevice *)base;
+    device_close(d->inner);
+    free(d->compiled);
+    arena_free(d->arena);
+    free(d);
+}
+
+static Surface *new_surface(Device *base, size_t bytes, Buf *err)
+{
+    CheckDevice  *d = (CheckDevice *)base;
+    Surface      *inner = surface_new(d->inner, bytes, err);
+    CheckSurface *s = inner ? calloc(1, sizeof *s) : NULL;
+    if (!s)
+        return NULL;
+    *s = (CheckSurface){.base = {.driver = d->base.driver, .bytes = surface_bytes(inner)}, .inner = inner};
+    return &s->base;
+}
+
+static void drop_surface(Surface *s)
+{
+    surface_free(((CheckSurface *)s)->inner);
+    free(s);
+}
+
+static void *lock(Surface *s, bool write)
+{
+    return surface_lock(((CheckSurface *)s)->inner, write);
+}
+
+static void unlock(Surface *s, bool write)
+{
+    surface_unlock(((CheckSurface *)s)->inner, write);
+}
+
+static Surface **inner_surfaces(Surface *const *s, uint32_t n)
+{
+    Surface **inner = calloc(n + 1u, sizeof *inner);
+    for (uint32_t i = 0; inner && i < n; i++)
+        inner[i] = ((CheckSurface *)s[i])->inner;
+    return inner;
+}
+
+static Request *new_request(Program *base, uint32_t function, Surface *const *input, Surface *const *output, Buf *err)
+{
+    CheckProgram          *p = (CheckProgram *)base;
+    const ProgramFunction *f = program_function(p->inner, function);
+    CheckRequest          *r = calloc(1, sizeof *r);
+    if (!r)
+        bug("out of memory");
+    *r = (CheckRequest){.base = {.driver = p->base.driver}, .program = p, .input = inner_surfaces(input, f->inputs),
+                        .output = inner_surfaces(output, f->outputs)};
+    r->inner = request_new(p->inner, function, r->input, r->output, err);
+    if (r->inner)
+        return &r->base;
+    free(r->input);
+    free(r->output);
+    free(r);
+    return NULL;
+}
+
+static void drop_request(Request *base)
+{
+    CheckRequest *r = (CheckRequest *)base;
+    request_free(r->inner);
+    free(r->input);
+    free(r->output);
+    free(r);
+}
+
+#define FUNCTIONS                                                                                               \
+    .name = "check", .close = close_device, .compile = compile, .program_free = program_drop,                   \
+    .surface_new = new_surface, .surface_free = drop_surface, .surface_lock = lock, .surface_unlock = unlock,   \
+    .request_new = new_request, .request_free = drop_request, .eval = eval
+
+static const Driver plain_driver = {FUNCTIONS}, reloading_driver = {FUNCTIONS, .reload = reload};
+
+Device *check_device_new(Device *inner, const Plan *plan)
+{
+    CheckDevice *d = calloc(1, sizeof *d);
+    if (!d || !(d->compiled = calloc(plan->programs + 1u, sizeof *d->compiled)))
+        bug("out of memory");
+    d->base.driver = device_reloads(inner) ? &reloading_driver : &plain_driver;
+    d->inner = inner;
+    d->plan = plan;
+    d->arena = arena_new();
+    return &d->base;
+}
