@@ -18,7 +18,7 @@ static const struct {
 
 static void usage(FILE *f)
 {
-    fputs("usage: anerun PLAN --train | --eval FILE | --generate PROMPT [options]\n"
+    fputs("usage: anerun PLAN --train | --eval PATH | --generate PROMPT [options]\n"
           "       anerun COMMAND [arguments]\n\n"
           "  PLAN        a directory made by anec: train its model, measure it, ...\n", f);
     for (size_t i = 0; i < COUNT(commands); i++)

@@ -49,7 +49,7 @@ typedef struct {
     bool wide_ports;
     /* A program that was evaluated so often has to be compiled again: request_eval() refuses. 0: any number. */
     uint64_t max_evals;
-    /* So many compilations a device takes in a process (facts of the target: compile_budget): program_compile() refuses
+    /* So many compilations a device takes in a process (compile_budget of the target): program_compile() refuses
      * the next. Giving a program new weights without compiling is not counted. 0: any number. */
     uint64_t max_compiles;
     DeviceFault fault;
@@ -88,7 +88,7 @@ typedef struct {
 size_t port_elem_bytes(PortType type);
 const char *port_type_name(PortType type); /* "fp16" */
 
-enum { SURFACE_ALIGN = 65536 }; /* allocations are rounded up to this (facts 4.3) */
+enum { SURFACE_ALIGN = 65536 }; /* allocations are rounded up to this (ANE048 in docs/rules.md) */
 
 /* A device by name: "host". NULL and a message for an unknown name. */
 Device *device_open(const char *name, const DeviceOptions *options, Buf *err);

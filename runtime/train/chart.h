@@ -27,7 +27,4 @@ typedef struct {
 /* An <svg> element with axes, labels, a legend and the curves; a paragraph if no value is finite. */
 void chart_svg(Buf *out, const Chart *c);
 
-/* Text as HTML: escaped, and what is no UTF-8 or a control character as U+FFFD. */
-void html_text(Buf *out, const char *s);
-
 #endif

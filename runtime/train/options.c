@@ -15,16 +15,17 @@
 static const Option option[] = {
     TOPIC("doing", "What to do:"),
     TO_FLAG("--train", train, "train the model"),
-    TO_TEXT("--eval", "FILE", eval, "report the loss on FILE; with --train: use FILE as the held-out set"),
+    TO_TEXT("--eval", "PATH", eval, "report the loss on other files; with --train: use them as the held-out set"),
     TO_TEXT("--generate", "PROMPT", generate, "continue PROMPT with the model's 'decode' entry"),
     TO_TEXT("--prompts", "FILE", prompts, "continue every line of FILE"),
     TO_TEXT("--export", "FILE", export, "write the weights for other programs: .safetensors, or .bin of llama2.c"),
-    TO_TEXT("--merge", "FILE", merge, "write the weights to FILE (safetensors), adapters merged into them"),
+    TO_TEXT("--merge", "FILE", merge, "write the weights with adapters merged into them: .safetensors"),
     TO_FLAG("--check", check, "compare every program on the device with a reference in fp64"),
     TO_FLAG("--bench", bench, "measure training steps; print one row of figures"),
     {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
-    TO_KEY("--data", "FILE", "data.path", "the file to train on, of the kind the setting 'data' says"),
+    TO_KEY("--data", "PATH", "data.path",
+           "what to train on, of the kind the setting 'data' says: a file, a folder, a pattern, or several with commas"),
     TO_KEY("--tokenizer", "FILE", "tokenizer", "for text: a .bin of llama2.c, or a .model of SentencePiece"),
     TO_KEY("--steps", "N", "steps", "optimizer steps, counted from the start of the run"),
     TO_KEY("--seed", "N", "seed", "seed of parameters and data; with --generate: of sampling"),
@@ -45,11 +46,12 @@ static const Option option[] = {
      .value = "[DIR]",
      .kind = MAYBE,
      .help = "continue from the latest checkpoint, or from DIR (a run or one of its ckpt-N)"},
-    TO_TEXT("--ckpt", "DIR", checkpoint, "the checkpoint to evaluate or generate with: a run, one of its ckpt-N, or best (default: the latest in --out)"),
+    TO_TEXT("--ckpt", "DIR", checkpoint,
+            "whose weights to use when not training: a run's, one of its ckpt-N, or best (default: the latest in --out)"),
     TO_TEXT("--weights", "FILE", weights, "start from weights of other programs: .safetensors, or .bin of llama2.c"),
     TO_TEXT("--format", "safetensors|llama2c", format, "of --export (default: by the file's suffix)"),
     TO_TEXT("--dtype", "f32|f16|bf16", dtype, "of --export to safetensors (default: f32)"),
-    TO_FLAG("--untrained", untrained, "evaluate, generate or export with initial weights"),
+    TO_FLAG("--untrained", untrained, "when not training: use initial weights"),
     TO_KEY("--save-every", "N", "save_every", "save every N steps, not only at the end"),
     TO_KEY("--keep", "N", "keep", "checkpoints kept, the newest; 0: all"),
     TO_FLAG("--no-save", no_save, "write no checkpoints"),
@@ -195,7 +197,7 @@ static bool check(const Options *o, Buf *err)
 {
     const char *why = NULL;
     if (!o->plan)
-        why = "which plan? usage: anerun PLAN --train | --eval FILE | --generate PROMPT";
+        why = "which plan? usage: anerun PLAN --train | --eval PATH | --generate PROMPT";
     else if ((o->format || o->dtype) && !o->export)
         why = "--format and --dtype are for --export";
     else if (o->check && o->numerics && strcmp(o->numerics, "exact") == 0)

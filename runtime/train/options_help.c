@@ -15,12 +15,12 @@ static const struct {
     const char *name, *help;
 } overview[] = {
     {"--train", "train the model"},
-    {"--eval", "the loss on FILE; with --train: FILE is held out"},
+    {"--eval", "the loss on files; with --train: these are held out"},
     {"--generate", "continue PROMPT with the model's 'decode' entry"},
     {"--check", "compare every program with a reference in fp64"},
     {"--bench", "measure training steps; print one row of figures"},
     {NULL, NULL},
-    {"--data", "the file to train on"},
+    {"--data", "the files to train on"},
     {"--steps", "optimizer steps, from the start of the run"},
     {"--set", "any setting, as optimizer.lr=1e-4: --help=settings"},
     {"--holdout", "keep the last part of the data as held-out set"},
@@ -76,7 +76,7 @@ static void list_topics(Buf *out, const Option *option, size_t count)
 static void put_overview(Buf *out, const Option *option, size_t count)
 {
     Buf topics = {0};
-    buf_puts(out, "usage: anerun PLAN --train | --eval FILE | --generate PROMPT | ... [options]\n\n"
+    buf_puts(out, "usage: anerun PLAN --train | --eval PATH | --generate PROMPT | ... [options]\n\n"
                   "Run a plan made by anec: train its model, measure it, or let it write.\n\n");
     for (size_t i = 0; i < COUNT(overview); i++) {
         if (overview[i].name)
@@ -125,7 +125,7 @@ bool options_help(Buf *out, const char *topic, Buf *err)
     }
     if (all)
         buf_puts(out, "usage: anerun PLAN --train [options]\n"
-                      "       anerun PLAN --eval FILE [options]\n"
+                      "       anerun PLAN --eval PATH [options]\n"
                       "       anerun PLAN --generate PROMPT [options]\n"
                       "       anerun PLAN --check | --bench [options]\n\n"
                       "Run a plan made by anec: train its model, measure it, or let it write.\n\n");

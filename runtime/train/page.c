@@ -2,6 +2,7 @@
 #include "runtime/train/page.h"
 
 #include "base/file.h"
+#include "base/html.h"
 #include "runtime/train/chart.h"
 #include "runtime/train/report.h"
 

@@ -178,7 +178,7 @@ static Offer offer_of(const CliOption *o)
         return OFFER_NOTHING;
     if (strcmp(o->name, "set") == 0)
         return OFFER_SET;
-    if (strstr(o->value, "FILE"))
+    if (strstr(o->value, "FILE") || strstr(o->value, "PATH"))
         return OFFER_PATHS;
     if (strstr(o->value, "DIR"))
         return OFFER_DIRS;

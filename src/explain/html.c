@@ -7,6 +7,7 @@
 #include "explain/html.h"
 
 #include "base/file.h"
+#include "base/html.h"
 #include "explain/map.h"
 #include "explain/picture.h"
 
@@ -55,7 +56,7 @@ static void table_of_programs(Page *p)
     for (uint32_t i = 0; i < p->plan->programs; i++) {
         const PlanProgram *g = &p->plan->program[i];
         buf_printf(p->out, "<tr><td><a href=\"#program-%" PRIu32 "\">", i);
-        put_escaped(p->out, g->name);
+        html_text(p->out, g->name);
         buf_printf(p->out, "</a></td><td class=\"n\">%" PRId32 "</td><td class=\"n\">%" PRIu64 "</td><td class=\"n\">%" PRIu64
                            "</td><td class=\"n\">%" PRIu32 "</td>", g->n, bytes_of(g->in, g->ins), bytes_of(g->out, g->outs), g->weights);
         for (int out = 0; out < 2; out++) {
@@ -64,7 +65,7 @@ static void table_of_programs(Page *p)
             buf_puts(p->out, "<td>");
             for (uint32_t k = 0; k < ports; k++)
                 for (uint32_t q = 0; q < port[k].parts; q++) {
-                    put_escaped(p->out, port[k].part[q].name);
+                    html_text(p->out, port[k].part[q].name);
                     buf_printf(p->out, " <small>%" PRIu32 "</small> ", port[k].part[q].channels);
                 }
             buf_puts(p->out, "</td>");
@@ -82,7 +83,7 @@ static void table_of_parameters(Page *p)
     for (uint32_t i = 0; i < p->plan->params; i++) {
         const PlanParam *x = &p->plan->param[i];
         buf_puts(p->out, "<tr><td>");
-        put_escaped(p->out, x->pattern);
+        html_text(p->out, x->pattern);
         buf_printf(p->out, "</td><td class=\"n\">%" PRId32 "</td><td>", x->n);
         for (uint32_t k = 0; k < x->shape.rank; k++)
             buf_printf(p->out, "%s%" PRId32, k ? " x " : "", x->shape.dim[k]);
@@ -154,9 +155,9 @@ static void put_place(Page *p, MapPlace at, const char *remark)
 {
     if (!at.file)
         return;
-    put_escaped(p->out, at.file);
+    html_text(p->out, at.file);
     buf_printf(p->out, ":%" PRIu32 "%s\n", at.line, remark);
-    put_escaped(p->out, trimmed(source_line_at(p, at)));
+    html_text(p->out, trimmed(source_line_at(p, at)));
 }
 
 static bool same_statement(const MapLine *x, const MapLine *y)
@@ -198,7 +199,7 @@ static void listing(Page *p, const char *name, char *mil)
                 put_place(p, x->expression, "");
             buf_printf(p->out, "</pre></td><td%s><pre>", x->backward ? " class=\"b\"" : "");
             for (uint32_t k = run_end(at, i, end - 1, same_expression); i < k; i++) {
-                put_escaped(p->out, trimmed(line[i - 1]));
+                html_text(p->out, trimmed(line[i - 1]));
                 buf_putc(p->out, '\n');
             }
             buf_puts(p->out, "</pre></td></tr>\n");
@@ -220,11 +221,11 @@ static bool program_section(Page *p, uint32_t program)
 {
     const PlanProgram *g = &p->plan->program[program], *first = first_of_text(p->plan, program);
     buf_printf(p->out, "<h2 id=\"program-%" PRIu32 "\">", program);
-    put_escaped(p->out, g->name);
+    html_text(p->out, g->name);
     buf_puts(p->out, "</h2>\n");
     if (first) {
         buf_printf(p->out, "<p>The text is that of <a href=\"#program-%" PRIu32 "\">", (uint32_t)(first - p->plan->program));
-        put_escaped(p->out, first->name);
+        html_text(p->out, first->name);
         buf_puts(p->out, "</a>.</p>\n");
         return true;
     }
@@ -255,22 +256,22 @@ bool plan_html(Arena *a, const char *dir, const Plan *plan, const char *tables, 
 {
     Page p = {.a = a, .dir = dir, .plan = plan, .out = out, .err = err};
     buf_puts(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>");
-    put_escaped(out, plan->model);
+    html_text(out, plan->model);
     buf_printf(out, "</title>\n<style>%s</style></head><body>\n<h1>", style);
-    put_escaped(out, plan->model);
+    html_text(out, plan->model);
     buf_puts(out, " for target ");
-    put_escaped(out, plan->target);
+    html_text(out, plan->target);
     buf_puts(out, "</h1>\n<p>");
     for (uint32_t i = 0; i < plan->configs; i++) {
-        put_escaped(out, plan->config[i].key);
+        html_text(out, plan->config[i].key);
         buf_puts(out, " ");
-        put_escaped(out, plan->config[i].value);
+        html_text(out, plan->config[i].value);
         buf_puts(out, i + 1 < plan->configs ? ", " : "");
     }
     buf_puts(out, "</p>\n");
     for (uint32_t i = 0; i < plan->entries; i++) {
         buf_puts(out, "<h2>Entry ");
-        put_escaped(out, plan->entry[i].name);
+        html_text(out, plan->entry[i].name);
         buf_puts(out, "</h2>\n<p>Blue: programs of the engine; yellow: the CPU's steps between them. Top to bottom: forward, backward, update.</p>\n"
                       "<div class=\"p\">\n");
         picture_of_entry(a, plan, &plan->entry[i], out);
@@ -279,7 +280,7 @@ bool plan_html(Arena *a, const char *dir, const Plan *plan, const char *tables, 
     table_of_programs(&p);
     if (tables) {
         buf_puts(out, "<h2>Figures</h2>\n<pre>");
-        put_escaped(out, tables);
+        html_text(out, tables);
         buf_puts(out, "</pre>\n");
     }
     table_of_parameters(&p);

@@ -1,7 +1,7 @@
 /* picture.c: see picture.h. */
 #include "explain/picture.h"
 
-#include "base/utf8.h"
+#include "base/html.h"
 #include "explain/layout.h"
 
 #include <inttypes.h>
@@ -23,25 +23,6 @@ typedef struct {
     Edge    *edge;
     uint32_t edges, edges_cap;
 } Picture;
-
-void put_escaped(Buf *out, const char *s)
-{
-    for (size_t left = strlen(s), n; left; s += n, left -= n) {
-        n = utf8_length(s, left);
-        bool control = n == 0 || (unsigned char)*s < ' ' || *s == 0x7f;
-        switch (*s) {
-        case '&': buf_puts(out, "&amp;"); break;
-        case '<': buf_puts(out, "&lt;"); break;
-        case '>': buf_puts(out, "&gt;"); break;
-        case '"': buf_puts(out, "&quot;"); break;
-        case '\'': buf_puts(out, "&#39;"); break;
-        case '\t':
-        case '\n': buf_putc(out, *s); break;
-        default: buf_add(out, control ? "\xef\xbf\xbd" : s, control ? 3 : n); /* U+FFFD */
-        }
-        n = n ? n : 1;
-    }
-}
 
 static uint32_t add_box(Picture *p, Label l)
 {
@@ -82,12 +63,12 @@ static void draw(Picture *p, Buf *out)
         const Box   *b = &p->box[i];
         const Label *l = &p->label[i];
         buf_printf(out, "<g><title>");
-        put_escaped(out, l->tip);
+        html_text(out, l->tip);
         buf_printf(out, "</title><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"3\" fill=\"%s\"/><text x=\"%d\" y=\"%d\">", b->x, b->y,
                    b->width, b->height, l->fill, b->x + b->width / 2, b->y + LINE);
-        put_escaped(out, l->name);
+        html_text(out, l->name);
         buf_printf(out, "</text><text class=\"s\" x=\"%d\" y=\"%d\">", b->x + b->width / 2, b->y + 2 * LINE);
-        put_escaped(out, l->text);
+        html_text(out, l->text);
         buf_puts(out, "</text></g>\n");
     }
     buf_puts(out, "</svg>\n");

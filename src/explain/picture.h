@@ -12,7 +12,4 @@ void picture_of_program(Arena *a, const AstProgram *p, const Interner *names, Bu
  * drawn once, with their number of turns; last come the steps of an update. */
 void picture_of_entry(Arena *a, const Plan *plan, const PlanEntry *entry, Buf *out);
 
-/* `s` with the characters that mean something in HTML and SVG replaced, and those that neither allows. */
-void put_escaped(Buf *out, const char *s);
-
 #endif

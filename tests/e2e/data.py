@@ -5,27 +5,19 @@
 
 Ids and bytes are counted by a tokenizer written here, quadratic and plain; what anerun trains on and measures must agree
 with it."""
-import json
 import math
 import struct
-import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
+from commands import define, events, run
+
 ANEC, ANERUN, MODELS = (str(Path(p).resolve()) for p in sys.argv[1:4])
 SEQ = 16
 WORDS = ["th", "the", " the", " qu", "ick", " quick", " fox", "ox", " f", " s", "ea", " sea", " o", "ver", " over", ".\n"]
 SENTENCES = ["the quick fox jumps over the sea. ", "she sells shells.\n", "caf\u00e9 over the quick sea\n"]
-
-
-def run(*args, status=0):
-    done = subprocess.run(list(map(str, args)), capture_output=True, check=False, timeout=120)
-    said = done.stderr.decode(errors="replace")
-    if done.returncode != status or "Sanitizer" in said or "runtime error" in said:
-        raise AssertionError(f"{' '.join(map(str, args))}: status {done.returncode} instead of {status}\n{said}")
-    return done.stdout.decode() if status == 0 else said
 
 
 # ---- a tokenizer: letters, then words that merge from them, better the longer ----
@@ -70,7 +62,7 @@ class Data(unittest.TestCase):
         for k, text in enumerate(cls.texts):
             (cls.shards / f"{k}.txt").write_text(text)
         defines = ["dim=32", "hidden=32", "layers=1", "heads=2", "kv_heads=2", f"seq={SEQ}", "vocab=320"]
-        run(ANEC, f"{MODELS}/tiny.anel", "-o", cls.plan, *(w for d in defines for w in ("-D", d)))
+        run(ANEC, f"{MODELS}/tiny.anel", "-o", cls.plan, *define(defines))
 
     def anerun(self, *args, status=0):
         return run(ANERUN, self.plan, *args, "--threads", "1", status=status)
@@ -86,7 +78,7 @@ class Data(unittest.TestCase):
         return float(loss), float(bits), int(tokens)
 
     def log(self, name):
-        return [json.loads(line) for line in (self.dir / name).read_text().splitlines()]
+        return events(self.dir / name)
 
     def test_bits_per_byte_count_the_bytes_of_the_tokens_measured(self):
         run_dir = self.dir / "measured"

@@ -7,7 +7,6 @@ A small tiny.anel is trained. Whatever happens on the way, the end has the same 
 sentence that says what is wrong and what to do, and the last good checkpoint is as it was. ANEL_TEST_KILLS says how often
 the process is killed (50; builds with sanitizers, which are many times slower to start, set 10).
 """
-import json
 import os
 import random
 import resource
@@ -20,33 +19,14 @@ import time
 import unittest
 from pathlib import Path
 
+from commands import curve, define, events, run
+
 ANEC, ANERUN, MODELS = (str(Path(p).resolve()) for p in sys.argv[1:4])
 KILLS = int(os.environ.get("ANEL_TEST_KILLS", "50"))
 SHRUNK = ["dim=64", "hidden=64", "layers=1", "kv_heads=2", "heads=2", "seq=32"]
 FILES = ("model.safetensors", "optimizer.safetensors")
 WINDOW = 4  # programs an update of the shrunk model compiles: two of a layer, two of the head
 TIGHT = WINDOW + 2  # the smallest budget: at the start the canary takes two
-
-
-def run(*args, status=0, **more):
-    """Standard output, or standard error where failure is expected."""
-    done = subprocess.run([str(a) for a in args], capture_output=True, check=False, timeout=120, **more)
-    said = done.stderr.decode(errors="replace")
-    if done.returncode != status:
-        raise AssertionError(f"{args}: status {done.returncode} instead of {status}\n{said}")
-    if "Sanitizer" in said or "runtime error" in said:
-        raise AssertionError(said)
-    return done.stdout.decode() if status == 0 else said
-
-
-def events(log, name=None):
-    found = [json.loads(line) for line in log.read_text().splitlines()]
-    return [e for e in found if e["event"] == name] if name else found
-
-
-def curve(log):
-    keys = ("step", "loss", "lr", "grad_norm", "loss_scale", "skipped", "skips")
-    return [{key: e[key] for key in keys} for e in events(log, "step")]
 
 
 def content(checkpoint):
@@ -70,7 +50,7 @@ class Lasting(unittest.TestCase):
     def compile(cls, mode, *defines, name=None):
         plan = cls.dir / (name or f"{mode}.plan")
         run(ANEC, f"{MODELS}/tiny.anel", "-o", plan, "--weights", mode,
-            *(word for d in SHRUNK + list(defines) for word in ("-D", d)))
+            *define(SHRUNK + list(defines)))
         return plan
 
     def command(self, *args, mode="baked", plan=None):

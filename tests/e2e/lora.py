@@ -10,11 +10,12 @@ weights do in tiny.anel what the adapters did. A small model tells `nodecay`, `l
 import json
 import re
 import struct
-import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+
+from commands import define, events, run
 
 ANEC, ANERUN, MODELS = (str(Path(p).resolve()) for p in sys.argv[1:4])
 SHRUNK = ["dim=64", "hidden=96", "layers=2", "kv_heads=2", "seq=32"]
@@ -47,19 +48,8 @@ model Groups {
 """
 
 
-def run(*args, status=0):
-    """Standard output, or standard error where failure is expected."""
-    done = subprocess.run([str(a) for a in args], capture_output=True, check=False, timeout=120)
-    said = done.stderr.decode(errors="replace")
-    if done.returncode != status:
-        raise AssertionError(f"{args}: status {done.returncode} instead of {status}\n{said}")
-    if "Sanitizer" in said or "runtime error" in said:
-        raise AssertionError(said)
-    return done.stdout.decode() if status == 0 else said
-
-
 def compile_plan(model, plan, *options):
-    run(ANEC, f"{MODELS}/{model}.anel", "-o", plan, *options, *(word for d in SHRUNK for word in ("-D", d)))
+    run(ANEC, f"{MODELS}/{model}.anel", "-o", plan, *options, *define(SHRUNK))
 
 
 def tensors(path):
@@ -73,10 +63,6 @@ def tensors(path):
 
 def floats(data):
     return struct.unpack(f"<{len(data) // 4}f", data)
-
-
-def events(log, event):
-    return [e for e in map(json.loads, log.read_text().splitlines()) if e["event"] == event]
 
 
 class Adapters(unittest.TestCase):

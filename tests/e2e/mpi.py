@@ -21,6 +21,8 @@ import time
 import unittest
 from pathlib import Path
 
+from commands import curve, define
+
 ANEC, ANERUN, MODELS, RANKS = (str(Path(p).resolve()) for p in sys.argv[1:5])
 BUILT = sys.argv[5] == "yes"
 MPIRUN = shutil.which("mpirun")
@@ -71,13 +73,6 @@ def own_words(said):
     return [line for line in said.splitlines() if line.startswith("anerun: ")]
 
 
-def steps(log):
-    """What the log says of each step, without times."""
-    events = [json.loads(line) for line in log.read_text().splitlines()]
-    keys = ("step", "loss", "lr", "grad_norm", "loss_scale", "skipped", "skips", "tokens")
-    return [{key: e[key] for key in keys} for e in events if e["event"] == "step"]
-
-
 class Mpi(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -87,7 +82,7 @@ class Mpi(unittest.TestCase):
         cls.text.write_text("".join(SENTENCES[i * i % 7 % 2] for i in range(400)))
         for mode in ("baked", "dynamic"):
             finish(start([ANEC, f"{MODELS}/tiny.anel", "-o", cls.dir / mode, "--weights", mode,
-                          *(word for d in SHRUNK for word in ("-D", d))]))
+                          *define(SHRUNK)]))
 
     @classmethod
     def tearDownClass(cls):
@@ -128,7 +123,7 @@ class Mpi(unittest.TestCase):
                 out, log = self.dir / f"{plan}-{ranks}", self.dir / f"{plan}-{ranks}.log"
                 self.job(ranks, self.train(*settings, "--set", f"accum={whole // ranks}", "--out", out, "--log", log,
                                            plan=plan))
-                logs.append(steps(log))
+                logs.append(curve(log, "tokens"))
                 self.assert_same(self.dir / f"{plan}-1" / "ckpt-6", out / "ckpt-6")
                 evaluations.append([json.loads(x)["loss"] for x in log.read_text().splitlines() if '"eval"' in x])
                 self.assertEqual(len(evaluations[0]), 2)
@@ -139,15 +134,15 @@ class Mpi(unittest.TestCase):
 
     def test_the_same_curve_up_to_rounding_by_default(self):
         """The sums differ in their last bits, and so do weights; fp16 rounds most of that away."""
-        curve = []
+        curves = []
         for ranks in (1, 3):
             log = self.dir / f"default-{ranks}.log"
             self.job(ranks, self.train("--steps", "8", "--set", f"accum={3 // ranks}", "--set", "clip=1", "--no-save",
                                        "--log", log))
-            curve.append(steps(log))
-        self.assertEqual(curve[0][0]["loss"], curve[1][0]["loss"])  # nothing was summed yet but losses, by number
-        self.assertLess(curve[0][-1]["loss"], curve[0][0]["loss"] - 0.1)
-        for one, two in zip(*curve):
+            curves.append(curve(log, "tokens"))
+        self.assertEqual(curves[0][0]["loss"], curves[1][0]["loss"])  # nothing was summed yet but losses, by number
+        self.assertLess(curves[0][-1]["loss"], curves[0][0]["loss"] - 0.1)
+        for one, two in zip(*curves):
             self.assertAlmostEqual(one["loss"], two["loss"], delta=1e-3)
             self.assertAlmostEqual(one["grad_norm"], two["grad_norm"], delta=1e-3 * one["grad_norm"])
             for key in ("lr", "loss_scale", "skipped", "tokens"):

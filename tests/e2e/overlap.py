@@ -8,28 +8,18 @@ bits: losses, gradient norms, checkpoints. One thread runs every step in the ord
 of time of a step add up to the step, and traces are JSON whose events lie within the run.
 """
 import json
-import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+
+from commands import define, events, run
 
 ANEC, ANERUN, MODELS = (str(Path(p).resolve()) for p in sys.argv[1:4])
 CASES = {
     "tiny": ["dim=64", "hidden=96", "layers=3", "kv_heads=2", "seq=32"],
     "layer768": ["dim=192", "hidden=256", "heads=3", "seq=64"],
 }
-
-
-def run(*args):
-    done = subprocess.run(args, capture_output=True, check=False, timeout=120)
-    said = done.stderr.decode(errors="replace")
-    if done.returncode or "Sanitizer" in said or "runtime error" in said:
-        raise AssertionError(f"{' '.join(args)}: status {done.returncode}\n{said}")
-
-
-def events(log, kind):
-    return [e for e in map(json.loads, log.read_text().splitlines()) if e["event"] == kind]
 
 
 class Overlap(unittest.TestCase):
@@ -47,10 +37,10 @@ class Overlap(unittest.TestCase):
         files = [(out / "ckpt-3" / f"{name}.safetensors").read_bytes() for name in ("model", "optimizer")]
         return steps, files
 
-    def compile(self, model, mode):
+    def compile(self, model, mode, sizes=None):
         plan = self.path / f"{model}-{mode}.plan"
         run(ANEC, f"{MODELS}/{model}.anel", "-o", str(plan), "--weights", mode,
-            *(word for d in CASES[model] for word in ("-D", d)))
+            *define(sizes or CASES[model]))
         return plan
 
     def test_threads_change_no_bit(self):
@@ -62,6 +52,12 @@ class Overlap(unittest.TestCase):
                     for threads in (2, 4):
                         with self.subTest(model=model, mode=mode, options=options, threads=threads):
                             self.assertTrue(one == self.train(plan, threads, *options))
+
+    def test_products_that_threads_share(self):
+        plan = self.compile("tiny", "baked", ["layers=2"])
+        one = self.train(plan, 1)
+        for threads in (2, 4):
+            self.assertTrue(one == self.train(plan, threads))
 
     def test_overflow_updates_nothing_whatever_runs_beside(self):
         plan = self.compile("tiny", "baked")

@@ -11,25 +11,18 @@ import json
 import os
 import re
 import struct
-import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+
+from commands import events, run
 
 ANEC, ANERUN, ROOT = (Path(p).resolve() for p in sys.argv[1:4])
 DATA = Path(os.environ.get("ANEL_TEST_DATA", ROOT.parent / "shared" / "data"))
 NAMES = ("stories260K.bin", "tok512.bin", "tinyshakespeare.txt", "stories260K.reference.json")
 WEIGHTS, TOKENIZER, TEXT, REFERENCE = (DATA / name for name in NAMES)
 SKIPPED = 77
-
-
-def run(*args):
-    done = subprocess.run([str(a) for a in args], capture_output=True, check=False, timeout=120)
-    said = done.stderr.decode(errors="replace")
-    if done.returncode or "Sanitizer" in said or "runtime error" in said:
-        raise AssertionError(f"{' '.join(map(str, args))}: status {done.returncode}\n{said}")
-    return done.stdout.decode()
 
 
 def anerun(plan, *args):
@@ -65,7 +58,7 @@ class Stories(unittest.TestCase):
         anerun(plan, "--train", "--weights", WEIGHTS, "--set", "data=text", "--tokenizer", TOKENIZER, "--data", text,
                "--set", "data.sample=sequential", "--set", "optimizer=sgd", "--set", "optimizer.lr=0", "--set", "schedule=constant",
                "--set", "accum=1", "--set", "clip=0", "--steps", windows, "--no-save", "--numerics", numerics, "--log", log)
-        steps = [e for e in map(json.loads, log.read_text().splitlines()) if e["event"] == "step"]
+        steps = events(log, "step")
         return list(zip([s["loss"] for s in steps], want["window_nll"], strict=True))
 
     def test_the_loss_is_that_of_the_reference(self):
@@ -117,7 +110,7 @@ class Stories(unittest.TestCase):
         before = re.match(r"loss ([\d.]+) nats/token", anerun(self.plans[128], "--eval", text, *common))
         anerun(self.plans[128], "--train", *common, "--data", text, "--steps", 50, "--set", "accum=1",
                "--set", "optimizer.lr=2e-3", "--set", "schedule=constant", "--no-save", "--log", self.dir / "log")
-        after = [e["loss"] for e in map(json.loads, (self.dir / "log").read_text().splitlines()) if e["event"] == "eval"]
+        after = [e["loss"] for e in events(self.dir / "log", "eval")]
         print(f"held-out loss {before[1]} -> {after[-1]:.4f}")
         self.assertLess(after[-1], float(before[1]) - 0.5)
 

@@ -9,13 +9,13 @@ for 200 steps on the bytes of the TEXT files, and the loss falls. What a model h
 are common: from log 256 = 5.55 nats a byte to about 3.3, English letter by letter having about 3 without context. A fall of one
 nat says that the gradients point where they should; that they are right to the last digit is what gradcheck.sh says.
 """
-import json
 import re
-import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+
+from commands import define, events, outcome, run
 
 ANEC, ANERUN, MODELS = (str(Path(p).resolve()) for p in sys.argv[1:4])
 TEXTS = [Path(p) for p in sys.argv[4:]]
@@ -35,20 +35,12 @@ PROGRAMS = 6  # the limit for one kind of layer; these models need no more in al
 STEPS, ENDS, LINES, FALL = 200, 20, 40, 1.0
 
 
-def run(*args):
-    done = subprocess.run([str(a) for a in args], capture_output=True, check=False, timeout=600)
-    said = done.stderr.decode(errors="replace")
-    if done.returncode or "Sanitizer" in said or "runtime error" in said:
-        raise AssertionError(f"{' '.join(map(str, args))}: status {done.returncode}\n{said}")
-    return said
-
-
 class Compiling(unittest.TestCase):
     def compiles_everywhere(self, name, folder):
         for target in TARGETS:
             with self.subTest(model=name, target=target):
                 plan = folder / target
-                said = run(ANEC, f"{MODELS}/{name}.anel", "--target", target, "-o", plan)
+                said = outcome(ANEC, f"{MODELS}/{name}.anel", "--target", target, "-o", plan)[1]
                 self.assertEqual(re.findall(r"(?:warning|error)\[(\w+)\]", said), TOLD.get(name, []), said)
                 self.assertEqual(said == "", name not in TOLD, said)
                 run(ANEC, "lint", "--target", target, plan)  # fails on any error
@@ -73,9 +65,9 @@ class Variants(Compiling):
     def learns(self, name, model, folder):
         text, log = folder / "text.txt", folder / "log"
         text.write_bytes(b"".join(t.read_bytes() for t in TEXTS))
-        run(ANEC, model, *(word for d in VARIANTS[name] for word in ("-D", d)), "-o", folder / "plan")
+        run(ANEC, model, *define(VARIANTS[name]), "-o", folder / "plan")
         run(ANERUN, folder / "plan", "--train", "--data", text, "--steps", STEPS, "--no-save", "--log", log, "--threads", 1)
-        steps = [e for e in map(json.loads, log.read_text().splitlines()) if e["event"] == "step"]
+        steps = events(log, "step")
         first, last = (sum(s["loss"] for s in part) / ENDS for part in (steps[:ENDS], steps[-ENDS:]))
         skipped = sum(s["skipped"] for s in steps)
         print(f"{name}: mean loss of the first {ENDS} steps {first:.3f}, of the last {ENDS} {last:.3f}, {skipped} skipped")

@@ -13,11 +13,12 @@ import resource
 import shutil
 import signal
 import struct
-import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+
+from commands import define, outcome, run
 
 ANEC, ANERUN, MODELS = (str(Path(p).resolve()) for p in sys.argv[1:4])
 LLAMA = ["dim=32", "hidden=48", "layers=2", "heads=4", "kv_heads=2", "vocab=64", "seq=16"]
@@ -70,18 +71,6 @@ model Untied {
   }
 }
 """
-
-
-def run(*args, status=0, **options):
-    """Standard output; where failure is expected, standard error."""
-    done = subprocess.run([str(a) for a in args], capture_output=True, check=False, timeout=120, **options)
-    said = done.stderr.decode(errors="replace")
-    if done.returncode != status:
-        raise AssertionError(f"{' '.join(map(str, args))}: status {done.returncode} instead of {status}\n{said}")
-    if "Sanitizer" in said or "runtime error" in said:
-        raise AssertionError(said)
-    run.said = said
-    return done.stdout if status == 0 else said
 
 
 # ---- safetensors, by the format's description ----
@@ -146,13 +135,13 @@ class Weights(unittest.TestCase):
     @classmethod
     def compile(cls, name, model, defines):
         plan = cls.dir / f"{name}.plan"
-        run(ANEC, model, "-o", plan, *(word for d in defines for word in ("-D", d)))
+        run(ANEC, model, "-o", plan, *define(defines))
         return plan
 
     def export(self, plan, name, *args, status=0, **options):
         path = self.dir / name
-        out = run(ANERUN, self.plans[plan], "--export", path, *args, "--threads", "1", status=status, **options)
-        return path if status == 0 else out
+        _, self.said = outcome(ANERUN, self.plans[plan], "--export", path, *args, "--threads", "1", status=status, **options)
+        return path if status == 0 else self.said
 
     def told(self, said, *parts):
         self.assertTrue(said.startswith("anerun: "), said)
@@ -168,7 +157,7 @@ class Weights(unittest.TestCase):
         for plan in self.plans:
             one = self.export(plan, f"{plan}.safetensors", "--untrained", "--seed", "7")
             two = self.export(plan, f"{plan}-again.safetensors", "--weights", one)
-            self.assertEqual(run.said, "")
+            self.assertEqual(self.said, "")
             self.same(one, two)
             other = self.export(plan, f"{plan}-other.safetensors", "--untrained", "--seed", "8")
             self.assertNotEqual(one.read_bytes(), other.read_bytes())
@@ -328,11 +317,11 @@ class Weights(unittest.TestCase):
         given = {f"transformer.{name}": t for name, t in tensors.items()}
         write_safetensors(self.dir / "prefixed.safetensors", given | {"lm_head.weight": tensors["wte.weight"]})
         self.same(whole, self.export("gpt2", "p2.safetensors", "--weights", self.dir / "prefixed.safetensors"))
-        self.assertEqual(run.said, "")
+        self.assertEqual(self.said, "")
         write_safetensors(self.dir / "masks.safetensors", given | {"transformer.h.0.attn.bias": ("F32", [1], bytes(4))})
         self.same(whole, self.export("gpt2", "p2.safetensors", "--weights", self.dir / "masks.safetensors"))
-        self.assertIn("note: no parameter takes 1 of the 29 tensors of", run.said)
-        self.assertIn("the first one 'transformer.h.0.attn.bias'", run.said)
+        self.assertIn("note: no parameter takes 1 of the 29 tensors of", self.said)
+        self.assertIn("the first one 'transformer.h.0.attn.bias'", self.said)
         whole = self.export("qwen3", "q.safetensors", "--untrained")
         tensors, _ = read_safetensors(whole)
         write_safetensors(self.dir / "bare.safetensors", {name.removeprefix("model."): t for name, t in tensors.items()})

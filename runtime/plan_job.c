@@ -1,0 +1,207 @@
+/* plan_job.c: opening and closing a job, with what is decided where the command line leaves it open: threads, compile
+ * budget, the run's directory, which weights. */
+#include "plan_job.h"
+#include "base/file.h"
+#include "check/check_device.h"
+#include "gemm.h"
+#include "runtime/train/best.h"
+#include "runtime/train/dist_run.h"
+#include "runtime/train/weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TRACE_EVENTS = 1 << 18 }; /* 10 MB */
+
+/* Where nobody has said: as many threads as the model's products can feed, at most all processors. */
+static uint32_t default_threads(const Plan *p, const Dist *d)
+{
+    enum { PARAMETERS_PER_THREAD = 500000 };
+    int64_t params = 0, cpus = pool_processors() / dist_local(d);
+    for (uint32_t i = 0; i < p->params; i++)
+        params += plan_numel(p->param[i].shape) * p->param[i].n;
+    int64_t n = params / PARAMETERS_PER_THREAD;
+    n = n > cpus ? cpus : n;
+    return (uint32_t)(n < 1 ? 1 : n);
+}
+
+/* For tests: ways in which a device may be wrong (device.h). */
+static bool read_fault(DeviceFault *fault, Buf *err)
+{
+    static const struct {
+        const char *name;
+        DeviceFault fault;
+    } known[] = {{"stale-reload", FAULT_STALE_RELOAD},
+                 {"stale-compile", FAULT_STALE_COMPILE},
+                 {"stale-large", FAULT_STALE_LARGE}};
+    const char *text = getenv("ANERUN_DEVICE_FAULT");
+    *fault = FAULT_NONE;
+    if (!text || !*text)
+        return true;
+    for (size_t i = 0; i < COUNT(known); i++)
+        if (strcmp(known[i].name, text) == 0) {
+            *fault = known[i].fault;
+            return true;
+        }
+    buf_printf(err, "ANERUN_DEVICE_FAULT=%s: known are stale-reload, stale-compile, stale-large", text);
+    return false;
+}
+
+const char *job_run(const Job *j)
+{
+    const char *plan = j->o.plan;
+    size_t      n = strlen(plan);
+    if (j->o.out)
+        return j->o.out;
+    while (n > 1 && plan[n - 1] == '/')
+        n--;
+    return arena_printf(j->arena, "%.*s.run", (int)n, plan);
+}
+
+/* Will updates have to compile programs, so that the process may have to be restarted? One of several processes under
+ * MPI cannot be: it saves and ends when the budget is used up. */
+static bool may_restart(const Job *j, uint64_t budget)
+{
+    PlanWeightMode mode = j->plan->weights;
+    return j->o.train && budget && dist_size(j->dist) == 1 && (mode == PLAN_BAKED || (mode == PLAN_RELOAD && !device_reloads(j->device)));
+}
+
+static bool open_exec(Job *j, uint64_t budget)
+{
+    ExecOptions o = {.wide_ports = j->o.numerics && strcmp(j->o.numerics, "exact") == 0,
+                     .pool = j->pool,
+                     .trace = j->trace,
+                     .canary = j->o.train};
+    if (dist_size(j->dist) > 1) {
+        o.grad_ready = window_grad_ready;
+        o.grad_ready_with = &j->session;
+    }
+    size_t floats = exec_floats(j->plan);
+    if (j->continues && strcmp(state_head(j->state)->plan_hash, j->plan_hash) != 0) {
+        buf_printf(&j->err, "the plan '%s' was changed while a run was using it: the run ends; --resume continues from its last checkpoint", j->o.plan);
+        return false;
+    }
+    if (!j->continues && may_restart(j, budget)) {
+        const char *run = job_run(j);
+        if (!(j->state = state_new(floats, path_is_dir(run) ? run : NULL, STATE_ANYWHERE, &j->err)))
+            return false;
+        memcpy(state_head(j->state)->plan_hash, j->plan_hash, HASH_HEX);
+    }
+    if (j->state)
+        o.param = state_params(j->state);
+    if (j->continues)
+        o.canary_from = state_head(j->state)->r.updates;
+    return (j->exec = exec_open(j->plan, j->o.plan, j->device, &o, &j->err)) != NULL;
+}
+
+/* The host device only imitates the limit. Where the process cannot restart itself, one of several or a benchmark, it does
+ * so when asked to. */
+static uint64_t compile_budget(const Job *j)
+{
+    if (j->o.compile_budget != UINT64_MAX)
+        return j->o.compile_budget;
+    return (dist_size(j->dist) > 1 || j->o.bench) && strcmp(j->o.device, "host") == 0 ? 0 : (uint64_t)j->plan->compile_budget;
+}
+
+bool job_open(Job *j)
+{
+    bool          exact = j->o.numerics && strcmp(j->o.numerics, "exact") == 0;
+    DeviceOptions options = {
+        .numerics = exact ? NUMERICS_EXACT : NUMERICS_ANE,
+        .wide_ports = exact,
+        .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
+    };
+    if (!read_fault(&options.fault, &j->err) ||
+        !(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
+        return false;
+    uint64_t budget = compile_budget(j);
+    options.max_compiles = budget;
+    gemm_init();
+    j->trace = j->o.trace ? trace_new(TRACE_EVENTS) : NULL;
+    j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan, j->dist));
+    if (!(j->device = device_open(j->o.device, &options, &j->err)))
+        return false;
+    if (j->o.check)
+        j->device = check_device_new(j->device, j->plan);
+    if (!open_exec(j, budget))
+        return false;
+    session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
+    j->session.dist = j->dist;
+    return settings_from_plan(&j->session.settings, j->arena, j->plan, &j->err);
+}
+
+void job_close(Job *j)
+{
+    session_finish(&j->session);
+    exec_close(j->exec);
+    device_close(j->device);
+    pool_free(j->pool);
+    trace_free(j->trace);
+    dist_close(j->dist);
+    buf_free(&j->err);
+    arena_free(j->arena);
+}
+
+bool job_join(Job *j)
+{
+    if (!(j->dist = dist_open(j->o.mpi, &j->err)))
+        return false;
+    if (dist_rank(j->dist) > 0) {
+        j->o.no_save = j->o.quiet = true;
+        j->o.profile = false;
+        j->o.log = j->o.report = j->o.trace = NULL;
+    }
+    return true;
+}
+
+bool job_override(Job *j)
+{
+    if (j->o.deterministic && !settings_insist(&j->session.settings, j->arena, "deterministic", "1", &j->err))
+        return false;
+    for (uint32_t i = 0; i < j->o.overrides; i++)
+        if (!settings_insist(&j->session.settings, j->arena, j->o.override[i].key, j->o.override[i].value, &j->err))
+            return false;
+    return true;
+}
+
+bool job_load_weights(Job *j)
+{
+    Buf         note = {0};
+    const char *from = j->o.checkpoint ? j->o.checkpoint : j->o.resume_from ? j->o.resume_from : j->o.out;
+    const char *dir;
+    bool        ok;
+    if (j->o.untrained) {
+        exec_init_params(j->exec, j->session.settings.seed);
+        return true;
+    }
+    if (j->o.weights) {
+        dir = j->o.weights;
+        ok = weights_load(&j->session, dir, &note, &j->err);
+    } else {
+        if (j->o.checkpoint && strcmp(j->o.checkpoint, "best") == 0)
+            dir = best_find(j->arena, job_run(j), &j->err);
+        else
+            dir = checkpoint_find(j->arena, from ? from : job_run(j), &j->err);
+        ok = dir && checkpoint_load(dir, &j->session.layout, NULL, &note, &j->err);
+    }
+    if (!dir && !from)
+        buf_puts(&j->err, "; train first, name a checkpoint with --ckpt DIR, or add --untrained");
+    if (note.len)
+        fprintf(stderr, "anerun: note: %s\n", note.data);
+    buf_free(&note);
+    return ok;
+}
+
+bool job_write_trace(const Job *j)
+{
+    Buf  err = {0};
+    bool ok = trace_write(j->trace, j->o.trace, &err);
+    if (!ok)
+        fprintf(stderr, "anerun: %s\n", err.data);
+    else if (trace_full(j->trace))
+        fprintf(stderr, "anerun: note: '%s' ends before the run does: recording stopped after %d events\n", j->o.trace,
+                TRACE_EVENTS);
+    buf_free(&err);
+    return ok;
+}
