@@ -98,6 +98,11 @@ void convert_turn(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t n
     rows()->turn(x, xs, y, ys, n_rows, columns);
 }
 
+bool convert_turn_away(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t n_rows, size_t columns)
+{
+    return rows()->turn_away(x, xs, y, ys, n_rows, columns);
+}
+
 void convert_scaled(const float *x, const float *g, float one, uint16_t *y, size_t n, ConvertCount *count)
 {
     rows()->scaled(x, g, one, y, n, count);

@@ -6,6 +6,7 @@
 #ifndef ANEL_RUNTIME_CONVERT_H
 #define ANEL_RUNTIME_CONVERT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,5 +34,8 @@ void convert_away(const uint16_t *x, uint16_t *y, size_t n);
 void convert_published(void);
 /* A rows x columns matrix of fp16 whose rows start `xs` elements apart, to its transpose with rows `ys` apart. */
 void convert_turn(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns);
+/* The same for what will not be read soon, as in convert_away(). False, and nothing done, where that cannot be written
+ * in whole cache lines. */
+bool convert_turn_away(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns);
 
 #endif

@@ -10,6 +10,9 @@
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
+#if defined __AVX512F__ && defined __AVX512BW__ && defined __AVX512VL__ && defined __AVX512DQ__
+#include <immintrin.h>
+#endif
 
 /* Counters of a short run are 32 bits wide, which keeps the vectors of one width. */
 enum { RUN = 1 << 16, TILE = 32 };
@@ -234,6 +237,50 @@ static void turn(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t ro
             y[c * ys + r] = x[r * xs + c];
 }
 
+/* Thirty-two rows: a column of them is a cache line of the result, written at once and past the caches. A vector holds
+ * eight columns of rows i, 8 + i, 16 + i, 24 + i, so that turning 8 x 8 in each quarter gives eight whole lines. */
+#if defined __AVX512F__ && defined __AVX512BW__ && defined __AVX512VL__ && defined __AVX512DQ__
+static void turn_32x8(const uint16_t *x, size_t xs, uint16_t *y, size_t ys)
+{
+    __m512i r[8], a[8];
+    for (size_t i = 0; i < 8; i++) {
+        const uint16_t *from = x + i * xs;
+        __m512i         v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)from));
+        v = _mm512_mask_broadcast_i32x4(v, 0x00f0, _mm_loadu_si128((const __m128i *)(from + 8 * xs)));
+        v = _mm512_mask_broadcast_i32x4(v, 0x0f00, _mm_loadu_si128((const __m128i *)(from + 16 * xs)));
+        r[i] = _mm512_mask_broadcast_i32x4(v, 0xf000, _mm_loadu_si128((const __m128i *)(from + 24 * xs)));
+    }
+    for (int i = 0; i < 4; i++) {
+        a[2 * i] = _mm512_unpacklo_epi16(r[2 * i], r[2 * i + 1]);
+        a[2 * i + 1] = _mm512_unpackhi_epi16(r[2 * i], r[2 * i + 1]);
+    }
+    for (int i = 0; i < 2; i++)
+        for (int h = 0; h < 2; h++) {
+            r[4 * i + 2 * h] = _mm512_unpacklo_epi32(a[4 * i + h], a[4 * i + 2 + h]);
+            r[4 * i + 2 * h + 1] = _mm512_unpackhi_epi32(a[4 * i + h], a[4 * i + 2 + h]);
+        }
+    for (int i = 0; i < 4; i++) {
+        _mm512_stream_si512((void *)(y + (size_t)(2 * i) * ys), _mm512_unpacklo_epi64(r[i], r[4 + i]));
+        _mm512_stream_si512((void *)(y + (size_t)(2 * i + 1) * ys), _mm512_unpackhi_epi64(r[i], r[4 + i]));
+    }
+}
+
+static bool turn_away(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns)
+{
+    if (rows != 32 || columns % 8 != 0 || (uintptr_t)y % 64 != 0 || ys % 32 != 0)
+        return false;
+    for (size_t c = 0; c < columns; c += 8)
+        turn_32x8(x + c, xs, y + c * ys, ys);
+    return true;
+}
+#else
+static bool turn_away(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns)
+{
+    (void)x, (void)xs, (void)y, (void)ys, (void)rows, (void)columns;
+    return false;
+}
+#endif
+
 /* Past the caches: a line that is written whole need not be read first. */
 static void away(const uint16_t *x, uint16_t *y, size_t n)
 {
@@ -274,4 +321,4 @@ static void scale_one(const float *x, float g, float *y, size_t n)
         y[i] = x[i] * g;
 }
 
-const ConvertRows ROWS = {to_f16, from_f16, transposed, scale, scale_one, scaled, turn, away};
+const ConvertRows ROWS = {to_f16, from_f16, transposed, scale, scale_one, scaled, turn, turn_away, away};

@@ -4,6 +4,8 @@
 
 #include "convert.h"
 
+#include <stdbool.h>
+
 typedef struct {
     void (*to_f16)(const float *x, uint16_t *y, size_t n, ConvertCount *count);
     void (*from_f16)(const uint16_t *x, float *y, size_t n, ConvertCount *count);
@@ -12,6 +14,7 @@ typedef struct {
     void (*scale_one)(const float *x, float g, float *y, size_t n);
     void (*scaled)(const float *x, const float *g, float one, uint16_t *y, size_t n, ConvertCount *count);
     void (*turn)(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns);
+    bool (*turn_away)(const uint16_t *x, size_t xs, uint16_t *y, size_t ys, size_t rows, size_t columns); /* or false */
     void (*away)(const uint16_t *x, uint16_t *y, size_t n);
 } ConvertRows;
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const Driver *const drivers[] = {&host_driver};
+static const Driver *const drivers[] = {&host_driver, &ane_driver};
 
 size_t port_elem_bytes(PortType type)
 {

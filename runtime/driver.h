@@ -70,6 +70,6 @@ struct Request {
     uint32_t  surfaces;
 };
 
-extern const Driver host_driver;
+extern const Driver host_driver, ane_driver;
 
 #endif

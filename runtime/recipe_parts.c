@@ -284,11 +284,14 @@ static void turned(const RecipePart *p, const Base *b, size_t at, size_t to, con
             size_t now[2] = {index[0], index[1]};
             now[p->across.axis] += (t0 + t) * p->across.step;
             now[p->along.axis] += first * p->along.step;
-            for (size_t f = t * n / rows; f < (t + 1) * n / rows; f++) /* what the tile goes to, while it is made */
-                __builtin_prefetch(y + to + (first + f) * p->along.to + t0, 1);
-            run_of(p, b, at + (t0 + t) * p->across.from + first, now, p->along.axis, n, tile[t], count);
+            size_t from = at + (t0 + t) * p->across.from + first;
+            for (size_t f = 0; t0 + TURN + t < p->across.dim && f < n; f += 16) /* the row that comes here next */
+                __builtin_prefetch(b->x + from + TURN * p->across.from + f, 0, 2);
+            run_of(p, b, from, now, p->along.axis, n, tile[t], count);
         }
-        convert_turn(tile[0], BLOCK, y + to + first * p->along.to + t0, p->along.to, rows, n);
+        uint16_t *result = y + to + first * p->along.to + t0;
+        if (!convert_turn_away(tile[0], BLOCK, result, p->along.to, rows, n))
+            convert_turn(tile[0], BLOCK, result, p->along.to, rows, n);
     }
 }
 

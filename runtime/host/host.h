@@ -5,6 +5,7 @@
  * host_step.c   what runs in which order, and which element-wise calls run together
  * host_run.c    running steps
  * host_fuse.c   running chains of element-wise calls, piece by piece
+ * host_heads.c  running products and chains of attention head by head
  * host.c        the device */
 #ifndef ANEL_HOST_HOST_H
 #define ANEL_HOST_HOST_H
@@ -83,15 +84,19 @@ typedef enum {
     STEP_CONV,   /* 1x1, fp16: one matrix product */
     STEP_MATMUL, /* fp16 */
     STEP_ROWS,  /* a matmul or 1x1 convolution with so few results per column that a product of matrices does not pay */
-    STEP_VIEW,  /* fp16: elements move */
-    STEP_CONCAT /* fp16: operands that were not computed in place already are copied */
+    STEP_VIEW,   /* fp16: elements move */
+    STEP_CONCAT, /* fp16: operands that were not computed in place already are copied */
+    STEP_HEADS   /* products and chains, the whole run of them for one matrix of a batch after the other */
 } StepKind;
 
 typedef struct Fused Fused;
-typedef struct {
+typedef struct HostStep {
     StepKind kind;
-    const Call *call; /* NULL: fused */
+    const Call *call; /* NULL: fused, heads */
     Fused *fused;
+    /* STEP_HEADS */
+    const struct HostStep *part;
+    uint32_t parts, heads;
 } HostStep;
 
 /* Memory of one function. fp16 values are stored as fp16, all others as Real; in exact mode all as Real. A value is at
@@ -157,6 +162,14 @@ size_t host_step_scratch(const HostDevice *d, const HostStep *s);
 /* False after a message. */
 bool host_step_run(const HostRun *r, const HostStep *s);
 
+/* ---- heads ---- */
+
+/* Join steps of `f` to STEP_HEADS where they can run for one matrix of a batch after the other. */
+void host_heads(Arena *keep, HostFunc *f);
+void host_heads_run(const HostRun *r, const HostStep *s);
+/* A product for matrix `head` of its batch alone, on this thread. */
+void host_product_run(const HostRun *r, const HostStep *s, uint32_t head);
+
 /* ---- chains of element-wise calls ---- */
 
 /* May the call be part of a chain? `row`: what is computed at a time, in elements. */
@@ -166,5 +179,10 @@ Fused *host_fuse(Arena *keep, const HostDevice *d, const HostFunc *f, Call *cons
                  const bool *stored);
 void host_fused_visit(const Fused *u, StepVisit *reads, StepVisit *writes, void *with);
 void host_fused_run(const HostRun *r, const Fused *u);
+/* Elements of each result; what can only be computed together: a row of softmax, or 1. */
+int64_t host_fused_elems(const Fused *u);
+int64_t host_fused_row(const Fused *u);
+/* Elements from .. end - 1 of all results, on this thread; `from` and `end` are multiples of the row. */
+void host_fused_range(const HostRun *r, const Fused *u, int64_t from, int64_t end);
 
 #endif

@@ -30,7 +30,7 @@ typedef struct {
 struct Fused {
     Op *op;
     uint32_t ops, slots;
-    int64_t n, tile, part;
+    int64_t n, tile, part, row;
     const Call **call;
     uint32_t calls;
     const bool *stored;
@@ -156,6 +156,7 @@ Fused *host_fuse(Arena *keep, const HostDevice *d, const HostFunc *f, Call *cons
             emit(&b, (Op){.kind = OP_STORE, .x = made[c], .value = x->result[0]->id});
     }
     assign(scratch, u, b.slots);
+    u->row = unit;
     u->tile = (TILE + unit - 1) / unit * unit;
     u->part = (PART + u->tile - 1) / u->tile * u->tile;
     arena_free(scratch);
@@ -250,19 +251,34 @@ static void run_tile(const Running *g, int64_t from, int64_t n, float *slots)
     }
 }
 
+void host_fused_range(const HostRun *r, const Fused *u, int64_t from, int64_t end)
+{
+    Running g = {r, u};
+    float *slots = scratch_take((size_t)u->slots * (size_t)u->tile * sizeof *slots);
+    for (int64_t at = from; at < end; at += u->tile)
+        run_tile(&g, at, end - at < u->tile ? end - at : u->tile, slots);
+    scratch_give(slots);
+}
+
 static void run_part(void *with, uint32_t i)
 {
     const Running *g = with;
-    const Fused *u = g->u;
-    int64_t from = (int64_t)i * u->part, end = from + u->part < u->n ? from + u->part : u->n;
-    float *slots = scratch_take((size_t)u->slots * (size_t)u->tile * sizeof *slots);
-    for (int64_t at = from; at < end; at += u->tile)
-        run_tile(g, at, end - at < u->tile ? end - at : u->tile, slots);
-    scratch_give(slots);
+    int64_t from = (int64_t)i * g->u->part, end = from + g->u->part;
+    host_fused_range(g->r, g->u, from, end < g->u->n ? end : g->u->n);
 }
 
 void host_fused_run(const HostRun *r, const Fused *u)
 {
     Running g = {r, u};
     pool_for(r->device->options.pool, (uint32_t)((u->n + u->part - 1) / u->part), run_part, &g);
+}
+
+int64_t host_fused_elems(const Fused *u)
+{
+    return u->n;
+}
+
+int64_t host_fused_row(const Fused *u)
+{
+    return u->row;
 }

@@ -121,7 +121,7 @@ static bool fold(Arena *keep, const HostDevice *d, Call *c, Owned *owned, HostFu
     if (elems > HOST_FOLD_MAX || elems > *budget)
         return false;
     Buf none = {0};
-    HostStep step = {STEP_CALL, c, NULL};
+    HostStep step = {.kind = STEP_CALL, .call = c};
     char *at = own(owned, keep, bytes, &none);
     void **wide = calloc(out->fn->values + 1, sizeof *wide),
          *scratch = malloc(host_step_scratch(d, &step) + PLACE_ALIGN);

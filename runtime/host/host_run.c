@@ -156,6 +156,14 @@ static void run_product(const HostRun *r, const HostStep *s)
         gemm(pool, p.count, p.m, p.n, p.k, p.a, p.b, (GemmOut){p.c, GEMM_F16, false, p.n, (size_t)(p.m * p.n)});
 }
 
+void host_product_run(const HostRun *r, const HostStep *s, uint32_t head)
+{
+    Product p = product_of(r, s->call);
+    p.a.data = (const uint16_t *)p.a.data + head * p.a.stride;
+    p.b.data = (const uint16_t *)p.b.data + head * p.b.stride;
+    gemm(NULL, 1, p.m, p.n, p.k, p.a, p.b, (GemmOut){p.c + head * (size_t)(p.m * p.n), GEMM_F16, false, p.n, 0});
+}
+
 /* ---- movement ------------------------------------------------------------------------------------------------- */
 
 /* A view as rows of `cols` elements `step` apart; axes of extent 1 gone, neighbours merged. */
@@ -240,6 +248,9 @@ bool host_step_run(const HostRun *r, const HostStep *s)
         return true;
     case STEP_CONCAT:
         run_concat(r, s->call);
+        return true;
+    case STEP_HEADS:
+        host_heads_run(r, s);
         return true;
     }
     return true;

@@ -131,23 +131,26 @@ void host_steps(Arena *keep, const HostDevice *d, Call *const *call, uint32_t ca
             continue;
         HostStep *s = &f->step[f->steps++];
         if (host_fusible(d, call[c], &row)) {
-            *s = (HostStep){STEP_FUSED, NULL, chain(keep, scratch, &o, c, row)};
+            *s = (HostStep){.kind = STEP_FUSED, .fused = chain(keep, scratch, &o, c, row)};
             continue;
         }
         o.done[c] = true;
         for (uint32_t k = 0; k < call[c]->results; k++)
             o.made[call[c]->result[k]->id] = true;
-        *s = (HostStep){kind_of(d, call[c]), call[c], NULL};
+        *s = (HostStep){.kind = kind_of(d, call[c]), .call = call[c]};
     }
     arena_free(scratch);
+    host_heads(keep, f);
 }
 
 void host_step_visit(const HostStep *s, StepVisit *reads, StepVisit *writes, void *with)
 {
-    if (s->fused) {
+    for (uint32_t i = 0; i < s->parts; i++)
+        host_step_visit(&s->part[i], reads, writes, with);
+    if (s->fused)
         host_fused_visit(s->fused, reads, writes, with);
+    if (!s->call)
         return;
-    }
     uint32_t i = 0;
     for (Value *v; (v = next_operand(s->call, &i));)
         reads(with, v);

@@ -35,14 +35,13 @@ static void put_fact(RunPage *p, const char *key, const char *value)
 
 static void collect(RunPage *p)
 {
-    static const char *const weights[] = {[PLAN_BAKED] = "baked", [PLAN_DYNAMIC] = "dynamic", [PLAN_RELOAD] = "reload"};
     const Plan *plan = p->s->plan;
     Buf         value = {0};
     p->fact = NEW_N(p->arena, PagePair, plan->configs + 8u);
     put_fact(p, "plan", p->s->plan_hash);
     put_fact(p, "compiler", plan->compiler);
     put_fact(p, "target", plan->target);
-    put_fact(p, "weights", weights[plan->weights]);
+    put_fact(p, "weights", plan_weight_mode_name[plan->weights]);
     if (p->o.machine)
         put_fact(p, "device", p->o.machine);
     for (uint32_t i = 0; i < plan->configs; i++)

@@ -54,7 +54,7 @@ def environment(command):
 
 def finish(process, status=0):
     """What it said on both channels; status None: any but 0."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)  # a hang; load may stretch a second to many
     said = err.decode(errors="replace")
     if (process.returncode == 0) if status is None else (process.returncode != status):
         raise AssertionError(f"status {process.returncode}: {said}{out.decode(errors='replace')}")

@@ -129,7 +129,7 @@ Test(merge, a_model_without_adapters_has_nothing_to_merge)
     cr_expect_not(merge_write(&s, file, &tensors, &merged, &err));
     cr_expect(strstr(err.data, "has nothing to merge") != NULL, "%s", err.data);
     cr_expect_not(path_exists(file));
-    buf_clear(&err);
+    buf_free(&err);
     run_close(&run);
     rig_close(&r);
 }
@@ -143,6 +143,7 @@ Test(merge, a_folder_that_is_not_there_is_told)
     Session  s = session_of(&r, &run);
     cr_expect_not(merge_write(&s, path_join(r.a, r.dir, "no/merged.safetensors"), &tensors, &merged, &err));
     cr_expect(strstr(err.data, "no/merged.safetensors") != NULL, "%s", err.data);
+    buf_free(&err);
     run_close(&run);
     rig_close(&r);
 }

@@ -44,7 +44,8 @@ static void check(const char *recipe, int elements, size_t columns, size_t width
     uint32_t          parts;
     const RecipePart *p = recipe_parts(a, r, row, stride, &parts);
     cr_assert((p != NULL) == has_parts, "%s", recipe);
-    uint16_t    *got = NEW_N(a, uint16_t, n / row * stride);
+    uint16_t    *got = NEW_N(a, uint16_t, n / row * stride + 32);
+    got += (64 - (uintptr_t)got % 64) % 64 / sizeof *got; /* as weights are: whole cache lines of them go past the caches */
     ConvertCount ours = {0}, theirs = {0};
     memset(got, 0xee, n / row * stride * sizeof *got);
     for (uint32_t i = 0; p && i < parts; i++)

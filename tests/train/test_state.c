@@ -96,7 +96,7 @@ Test(state, of_something_else_is_refused)
     refused(777);
     const char *path = path_join(arena, dir, "file");
     char        why[FILE_ERR_MAX];
-    cr_assert(file_write(path, calloc(1, 300000), 300000, why), "%s", why);
+    cr_assert(file_write(path, arena_alloc(arena, 300000), 300000, why), "%s", why);
     int fd = open(path, O_RDWR);
     refused(fd);
     close(fd);
