@@ -20,11 +20,6 @@ static const struct {
     [NPY_U32] = {"u4", 4}, [NPY_I64] = {"i8", 8}, [NPY_BOOL] = {"b1", 1},
 };
 
-size_t npy_elem_bytes(NpyType type)
-{
-    return npy_info[type].bytes;
-}
-
 /* ---- reading -------------------------------------------------------------------------------------------------- */
 
 typedef struct {

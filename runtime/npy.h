@@ -29,8 +29,6 @@ typedef struct {
     const void *data;  /* little endian, not aligned; points into the file */
 } Npy;
 
-size_t npy_elem_bytes(NpyType type);
-
 /* The array in `len` bytes of a file. False and one sentence in `err`. */
 bool npy_parse(const void *file, size_t len, Npy *out, Buf *err);
 /* Element `i` as double (exact for all types; int64 up to 2^53). */

@@ -9,13 +9,13 @@
 
 #include <string.h>
 
-enum { OPT_CHECK = 256, OPT_JSON, OPT_HELP };
+enum { OPT_CHECK = 256 };
 
 static const Option options[] = {
     {'i', "in-place", NULL, "rewrite the files"},
     {OPT_CHECK, "check", NULL, "write nothing; exit 1 if a file would change"},
-    {OPT_JSON, "json", NULL, "print diagnostics as JSON to standard output"},
-    {OPT_HELP, "help", NULL, "print this help"},
+    {'j', "json", NULL, "messages as JSON on standard output"},
+    {'h', "help", NULL, "this text"},
 };
 const CommandOptions cmd_fmt_options = {options, COUNT(options)};
 
@@ -76,7 +76,7 @@ static void format(Run *r, const char *path)
 
 static int help(void)
 {
-    printf("Usage: anec fmt [options] FILE...\n\nPrint model files in their one spelling.\n\n");
+    printf("anec fmt [options] FILE...: print model files in their one spelling\n\n");
     options_help(stdout, options, COUNT(options));
     return EXIT_OK;
 }
@@ -95,7 +95,7 @@ int cmd_fmt(int argc, char **argv)
         case OPT_CHECK:
             r.check = true;
             break;
-        case OPT_JSON:
+        case 'j':
             r.json = true;
             break;
         case OPTION_OPERAND:
@@ -103,7 +103,7 @@ int cmd_fmt(int argc, char **argv)
             break;
         default:
             arena_free(r.arena);
-            return id == OPT_HELP ? help() : EXIT_USAGE;
+            return id == 'h' ? help() : EXIT_USAGE;
         }
     }
     if (paths == 0) {

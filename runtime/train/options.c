@@ -63,7 +63,7 @@ static const Option option[] = {
     TO_NUMBER("--top-p", "P", REAL, top_p, 0, 1, "only among the likeliest that make up P; 1: all (default)"),
     TO_TEXT("--stop", "TEXT", stop, "end before this text (for models whose tokens are not bytes: this id)"),
     HEADING("The machine:"),
-    TO_TEXT("--device", "NAME", device, "what executes programs (default: host)"),
+    TO_TEXT("--device", "NAME", device, "what executes programs: host (default), or ane, the engine"),
     TO_TEXT("--numerics", "ane|exact", numerics, "fp16 after every operation, or fp64 throughout (default: ane)"),
     TO_TEXT("--reduce", "strict|lenient", reduce, "sums in fp16 or wide, with --numerics ane (default: strict)"),
     TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096,

@@ -69,11 +69,6 @@ void tokenizer_close(Tokenizer *t)
     free(t);
 }
 
-const char *tokenizer_path(const Tokenizer *t)
-{
-    return t->path;
-}
-
 uint32_t tokenizer_vocab(const Tokenizer *t)
 {
     return t->vocab;

@@ -22,7 +22,6 @@ enum { TOKENIZER_NONE = -1 }; /* no such id */
 Tokenizer *tokenizer_open(const char *path, Buf *err);
 void       tokenizer_close(Tokenizer *t); /* NULL is fine */
 
-const char *tokenizer_path(const Tokenizer *t);
 uint32_t    tokenizer_vocab(const Tokenizer *t); /* ids are 0 .. vocab - 1 */
 int32_t     tokenizer_bos(const Tokenizer *t);   /* begin and end of a text; TOKENIZER_NONE if it has none */
 int32_t     tokenizer_eos(const Tokenizer *t);

@@ -3,6 +3,7 @@
  * Every model, shrunk, goes through the whole compiler and is run by the executor on the host device. Loss and
  * gradients of all parameters are compared with fp64 evaluation of the differentiated graph as it was before any pass:
  * in exact numerics, where only the CPU's fp32 steps round, and in the engine's, with both widths of sums. */
+#include "cases.h"
 #include "rig.h"
 
 #include "passes/passes.h"
@@ -11,65 +12,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-typedef struct {
-    const char *model, *defines;
-    int32_t     vocab;
-    bool        decodes;
-    double      constants; /* error of those that are rounded after folding (1/48, GELU's), not before as the reference's */
-} Case;
-
-static const Case cases[] = {
-    {"tiny", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
-    {"layer768", "dim=64 hidden=96 heads=4 seq=32", 0, false, 0},
-    {"stories110m", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
-    {"gpt2", "dim=64 layers=2 heads=4 vocab=80 ctx=48 seq=32", 80, true, 1e-4},
-    {"qwen3_0_6b", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 hd=32 vocab=80 seq=32", 80, true, 0},
-    {"tinyllama_1_1b", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
-    {"parallel", "dim=64 layers=2 seq=32", 80, false, 1e-4},
-    {"partial_rope", "dim=64 layers=2 rotary=8 seq=32", 80, false, 1e-4},
-    {"value_residual", "dim=64 layers=3 seq=32", 80, false, 0},
-    {"looped", "dim=64 loops=3 seq=32", 80, false, 1e-4},
-    {"unet", "dim=64 seq=32", 80, false, 1e-4},
-    {"weave", "", 80, false, 0},
-    {"rows", "", 80, false, 0},
-    {"ops", "", 0, false, 0},
-    {"names", "", 0, false, 0},
-    {"hints", "", 0, false, 0},
-    {"uneven", "", 80, false, 0},
-    {"exprs", "", 0, false, 0},
-    {"grouped", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
-    {"weights", "", 80, false, 0},
-    {"tiny_lora", "dim=64 hidden=96 layers=3 heads=4 kv_heads=2 vocab=80 seq=32", 80, true, 0},
-    {"stories110m_lora", "dim=64 hidden=96 layers=2 heads=4 kv_heads=2 vocab=80 seq=32 lora_rank=4", 80, true, 0},
-    {"frozen", "", 80, false, 0},
-};
-
-/* The same models in other shapes: one layer, one key head, odd head counts and vocabularies, nothing for the
- * engine. */
-static const Case shapes[] = {
-    {"tiny", "dim=64 hidden=96 layers=1 heads=2 kv_heads=1 vocab=80 seq=32", 80, true, 0},
-    {"tiny", "dim=48 hidden=40 layers=2 heads=3 kv_heads=3 vocab=11 seq=48", 11, true, 2e-3},
-    {"tiny", "dim=24 hidden=24 layers=2 heads=2 kv_heads=1 vocab=11 seq=7", 11, true, 0},
-    {"stories110m", "dim=64 hidden=160 layers=5 heads=8 kv_heads=2 vocab=200 seq=16", 200, true,
-     5e-4}, /* 1/sqrt(8) on the CPU */
-    {"gpt2", "dim=96 layers=1 heads=3 vocab=33 ctx=96 seq=80", 33, true, 2e-3},
-    {"qwen3_0_6b", "dim=64 hidden=96 layers=1 heads=4 kv_heads=4 hd=64 vocab=80 seq=16", 80, false, 0},
-    {"layer768", "dim=256 hidden=352 heads=4 seq=128", 0, false, 0},
-};
-
-static const struct {
-    const char *name;
-    Numerics    numerics;
-    ReduceMode  reduce;
-    /* Exact: CPU steps round to fp32 (6e-8) and add up to 2560 numbers. Engine: weights, activations and cotangents
-     * round to fp16 (5e-4 each) at some dozens of places on the way, mostly independently. */
-    double      loss, peak, norm, cosine;
-} modes[] = {
-    {"exact", NUMERICS_EXACT, REDUCE_STRICT, 1e-6, 2e-6, 2e-6, 1 - 1e-9},
-    {"strict", NUMERICS_ANE, REDUCE_STRICT, 1e-3, HUGE_VAL, 1e-2, 0.9999},
-    {"lenient", NUMERICS_ANE, REDUCE_LENIENT, 1e-3, HUGE_VAL, 1e-2, 0.9999},
-};
 
 enum { LOSS_SCALE = 1024 }; /* a power of two: costs no precision, keeps fp16 cotangents normal */
 
@@ -406,110 +348,4 @@ Test(plan_numerics, whole_layers_computed_again)
         train_case(&r, &cases[i]);
         rig_close(&r);
     }
-}
-
-/* ---- decoding ---- */
-
-/* Logits [vocab, S] of the loss entry: what its cross-entropy reads. */
-static const double *teacher(Rig *r, const Graph **loss, Tensor **in, int32_t vocab)
-{
-    Graph  *g = r->m->graph[module_entry(r->m, "loss")->graph];
-    ValueId x = 0;
-    for (ValueId v = 1; v < g->count; v++)
-        if (g->node[v].op == OP_xent)
-            x = v;
-    cr_assert_neq(x, 0);
-    graph_add_out(r->m, g, node_arg(g, x, 0), 0);
-    *loss = g;
-    *in = rig_inputs(r, g, vocab);
-    Tensor *out = NEW_N(r->a, Tensor, g->outs);
-    EvalEnv env = {.m = r->m, .arena = r->a, .param = r->param};
-    Buf     err = {0};
-    cr_assert(graph_eval(&env, g, *in, out, &err), "%s", err.data);
-    return out[g->outs - 1].v;
-}
-
-/* The model's entry that decodes n tokens at a time, or NULL. */
-static const Entry *decoder(const Rig *r, int32_t n)
-{
-    const Entry *e = module_entry(r->m, arena_printf(r->a, "decode@%d", (int)n));
-    return e || n > 1 ? e : module_entry(r->m, "decode");
-}
-
-/* Positions at .. at + n - 1 through decode@n: how far the logits are from those of the last of them. */
-static double decode_piece(Rig *r, const Case *c, Run *run, const double *want, const double *tokens, int32_t seq,
-                           int32_t at, int32_t n)
-{
-    const Entry *e = decoder(r, n);
-    const Graph *g = r->m->graph[e->graph];
-    double      *column = NEW_N(r->a, double, (size_t)c->vocab), position = at;
-    Tensor       in[2];
-    Buf          err = {0};
-    cr_assert_eq(g->inputs, 2);
-    for (uint32_t k = 0; k < 2; k++)
-        in[k] = (Tensor){g->input[k].type, NULL, NULL};
-    for (uint32_t k = 0; k < 2; k++)
-        in[k].v = g->input[k].is_token ? (double *)(uintptr_t)&tokens[at] : &position;
-    run->entry = exec_entry(run->exec, interned(r->m->strings, e->name));
-    run_feed(r, run, g, in, 0);
-    cr_assert(exec_forward(run->exec, run->entry, &err), "%s", err.data);
-    for (int32_t v = 0; v < c->vocab; v++)
-        column[v] = want[v * seq + at + n - 1];
-    return distance(exec_result(run->exec, run->entry, 0), column, (size_t)c->vocab, 1).peak;
-}
-
-static void decode_case(Rig *r, const Case *c, const double *want, const double *tokens, int32_t seq, size_t mode,
-                        double bound)
-{
-    Run    run = run_open(r, interned(r->m->strings, decoder(r, 1)->name), modes[mode].numerics, modes[mode].reduce);
-    Buf    err = {0};
-    double worst = 0, off;
-    for (int32_t t = 0; t < seq; t++) {
-        off = decode_piece(r, c, &run, want, tokens, seq, t, 1);
-        cr_expect_leq(off, bound, "%s, %s, position %d: off by %.2e", c->model, modes[mode].name, t, off);
-        worst = fmax(worst, off);
-    }
-    /* A prompt in pieces, the first one not at 0, and tokens after them. Pieces run in programs, where constants (1/48,
-     * eps) are fp16 whatever the numerics. */
-    bound = fmax(bound, 5e-4);
-    for (int32_t n = 16; n <= 64; n *= 4) {
-        if (n + 2 > seq || !decoder(r, n))
-            continue;
-        exec_reset_states(run.exec, 0);
-        decode_piece(r, c, &run, want, tokens, seq, 0, 1);
-        cr_assert(exec_bake(run.exec, exec_entry(run.exec, interned(r->m->strings, decoder(r, n)->name)), EXEC_FORWARD,
-                            &err), "%s", err.data);
-        for (int32_t t = 1; t < seq; t += t + n <= seq ? n : 1) {
-            off = decode_piece(r, c, &run, want, tokens, seq, t, t + n <= seq ? n : 1);
-            cr_expect_leq(off, bound, "%s, %s, %d at position %d: off by %.2e", c->model, modes[mode].name, n, t, off);
-            worst = fmax(worst, off);
-        }
-    }
-    fprintf(stderr, "%-12s %-8s decode: logits off by %.1e\n", c->model, modes[mode].name, worst);
-    run_close(&run);
-}
-
-static void decode_model(const Case *c)
-{
-    if (!c->decodes)
-        return;
-    Rig           r = rig_open(c->model, c->defines);
-    const Graph  *g;
-    Tensor       *in;
-    const double *want = teacher(&r, &g, &in, c->vocab);
-    uint32_t      tokens = 0;
-    while (strcmp(interned(r.m->strings, g->input[tokens].name), "tokens") != 0)
-        tokens++;
-    int32_t seq = g->input[tokens].type.shape.dim[0];
-    decode_case(&r, c, want, in[tokens].v, seq, 0, fmax(1e-5, c->constants));
-    decode_case(&r, c, want, in[tokens].v, seq, 1, 2e-2);
-    rig_close(&r);
-}
-
-Test(plan_numerics, decoding_gives_the_logits_of_the_whole_sequence)
-{
-    for (size_t i = 0; i < COUNT(cases); i++)
-        decode_model(&cases[i]);
-    for (size_t i = 0; i < COUNT(shapes); i++)
-        decode_model(&shapes[i]);
 }
