@@ -229,12 +229,24 @@ static double initial(PlanInit init, uint64_t key, size_t i)
     }
 }
 
+typedef struct {
+    const ExecParam *param;
+    uint64_t         key;
+} Initial;
+
+static void init_piece(void *with, uint32_t i)
+{
+    const Initial *x = with;
+    size_t         from = (size_t)i * EXEC_PIECE, end = from + EXEC_PIECE;
+    for (size_t k = from; k < end && k < x->param->numel; k++)
+        x->param->value[k] = (float)initial(x->param->group->init, x->key, k);
+}
+
 void exec_init_param(Exec *e, uint32_t id, uint64_t seed)
 {
     const ExecParam *q = &e->param[id];
-    uint64_t         key = rng_key(seed, q->path);
-    for (size_t i = 0; i < q->numel; i++)
-        q->value[i] = (float)initial(q->group->init, key, i);
+    Initial          x = {q, rng_key(seed, q->path)};
+    pool_for(e->pool, (uint32_t)((q->numel + EXEC_PIECE - 1) / EXEC_PIECE), init_piece, &x);
 }
 
 void exec_init_params(Exec *e, uint64_t seed)

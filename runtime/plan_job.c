@@ -128,6 +128,7 @@ bool job_open(Job *j)
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     j->session.dist = j->dist;
+    j->session.pool = j->pool;
     return settings_from_plan(&j->session.settings, j->arena, j->plan, &j->err);
 }
 

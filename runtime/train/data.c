@@ -42,6 +42,7 @@ struct Data {
     uint64_t         window;      /* tokens one row needs: cols plus the largest shift */
     Feed            *feed;
     uint32_t         feeds;
+    Pool            *pool; /* NULL: none */
 };
 
 static bool is_file(DataKind k)
@@ -216,6 +217,11 @@ Data *data_open(const Settings *s, const char *path, const Tokenizer *tokenizer,
     return NULL;
 }
 
+void data_share(Data *d, Pool *pool)
+{
+    d->pool = pool;
+}
+
 void data_close(Data *d)
 {
     if (!d)
@@ -250,6 +256,21 @@ static uint32_t copy_token(uint64_t key, uint64_t position, uint64_t window, uin
     return (uint32_t)(rng_u64(key, position % half) % vocab);
 }
 
+typedef struct {
+    float   *to;
+    uint64_t stream, n;
+} Normals;
+
+enum { NORMALS = 1 << 13 }; /* a piece: some hundred microseconds */
+
+static void normals(void *with, uint32_t piece)
+{
+    const Normals *x = with;
+    uint64_t       from = (uint64_t)piece * NORMALS, end = from + NORMALS;
+    for (uint64_t i = from; i < end && i < x->n; i++)
+        x->to[i] = (float)rng_normal(x->stream, i);
+}
+
 static void fill_synthetic(const Data *d, uint64_t key, uint64_t batch)
 {
     uint32_t vocab = (uint32_t)smallest_vocab(d), shift = 0;
@@ -257,8 +278,8 @@ static void fill_synthetic(const Data *d, uint64_t key, uint64_t batch)
         const Feed *f = &d->feed[k];
         uint64_t    stream = rng_u64(rng_key(key, f->name), batch), n = (uint64_t)(f->rows * f->cols);
         if (f->kind == IN_REAL) {
-            for (uint64_t i = 0; i < n; i++)
-                ((float *)f->to)[i] = (float)rng_normal(stream, i);
+            Normals x = {f->to, stream, n};
+            pool_for(d->pool, (uint32_t)((n + NORMALS - 1) / NORMALS), normals, &x);
         } else if (f->kind == IN_TOKENS && d->kind == DATA_NOISE) {
             for (uint64_t i = 0; i < n; i++)
                 ((int32_t *)f->to)[i] = (int32_t)(rng_u64(stream, i) % (uint32_t)f->vocab);

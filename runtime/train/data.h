@@ -11,6 +11,7 @@
 #ifndef ANEL_TRAIN_DATA_H
 #define ANEL_TRAIN_DATA_H
 
+#include "runtime/pool.h"
 #include "runtime/train/settings.h"
 #include "runtime/train/tokenizer.h"
 
@@ -33,6 +34,8 @@ typedef struct Data Data;
 Data *data_open(const Settings *s, const char *path, const Tokenizer *tokenizer, const Feed *feed, uint32_t feeds,
                 Buf *err);
 void  data_close(Data *d); /* NULL is fine */
+/* Random numbers may be drawn on this pool, which must live as long as the data; they do not depend on it. */
+void  data_share(Data *d, Pool *pool);
 
 /* Fill the feeds with micro-batch `cursor` of the training part. Allocates nothing. */
 void data_fill(const Data *d, uint64_t cursor);

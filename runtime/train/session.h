@@ -19,6 +19,7 @@ typedef struct {
     float           *moment; /* one slab: m of all tensors, then v; NULL: none, or not its own */
     uint64_t         parameters; /* single numbers */
     Dist            *dist;       /* the job; NULL: of one rank. The caller's */
+    Pool            *pool;       /* the caller's; NULL: its thread alone */
     struct Window   *window;     /* dist_window.h, while training */
 } Session;
 

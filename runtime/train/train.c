@@ -169,8 +169,11 @@ static bool open_data(Run *t, Buf *err)
     Settings *set = &t->s->settings;
     Feed     *feed = session_feeds(t->s, t->arena, t->entry, &feeds);
     t->data = !session_tokenizer(t->s, err) ? NULL : data_open(set, NULL, t->s->tokenizer, feed, feeds, err);
-    if (!t->data || !*set->eval)
-        return t->data != NULL;
+    if (!t->data)
+        return false;
+    data_share(t->data, t->s->pool);
+    if (!*set->eval)
+        return true;
     t->eval = data_open(set, set->eval, t->s->tokenizer, feed, feeds, err);
     return t->eval != NULL;
 }

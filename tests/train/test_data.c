@@ -210,6 +210,27 @@ Test(data, the_held_out_part_is_never_drawn, .init = count_up)
     REJECTS(&f, "the held-out part has 2 tokens");
 }
 
+/* Three pieces and a rest; a batch anywhere in the run. */
+Test(data, noise_does_not_depend_on_threads)
+{
+    enum { N = 3 * 8192 + 5 };
+    static float x[2][N];
+    for (uint32_t with = 0; with < 2; with++) {
+        Fixture f;
+        setup(&f, DATA_NOISE, 10, "", 0);
+        f.feed[1] = (Feed){"r", IN_REAL, 1, N, 0, x[with]};
+        Data *d = open_it(&f);
+        Pool *pool = with ? pool_new(3) : NULL;
+        data_share(d, pool);
+        data_fill(d, 77);
+        data_close(d);
+        pool_free(pool);
+        unlink(f.path);
+    }
+    cr_assert(memcmp(x[0], x[1], sizeof x[0]) == 0);
+    cr_assert(x[0][N - 1] != 0 && x[0][8192] != x[0][0]);
+}
+
 Test(data, noise_is_normal_and_copies_repeat)
 {
     Fixture f;
