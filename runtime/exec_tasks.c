@@ -137,7 +137,7 @@ static void run_atom(Exec *e, uint32_t index)
     a->x->row->seconds += seconds;
     e->counters.clamped += count.clamped;
     e->counters.nonfinite += count.nonfinite;
-    t->overflowed = t->overflowed || (a->pass == PASS_BACKWARD && count.clamped + count.nonfinite);
+    t->overflowed = t->overflowed || (a->pass == PASS_BACKWARD && count.clamped + count.nonfinite + count.edge);
     if (!ok && index < t->failed) { /* the first in order is told, whichever failed first */
         t->failed = index;
         buf_clear(&t->why);
