@@ -54,6 +54,23 @@ void convert(const void *x, Store from, void *y, Store to, size_t n, ConvertCoun
     }
 }
 
+void convert_examine(const uint16_t *x, size_t n, ConvertCount *count)
+{
+    enum { PIECE = 1024 };
+    for (size_t at = 0; at < n; at += PIECE) { /* it is enough to know the largest, as a rule */
+        size_t   m = n - at < PIECE ? n - at : PIECE;
+        uint16_t most = 0;
+        for (size_t i = at; i < at + m; i++) {
+            uint16_t mag = x[i] & 0x7fff;
+            most = mag > most ? mag : most;
+        }
+        for (size_t i = at; most >= 0x7bff && i < at + m; i++) {
+            count->edge += (x[i] & 0x7fff) == 0x7bff;
+            count->nonfinite += (x[i] & 0x7c00) == 0x7c00;
+        }
+    }
+}
+
 void convert_fill(double v, void *y, Store to, size_t n, ConvertCount *count)
 {
     union {

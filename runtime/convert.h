@@ -16,10 +16,13 @@ extern const uint8_t store_bytes[STORE_COUNT];
 typedef struct {
     uint64_t clamped;   /* beyond fp16 */
     uint64_t nonfinite; /* NaN on the way to fp16; infinities and NaN on the way from fp16 and fp64 */
+    uint64_t edge;      /* exactly +-65504 on the way from fp16: a device that clamps writes that for what is larger */
 } ConvertCount;
 
 /* `n` elements of x to y, which do not overlap. Integers go to integers only. */
 void convert(const void *x, Store from, void *y, Store to, size_t n, ConvertCount *count);
+/* Count infinities, NaN and +-65504 in n halves that stay halves. */
+void convert_examine(const uint16_t *x, size_t n, ConvertCount *count);
 /* n times the number v. */
 void convert_fill(double v, void *y, Store to, size_t n, ConvertCount *count);
 /* A rows x columns matrix to its transpose in fp16. */

@@ -17,7 +17,8 @@ typedef struct {
     Store     store;
     size_t    numel; /* of one element */
     char     *data;
-    Surface **surface; /* [stack, at least 1] */
+    Surface **surface;   /* [stack, at least 1] */
+    bool     *cotangent; /* [channels] of a surface; NULL: none; see exec_cotangents.c */
 } ExecBuffer;
 
 /* Where a reference of a move points in one iteration. */
@@ -47,6 +48,7 @@ typedef struct ExecStep {
     /* STEP_MOVE */
     Store      from_store, to_store;
     bool       splat, add;
+    bool       cotangent; /* reads what a program of the backward direction gave; see exec_cotangents.c */
     double     value;
     size_t     numel;
     ExecPlace *from, *to;
@@ -211,6 +213,10 @@ typedef void ExecVisit(Exec *e, ExecStep *s, void *with);
 void exec_visit_runs(Exec *e, uint32_t entry, unsigned parts, ExecVisit *visit, void *with);
 /* The row of a name in the profile, made when missing. */
 ExecRow *exec_row(Exec *e, const char *name, ExecClass class);
+
+/* exec_cotangents.c: before steps are made ready: which channels of surfaces they fill. Then: does a reference read one? */
+void exec_mark_cotangents(Exec *e);
+bool exec_reads_cotangent(const Exec *e, const Ref *r);
 
 /* exec.c: elements of a buffer's stack, at least 1. */
 uint32_t exec_elements(const Exec *e, uint32_t buffer);

@@ -45,8 +45,9 @@ typedef struct {
     const char  *x;
     char        *y;
     Store        from, to;
+    bool         cotangent;
     size_t       n;
-    atomic_ullong clamped, nonfinite;
+    atomic_ullong clamped, nonfinite, edge;
 } Moving;
 
 static void move_piece(void *with, uint32_t i)
@@ -55,6 +56,10 @@ static void move_piece(void *with, uint32_t i)
     size_t       at = (size_t)i * MOVE_PIECE, n = m->n - at < MOVE_PIECE ? m->n - at : MOVE_PIECE;
     ConvertCount count = {0};
     convert(m->x + at * store_bytes[m->from], m->from, m->y + at * store_bytes[m->to], m->to, n, &count);
+    if (m->cotangent && m->from == STORE_F16 && m->to == STORE_F16)
+        convert_examine((const uint16_t *)(const void *)m->y + at, n, &count);
+    if (m->cotangent && count.edge)
+        atomic_fetch_add(&m->edge, count.edge);
     if (count.clamped)
         atomic_fetch_add(&m->clamped, count.clamped);
     if (count.nonfinite)
@@ -69,10 +74,12 @@ static void run_move(const Exec *e, const ExecStep *x, uint32_t it, bool add, Co
     if (x->splat)
         convert_fill(x->value, y, store, x->numel, count);
     else {
-        Moving m = {.x = open_place(from, false), .y = y, .from = x->from_store, .to = store, .n = x->numel};
+        Moving m = {.x = open_place(from, false), .y = y, .from = x->from_store, .to = store, .n = x->numel,
+                    .cotangent = x->cotangent};
         pool_for(e->pool, (uint32_t)((m.n + MOVE_PIECE - 1) / MOVE_PIECE), move_piece, &m);
         count->clamped += atomic_load(&m.clamped);
         count->nonfinite += atomic_load(&m.nonfinite);
+        count->edge += atomic_load(&m.edge);
         close_place(from, false);
     }
     if (add)

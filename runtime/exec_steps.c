@@ -145,6 +145,7 @@ static void build_move(Builder *b, const Step *s, ExecStep *x)
     uint32_t n = iterations(b);
     x->numel = (size_t)plan_numel(s->out[0].shape);
     x->splat = s->in[0].kind == REF_SPLAT;
+    x->cotangent = exec_reads_cotangent(b->e, &s->in[0]);
     x->value = s->in[0].splat;
     x->add = plan_adds(b->e->plan, &s->out[0]);
     x->from_store = store_of(b->e, &s->in[0]);
@@ -214,6 +215,7 @@ void exec_build_entries(Exec *e)
 {
     const Plan *p = e->plan;
     e->entry = NEW_N(e->arena, ExecEntry, p->entries + 1u);
+    exec_mark_cotangents(e);
     for (int pass = 0; pass < 2; pass++)
         for (uint32_t i = 0; i < p->entries; i++) {
             const PlanEntry *n = &p->entry[i];

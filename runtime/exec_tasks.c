@@ -137,7 +137,7 @@ static void run_atom(Exec *e, uint32_t index)
     a->x->row->seconds += seconds;
     e->counters.clamped += count.clamped;
     e->counters.nonfinite += count.nonfinite;
-    t->overflowed = t->overflowed || (a->pass == PASS_BACKWARD && count.clamped + count.nonfinite);
+    t->overflowed = t->overflowed || (a->pass == PASS_BACKWARD && count.clamped + count.nonfinite + count.edge);
     if (!ok && index < t->failed) { /* the first in order is told, whichever failed first */
         t->failed = index;
         buf_clear(&t->why);
@@ -358,7 +358,7 @@ bool exec_update(Exec *e, uint32_t entry, Buf *err)
     bool ok = !any || run_pass(e, entry, PASS_UPDATE, err);
     exec_settle(e);
     ok = ok && check(e, err);
-    t->window = t->last = false;
+    t->beside = t->window = t->last = false; /* an evaluation that follows leaves nothing running behind its back */
     if (ok)
         clear_untouched(e);
     for (uint32_t id = 0; ok && any && id < e->plan->param_count; id++)

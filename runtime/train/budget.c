@@ -55,7 +55,8 @@ static void look_ahead(const Run *t, Buf *why)
     Arena *a = arena_new();
     char   hash[HASH_HEX];
     if (!t->head)
-        buf_puts(why, "this run cannot be restarted");
+        buf_puts(why, dist_size(t->s->dist) > 1 ? "one of several processes cannot be restarted"
+                                                : "this run cannot be restarted");
     else if (plan_open(a, t->s->plan_dir, hash, why) && strcmp(hash, t->s->plan_hash) != 0)
         buf_printf(why, "the plan '%s' was changed while the run was using it", t->s->plan_dir);
     arena_free(a);

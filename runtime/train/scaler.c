@@ -25,13 +25,18 @@ bool scaler_step(Scaler *s, bool overflowed)
             s->scale = fmax(s->scale * 0.5, SCALER_MIN);
         return false;
     }
-    s->in_a_row = 0;
+    s->in_a_row = s->forgiven = 0;
     s->clean++;
     if (s->kind == SCALE_DYNAMIC && s->clean >= s->growth_every) {
         s->scale = fmin(s->scale * 2, SCALER_MAX);
         s->clean = 0;
     }
     return true;
+}
+
+bool scaler_gives_up(const Scaler *s)
+{
+    return s->in_a_row - s->forgiven >= SCALER_PATIENCE;
 }
 
 void grad_stats_add(GradStats *sum, GradStats more)

@@ -16,6 +16,7 @@ typedef struct {
     uint64_t  clean;   /* steps without overflow since the scale last changed */
     uint64_t  skipped; /* steps without an update, over the whole run */
     uint64_t  in_a_row; /* of them, directly before now */
+    uint64_t  forgiven; /* of those, before the run was resumed: whoever resumes wants another try */
 } Scaler;
 
 /* Skipped steps in a row after which training gives up: from 2^24, halving reaches the floor in 24. */
@@ -26,6 +27,8 @@ enum { SCALER_PATIENCE = 64 };
 void scaler_init(Scaler *s, const Settings *settings);
 /* After the backward passes of a step: true if its update may be applied. */
 bool scaler_step(Scaler *s, bool overflowed);
+/* Too many of these steps were skipped in a row: more of them will not help. */
+bool scaler_gives_up(const Scaler *s);
 
 /* What one pass over gradients tells: all that is needed to judge and to clip them. */
 typedef struct {

@@ -187,7 +187,7 @@ bool run_step(Run *t, Buf *err)
     t->step.class_seconds[CLASS_OTHER] = rest > 0 ? rest : 0;
     report_step(&t->report, &t->step);
     health_tell(&t->health, &t->report, t->r.step, t->step.loss, updated);
-    if (t->scaler.in_a_row < SCALER_PATIENCE)
+    if (!scaler_gives_up(&t->scaler))
         return true;
     if (health_reason(&t->health)) {
         buf_printf(err, "%d steps in a row changed nothing: %s", SCALER_PATIENCE, health_reason(&t->health));

@@ -203,7 +203,7 @@ static bool start(Run *t, Buf *err)
             return false;
         t->scaler.clean = t->r.scale_clean;
         t->scaler.skipped = t->r.skipped;
-        t->scaler.in_a_row = 0; /* whoever resumes wants another try */
+        t->scaler.in_a_row = t->scaler.forgiven = t->r.skipped_in_a_row;
         if (t->scaler.kind == SCALE_DYNAMIC)
             t->scaler.scale = t->r.loss_scale;
         t->saved = t->r.step;

@@ -208,6 +208,19 @@ class Mpi(unittest.TestCase):
         self.assertIn("loss ", self.job(1, self.command("--eval", self.text, "--ckpt", out))[0])
         self.job(1, self.train("--resume", "--out", out, "--stop-at", str(int(before.split("-")[1]) + 1)))
 
+    def test_a_used_up_compile_budget_ends_all_alike(self):
+        straight, out, log = self.dir / "unlimited", self.dir / "limited", self.dir / "limited.jsonl"
+        self.job(2, self.train("--steps", "4", "--out", straight))
+        _, said = self.job(2, self.train("--steps", "4", "--out", out, "--log", log, "--compile-budget", "16"), 1)
+        self.assertEqual(len(own_words(said)), 1, said)
+        self.assertRegex(own_words(said)[0], r"rank \d of 2: after step \d the compile budget of a process is used up, "
+                         r"but one of several processes cannot be restarted; .* was saved: --resume continues")
+        done = len(steps(log))
+        self.assertEqual((out / "LATEST").read_text().strip(), f"ckpt-{done}")
+        self.assertTrue(0 < done < 4)
+        self.job(2, self.command("--train", "--resume", "--out", out, "--compile-budget", "0"))
+        self.assert_same(straight / "ckpt-4", out / "ckpt-4")
+
     @staticmethod
     def rank_of(launcher_pid, rank):
         """The process that the launcher gave this rank."""

@@ -121,6 +121,16 @@ class Report(unittest.TestCase):
     def read(self):
         return Page(self.page.read_text(encoding="utf-8"))
 
+    def test_every_way_of_handling_weights_has_a_page(self):
+        for mode in ("baked", "dynamic", "reload", "mixed"):
+            plan = self.folder / mode
+            subprocess.run([ANEC, f"{MODELS}/tiny.anel", "-o", plan, "--weights", mode,
+                            *(w for d in SHRUNK for w in ("-D", d))], check=True, capture_output=True)
+            subprocess.run([ANERUN, plan, "--train", "--quiet", "--report", self.page, "--data", self.text, "--steps",
+                            "1", "--no-save"], check=True, capture_output=True)
+            self.assertIn(["weights", mode], [row for table in self.read().tables for row in table])
+            self.page.unlink()
+
     def test_the_page_says_what_the_log_says(self):
         self.new("--steps", 30, "--log", self.log)
         page = self.read()

@@ -31,6 +31,27 @@ Test(convert, what_fp16_cannot_hold_is_clamped_and_counted)
     c = (ConvertCount){0};
     convert(bad, STORE_F16, back, STORE_F32, 4, &c);
     cr_assert_eq(c.nonfinite, 3);
+    cr_assert_eq(c.edge, 0);
+}
+
+/* In vectors and in what is left over, read back or left as it is. */
+Test(convert, what_a_clamping_device_writes_is_counted)
+{
+    enum { N = 1024 + 35 };
+    static uint16_t h[N];
+    static float    x[N];
+    for (size_t at = 0; at < N; at++) {
+        ConvertCount back = {0}, kept = {0};
+        h[at] = at % 2 ? 0x7bff : 0xfbff;                 /* +-65504 */
+        h[(at + 1) % N] = 0x7bfe;                         /* the next smaller one is a number like others */
+        h[(at + 50) % N] = at % 3 ? 0 : 0xfc00;
+        convert(h, STORE_F16, x, STORE_F32, N, &back);
+        convert_examine(h, N, &kept);
+        cr_assert(back.edge == 1 && kept.edge == 1, "at %zu", at);
+        cr_assert(back.nonfinite == (at % 3 == 0) && kept.nonfinite == back.nonfinite && !back.clamped, "at %zu", at);
+        cr_assert_eq(x[at], at % 2 ? 65504.0f : -65504.0f);
+        h[at] = h[(at + 1) % N] = h[(at + 50) % N] = 0;
+    }
 }
 
 Test(convert, every_half_survives_the_way_there_and_back)

@@ -501,3 +501,35 @@ Test(exec, the_profile_adds_up)
     buf_free(&out);
     end(&m);
 }
+
+/* Two programs with y = x + w x, on the way forward 2 * 32752 = 65504, on the way back 2 * 32752 too. Hardware that clamps
+ * gives the same for everything larger. */
+Test(exec, cotangents_at_the_edge_of_fp16_are_an_overflow_and_forward_values_are_not)
+{
+    for (int backward = 0; backward < 2; backward++) {
+        Model m = model(false);
+        for (uint32_t id = 0; id < exec_params(m.exec); id++)
+            memset(exec_param(m.exec, id)->value, 0, exec_param(m.exec, id)->numel * sizeof(float));
+        for (int i = 0; i < D; i++)
+            exec_param(m.exec, 2)->value[i * D + i] = 1; /* layers.2.w: twice x */
+        int32_t *token = exec_input(m.exec, m.loss, 0), *target = exec_input(m.exec, m.loss, 1);
+        for (int i = 0; i < S; i++) {
+            token[i] = 0;
+            target[i] = 1;
+        }
+        float *scale = exec_input(m.exec, m.loss, 2);
+        *scale = 1;
+        if (backward) { /* a cotangent of the logits is 1/5, or -4/5 at the target */
+            *scale = 40940;
+            exec_param(m.exec, 1)->value[1 * D] = -1; /* head: one channel */
+        } else {
+            exec_param(m.exec, 0)->value[0] = 32752;
+        }
+        bake(&m);
+        exec_zero_grads(m.exec);
+        cr_assert(exec_forward(m.exec, m.loss, &m.err) && exec_backward(m.exec, m.loss, &m.err));
+        cr_assert_eq(exec_counters(m.exec)->clamped + exec_counters(m.exec)->nonfinite, 0);
+        cr_expect_eq(exec_overflowed(m.exec), backward == 1);
+        end(&m);
+    }
+}

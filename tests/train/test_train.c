@@ -205,6 +205,37 @@ Test(train, overflowing_steps_are_skipped_and_the_scale_settles)
     end(&p);
 }
 
+/* Stopped among steps that overflow: the same checkpoint as of a run that was not stopped, counters included. */
+Test(train, a_run_stopped_among_skipped_steps_continues_with_the_same_counts)
+{
+    Process p;
+    static const char *const dynamic[] = {"steps", "4", "loss_scale", "dynamic", "loss_scale.init", "16777216", NULL};
+    RunState r;
+    const char *from = NULL;
+    for (uint64_t stop = 2; stop <= 4; stop += 2) {
+        begin(&p, dynamic);
+        fake_knobs(p.exec)->overflow_above = 5000;
+        cr_assert(train_run(&p.s, &(TrainOptions){.run = run, .stop_at = stop, .resume = from}, &said), "%s", said.data);
+        from = checkpoint_find(arena, run, &said);
+        cr_assert(checkpoint_load(from, &p.s.layout, &r, NULL, &said), "%s", said.data);
+        cr_assert(r.step == stop && r.skipped == stop && r.skipped_in_a_row == stop, "%d", (int)r.skipped_in_a_row);
+        end(&p);
+    }
+}
+
+/* A checkpoint from a streak of skipped steps leaves whoever continues it all the patience there is. */
+Test(train, resuming_gives_a_run_that_overflows_another_try)
+{
+    Scaler s = {.kind = SCALE_NONE, .scale = 1, .in_a_row = 60, .forgiven = 60};
+    for (int i = 0; i < SCALER_PATIENCE; i++) {
+        cr_assert(!scaler_gives_up(&s));
+        scaler_step(&s, true);
+    }
+    cr_assert(scaler_gives_up(&s) && s.in_a_row == 124);
+    scaler_step(&s, false);
+    cr_assert(s.in_a_row == 0 && s.forgiven == 0 && !scaler_gives_up(&s));
+}
+
 Test(train, a_run_that_only_overflows_gives_up_with_advice)
 {
     Process p;
