@@ -215,7 +215,7 @@ class Mpi(unittest.TestCase):
         self.assertEqual(len(own_words(said)), 1, said)
         self.assertRegex(own_words(said)[0], r"rank \d of 2: after step \d the compile budget of a process is used up, "
                          r"but one of several processes cannot be restarted; .* was saved: --resume continues")
-        done = len(steps(log))
+        done = len(curve(log))
         self.assertEqual((out / "LATEST").read_text().strip(), f"ckpt-{done}")
         self.assertTrue(0 < done < 4)
         self.job(2, self.command("--train", "--resume", "--out", out, "--compile-budget", "0"))
