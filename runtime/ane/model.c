@@ -196,12 +196,6 @@ ObjcId ane_model_object(const AneModel *m)
     return m->object;
 }
 
-void ane_model_purge(AneModel *m)
-{
-    if (ANE_HAS(m->lib, purge_compiled))
-        ANE_CALL(m->lib, purge_compiled)(m->object, ANE_SEL(m->lib, purge_compiled));
-}
-
 /* ---- what the compiler made of inputs and outputs ---- */
 
 /* Output symbols read "name@output". */

@@ -29,8 +29,6 @@ AneModel *ane_model_new(const AneModelSetup *s, const char *mil, size_t len, con
 /* Unload and remove the directory. NULL is fine. */
 void   ane_model_free(AneModel *m);
 ObjcId ane_model_object(const AneModel *m);
-/* The compiled copy in the system's cache is dropped, so that the next compilation is one. */
-void ane_model_purge(AneModel *m);
 
 /* Where procedure `index` expects its surfaces: index[i] is the place among the model's symbols of input (output)
  * port i, found by name; bytes[i] what its surface must hold. False, with what does not fit, if the attributes are
