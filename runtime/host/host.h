@@ -1,6 +1,7 @@
 /* host.h: the host device's insides: programs as lists of steps over planned memory.
  *
  * host_text.c   texts, checked once for all programs that are made of them
+ * host_limits.c what the engine that is imitated would refuse
  * host_plan.c   where values live; constants; calls that need no work
  * host_step.c   what runs in which order, and which element-wise calls run together
  * host_run.c    running steps
@@ -55,6 +56,7 @@ struct HostText {
     Arena *arena;
     Func *fn;
     uint32_t count, users;
+    bool *garbage; /* by function: the engine that is imitated gives it wrong results (host_limits.h); NULL: none */
     char *mil; /* what it was made of; NULL: not to be found again */
     size_t len;
     uint64_t hash;

@@ -66,6 +66,8 @@ static const Option option[] = {
     TO_TEXT("--device", "NAME", device, "what executes programs: host (default), or ane, the engine"),
     TO_TEXT("--numerics", "ane|exact", numerics, "fp16 after every operation, or fp64 throughout (default: ane)"),
     TO_TEXT("--reduce", "strict|lenient", reduce, "sums in fp16 or wide, with --numerics ane (default: strict)"),
+    TO_TEXT("--target", "NAME|FILE|none", target,
+            "the engine whose limits and quirks the host device imitates (default: the plan's)"),
     TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096,
               "threads on the CPU (default: one per 500,000 parameters, at most all)"),
     TO_FLAG("--deterministic", deterministic, "the same bits for any number of processes (setting 'deterministic')"),

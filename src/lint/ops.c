@@ -103,7 +103,8 @@ static void check_matmul(Lint *l, const Call *call)
         violation(l, 20, call->at, "a matmul with the constant matrix '%s'", w->name);
     bool early = early_family(l);
     if (cy && !m->ty && (early || l->t->family == FAMILY_UNKNOWN))
-        violation(l, 31, arg_place(call, "y"), "the constant matrix '%s' is used without transpose_y", y->name);
+        violation_as(l, 31, early && l->fn->calls == 1 ? LEVEL_ERROR : LEVEL_WARNING, arg_place(call, "y"),
+                     "the constant matrix '%s' is used without transpose_y", y->name);
     if (m->m == BAD_ROWS && m->k >= BAD_TERMS && (early || l->t->family == FAMILY_UNKNOWN))
         violation_as(l, 32, early ? LEVEL_ERROR : LEVEL_WARNING, call->at,
                      "a matmul of %" PRId64 " rows over %" PRId64 " terms", m->m, m->k);
