@@ -35,9 +35,21 @@ static bool known_operation(const Target *t, const MilUnit *unit, Span at)
     return false;
 }
 
-/* Is the reader's error `d` one of the engine's refusals among `ds`? */
+static uint32_t line_of(const Diags *ds, Span at)
+{
+    uint32_t line, column;
+    source_position(ds->sources->file[at.file - 1], at.begin, &line, &column);
+    return line;
+}
+
+/* Is the reader's error `d` one of the engine's refusals among `ds`? A rank that no tensor has is told twice, for the
+ * declared type and for the arguments beside it. */
 static bool explained(const Target *t, const MilUnit *unit, const Diags *ds, const Diag *d)
 {
+    for (uint32_t i = 0; i < ds->count && strcmp(d->code, "M0407") == 0; i++)
+        if (strcmp(ds->item[i]->code, "ANE037") == 0 && ds->item[i]->severity == DIAG_ERROR &&
+            line_of(ds, ds->item[i]->at) == line_of(ds, d->at))
+            return true;
     if (!may_be_engine(d) || (strcmp(d->code, "M0203") == 0 && !known_operation(t, unit, d->at)))
         return false;
     for (uint32_t i = 0; i < ds->count; i++)

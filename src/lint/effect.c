@@ -17,9 +17,6 @@ static const struct {
 #include "lint/effects.def"
 };
 
-const char *const rule_effect_name[EFFECT_COUNT] = {"advice", "slow", "wrong numbers", "fails", "refused", "wrong text",
-                                                    "runtime"};
-
 RuleEffect violation_effect(const Diag *d)
 {
     uint32_t  rule = rule_find(d->code);
@@ -32,12 +29,15 @@ RuleEffect violation_effect(const Diag *d)
     bug("rule %u has no row in effects.def", rule);
 }
 
-RuleEffect rule_effect(uint32_t rule, uint32_t nth, const char **note)
+const char *rule_effect_text(Arena *a, uint32_t rule)
 {
+    static const char *const name[EFFECT_COUNT] = {"nothing shown", "runs slower", "gives other numbers",
+                                                   "fails when it runs", "refuses it", "wrong on every device",
+                                                   "the runtime's part"};
+    const char *text = "";
     for (size_t i = 0; i < COUNT(effects); i++)
-        if (effects[i].rule == rule && nth-- == 0) {
-            *note = effects[i].note;
-            return effects[i].effect;
-        }
-    return EFFECT_COUNT;
+        if (effects[i].rule == rule)
+            text = arena_printf(a, "%s%s%s%s%s%s", text, *text ? "; " : "", name[effects[i].effect],
+                                *effects[i].note ? " (" : "", effects[i].note, *effects[i].note ? ")" : "");
+    return text;
 }

@@ -55,12 +55,10 @@ typedef enum {
     EFFECT_HOST,
     EFFECT_COUNT
 } RuleEffect;
-extern const char *const rule_effect_name[EFFECT_COUNT];
-
 /* The effect of what a message of lint_mil() tells. */
 RuleEffect violation_effect(const Diag *d);
-/* Row `nth` of a rule in effects.def, counted from 0; EFFECT_COUNT: it has no more. */
-RuleEffect rule_effect(uint32_t rule, uint32_t nth, const char **note);
+/* What effects.def says of a rule, for people: "refused by its compiler (families h13 and h14)"; "" if nothing. */
+const char *rule_effect_text(Arena *a, uint32_t rule);
 
 /* The rule called "ANE039" (or "39"); 0 if there is none. */
 uint32_t rule_find(const char *id);
