@@ -126,6 +126,7 @@ bool job_open(Job *j)
     if (!read_fault(&options.fault, &j->err) ||
         !(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)) || !imitated(j, &options.target))
         return false;
+    options.latency = j->o.latency;
     uint64_t budget = compile_budget(j);
     options.max_compiles = budget;
     gemm_init();

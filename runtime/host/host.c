@@ -32,6 +32,7 @@ typedef struct {
     HostDevice *device;
     const HostFunc *fn;
     const ProgramFunction *ports;
+    const Work *work; /* NULL: nobody asks for times */
     bool garbage; /* the engine that is imitated gives no sensible results */
     HostSurface **input, **output;
     void **own;          /* copies of the surfaces, inputs first: where one is bound twice; else NULL */
@@ -194,8 +195,8 @@ static bool plan(HostProgram *p, const char *name, const DeviceFile *file, size_
 }
 
 /* A program of `text`, whose constants point to these files. */
-static Program *program_new(HostDevice *d, HostText *text, const char *name, const DeviceFile *file, size_t files,
-                            Buf *err)
+static Program *program_new(HostDevice *d, HostText *text, bool reloaded, const char *name, const DeviceFile *file,
+                            size_t files, Buf *err)
 {
     HostProgram *p = xcalloc(1, sizeof *p);
     p->base.driver = d->base.driver;
@@ -204,6 +205,8 @@ static Program *program_new(HostDevice *d, HostText *text, const char *name, con
     p->text = text;
     bool ok = plan(p, name, file, files, err);
     host_text_planned(d);
+    if (d->options.simulate)
+        p->base.time = host_program_time(d, text, reloaded);
     if (ok)
         return &p->base;
     host_program_free(&p->base);
@@ -219,7 +222,7 @@ static Program *host_compile(Device *base, const char *name, const char *mil, si
         return NULL;
     }
     HostText *t = host_text_get(d, name, mil, len, file, files, err);
-    return t ? program_new(d, t, name, file, files, err) : NULL;
+    return t ? program_new(d, t, false, name, file, files, err) : NULL;
 }
 
 /* Everything but the constants is shared with the donor. */
@@ -227,7 +230,7 @@ static Program *host_reload(const Program *base, const char *name, const DeviceF
 {
     HostDevice *d = (HostDevice *)base->device;
     HostText *t = host_text_again(d, ((const HostProgram *)base)->text, name, file, files, err);
-    return t ? program_new(d, t, name, file, files, err) : NULL;
+    return t ? program_new(d, t, true, name, file, files, err) : NULL;
 }
 
 enum { HUGE_PAGE = 2 << 20 };
@@ -311,6 +314,7 @@ static Request *host_request_new(Program *base, uint32_t function, Surface *cons
     r->device = d;
     r->fn = &p->fn[function];
     r->ports = &base->function[function];
+    r->work = p->text->work ? &p->text->work[function] : NULL;
     r->garbage = p->text->garbage && p->text->garbage[function];
     r->input = xcalloc(fn->inputs + 1, sizeof *r->input);
     r->output = xcalloc(fn->outputs + 1, sizeof *r->output);
@@ -413,12 +417,18 @@ static void spoil(const HostRequest *r)
 static bool host_eval(Request *base, Buf *err)
 {
     HostRequest *r = (HostRequest *)base;
+    const HostDevice *d = r->device;
     if (!surfaces_suffice(r, err))
         return false;
+    uint64_t from = d->options.latency ? host_now() : 0;
     pthread_mutex_lock(&r->device->running);
     bool ok = evaluate(r, err);
     if (ok && r->garbage)
         spoil(r);
+    if (ok && r->work && d->options.simulate)
+        base->time = host_eval_time(d, r->work);
+    if (ok && r->work && d->options.latency)
+        host_wait(from + host_eval_time(d, r->work).wall_ns);
     pthread_mutex_unlock(&r->device->running);
     return ok;
 }

@@ -118,6 +118,8 @@ static HostText *check(HostDevice *d, const char *name, const char *mil, size_t 
     bool ok = mil_check(t->arena, ds, source, view, (uint32_t)files, &t->fn, &t->count);
     size_t said = err->len;
     ok &= within_limits(d, t, ds, source, err);
+    if (ok && d->options.target && (d->options.simulate || d->options.latency))
+        ok = (t->work = host_work(t->arena, name, mil, len, t->count, err)) != NULL;
     if (!ok && err->len == said)
         diags_render(ds, err);
     arena_free(scratch);

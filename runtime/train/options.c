@@ -68,6 +68,7 @@ static const Option option[] = {
     TO_TEXT("--reduce", "strict|lenient", reduce, "sums in fp16 or wide, with --numerics ane (default: strict)"),
     TO_TEXT("--target", "NAME|FILE|none", target,
             "the engine whose limits and quirks the host device imitates (default: the plan's)"),
+    TO_FLAG("--latency", latency, "programs take at least as long as predicted for the engine that is imitated"),
     TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096,
               "threads on the CPU (default: one per 500,000 parameters, at most all)"),
     TO_FLAG("--deterministic", deterministic, "the same bits for any number of processes (setting 'deterministic')"),

@@ -13,7 +13,7 @@ typedef struct {
 typedef struct {
     const char *plan;
     bool        help, train, overwrite, no_save, quiet, profile, resume, untrained, check, bench, json;
-    bool        deterministic, mpi;
+    bool        deterministic, mpi, latency;
     const char *help_topic;  /* NULL: the overview */
     const char *eval;        /* file */
     const char *generate;    /* prompt */

@@ -101,3 +101,57 @@ Test(limits, ports_of_the_wrong_shape_give_garbage)
         cr_assert(eval(bad[i], &free_form, &y, &err) && y == 0);
     buf_free(&err);
 }
+
+/* ---- times ---------------------------------------------------------------------------------------------------- */
+
+static EvalTime timed(const DeviceOptions *options, ProgramTime *made, ProgramTime *again)
+{
+    Buf      err = {0};
+    Device  *d = device_open("host", options, &err);
+    Program *p = program_compile(d, "t.mil", GOOD, strlen(GOOD), NULL, 0, &err);
+    Program *q = program_reload(p, "t.mil", NULL, 0, &err);
+    Surface *in = surface_new(d, 4096, &err), *out = surface_new(d, 4096, &err);
+    Request *r = request_new(p, 0, &in, &out, &err);
+    cr_assert(request_eval(r, &err), "%s", err.data);
+    *made = program_time(p);
+    *again = program_time(q);
+    EvalTime t = request_time(r);
+    request_free(r);
+    surface_free(in);
+    surface_free(out);
+    program_free(p);
+    program_free(q);
+    device_close(d);
+    buf_free(&err);
+    return t;
+}
+
+Test(limits, times_are_those_of_the_cost_model)
+{
+    ProgramTime made, again;
+    EvalTime    t = timed(&(DeviceOptions){.target = target_any(), .simulate = true}, &made, &again);
+    /* 90 us of dispatch; 4 KiB in and out at 30 GB/s, read and written at 400 GB/s: 273.1 + 20.5 ns */
+    cr_assert_eq(t.wall_ns, 90294);
+    cr_assert_eq(t.engine_ns, 294);
+    cr_assert_eq(made.compile_ns, 26500000); /* 25 ms and one operation of 1.5 */
+    cr_assert_eq(made.load_ns, 2000000);
+    cr_assert_eq(again.compile_ns, 0);
+    cr_assert_eq(again.load_ns, 8000000);
+}
+
+Test(limits, times_are_measured_without_a_target)
+{
+    ProgramTime made, again;
+    EvalTime    t = timed(&(DeviceOptions){.simulate = true}, &made, &again);
+    cr_assert(t.engine_ns == 0 && made.compile_ns > 0 && made.load_ns == 0 && again.compile_ns == 0);
+}
+
+Test(limits, evaluations_take_as_long_as_predicted)
+{
+    Target      slow = *target_any();
+    ProgramTime made, again;
+    slow.dispatch = 20000;
+    EvalTime t = timed(&(DeviceOptions){.target = &slow, .latency = true}, &made, &again);
+    cr_assert_geq(t.wall_ns, 20000000, "as measured");
+    cr_assert_eq(t.engine_ns, 0);
+}
