@@ -148,6 +148,59 @@ static void tell(const AneModel *m, AneStage stage, const char *what, ObjcId err
     buf_free(&text);
 }
 
+/* The smallest program there is reason to call harmless: relu of 64 channels and 64 positions (docs/engine.md E222). */
+static const char control_mil[] =
+    "program(1.3)\n[buildInfo = dict<string, string>({{\"coremlc-component-MIL\", \"3510.2.1\"}, "
+    "{\"coremlc-version\", \"3505.4.1\"}, {\"coremltools-component-milinternal\", \"\"}, {\"coremltools-version\", "
+    "\"9.0\"}})]\n{\n"
+    "    func main<ios18>(tensor<fp16, [1, 64, 1, 64]> i00_x) {\n"
+    "        tensor<fp16, [1, 64, 1, 64]> o00_y = relu(x = i00_x)[name = string(\"o00_y\")];\n"
+    "    } -> (o00_y);\n}\n";
+
+/* Does the system compile that one, now? Then what was refused was refused for itself. Told once for a number of models:
+ * a program that is searched for what is wrong with it is compiled many times. */
+static bool control_compiles(AneModels *all)
+{
+    const AneLibrary *l = all->lib;
+    if (all->alive <= all->control)
+        return true;
+    AneModel *m = xcalloc(1, sizeof *m);
+    AneMaking making;
+    ObjcId    error = NULL;
+    Buf       ignored = {0};
+    m->all = all;
+    all->alive++;
+    bool ok = describe(m, control_mil, sizeof control_mil - 1, NULL, 0, &making, &ignored) &&
+              ANE_CALL(l, compile)(m->object, ANE_SEL(l, compile), ANE_QOS, all->options, &error);
+    ane_model_free(m);
+    buf_free(&ignored);
+    all->control = ok ? all->alive : 0;
+    return ok;
+}
+
+/* Why was it refused? The system does not say whether it is the program or its own table that is full (docs/engine.md
+ * E302, E605); but a text that compiled before, or a program of one operation, is not what is wrong. */
+static void judge(AneModel *m, uint64_t text, AneMaking *making, Buf *err)
+{
+    AneModels  *all = m->all;
+    const char *because = compiled_before(all, text)   ? "the same text was compiled before"
+                          : all->alive > NEAR_LIMIT    ? "there are many already"
+                          : !control_compiles(all)     ? "not even a program of one operation is compiled now"
+                                                       : NULL;
+    bool full = because && all->alive > 1;
+    making->refusal = full ? REFUSED_LIMIT : REFUSED_ENGINE;
+    if (!because) /* who searches for what is wrong with it need not wait for chance each time */
+        all->retries = all->retries ? 1 : 0;
+    if (full)
+        buf_printf(err,
+                   "  %s: the system seems to take no more programs from this process, which holds %u (docs/engine.md E605): "
+                   "set a lower --compile-budget, so that it starts itself again in time, or make the plan with --weights "
+                   "dynamic\n",
+                   because, (unsigned)all->alive - 1);
+    else if (because)
+        buf_printf(err, "  %s: it is not this program, the system's compiler does not work\n", because);
+}
+
 static bool compile(AneModel *m, uint64_t text, AneMaking *making, Buf *err)
 {
     AneModels        *all = m->all;
@@ -165,16 +218,8 @@ static bool compile(AneModel *m, uint64_t text, AneMaking *making, Buf *err)
             return true;
         }
         if (attempt >= all->retries) {
-            bool full = all->alive > NEAR_LIMIT || compiled_before(all, text);
-            making->refusal = full ? REFUSED_LIMIT : REFUSED_ENGINE;
             tell(m, ANE_COMPILING, "compiling was refused", error, err);
-            if (full)
-                buf_printf(err,
-                           "  %s: the system seems to take no more programs from this process, which holds %u "
-                           "(docs/engine.md E605): set a lower --compile-budget, so that it starts itself again in time, or "
-                           "make the plan with --weights dynamic\n",
-                           compiled_before(all, text) ? "the same text was compiled before" : "there are many already",
-                           (unsigned)all->alive - 1);
+            judge(m, text, making, err);
             return false;
         }
         pause_ms(100u << attempt); /* Espresso tries again after 100 ms to 1 s (docs/engine.md E304) */

@@ -22,6 +22,7 @@ typedef struct {
     unsigned          retries;   /* of a failed compilation, waiting longer each time: under load some fail by chance */
     bool              fresh;     /* compile even where a compiled copy of an earlier process exists */
     uint32_t          alive;     /* models */
+    uint32_t          control;   /* with so many alive the smallest program was compiled; 0: not tried, or refused */
     unsigned          stats;     /* mask of what the engine is to measure; 0: nothing */
     uint64_t         *compiled;  /* hashes of the texts that were compiled in this process */
     size_t            texts;
