@@ -5,7 +5,7 @@
  * attribute checked before it is used; none of it has run on an engine yet. Three rules keep a wrong guess from becoming
  * a wrong number: surfaces are bound by the indices that the compiled model itself gives for the names in the text, never
  * by position; a port whose compiled layout is not the dense one of the text is refused; and an evaluation that does not
- * return within its time ends the use of the device, because nothing can be known about its memory any more. */
+ * return within its time ends the use of the device (device.c), because nothing can be known about its memory any more. */
 #include "ane/ane.h"
 #include "ane/cf.h"
 
@@ -13,29 +13,17 @@
 #include <string.h>
 
 enum {
-    COMPILE_RETRIES = 3,
+    COMPILE_RETRIES = 3, /* Espresso tries five times, 100 ms to 1 s apart (docs/engine.md E304) */
     STATS_MASK = 15, /* all that is known: bits 0 to 3 (docs/engine.md E454) */
     MOST_DIES = 4    /* numbers that oMLX passes (E420) */
 };
-static const double eval_seconds = 30; /* oMLX waits as long (E338); the longest reported evaluations take a second */
-
-bool ane_usable(const AneDevice *d, Buf *err)
-{
-    if (d->wedged)
-        buf_printf(err, "an evaluation did not return within %g s; the engine is not used again in this process\n",
-                   d->eval_seconds);
-    return !d->wedged;
-}
-
 static void ane_close(Device *base)
 {
     AneDevice *d = (AneDevice *)base;
-    ane_worker_free(d->worker);
     if (d->client)
         d->lib.objc_release(d->client);
     ane_models_free(&d->models);
-    if (!d->wedged) /* code that may still be running must not be unmapped */
-        ane_library_close(&d->lib);
+    ane_library_close(&d->lib);
     free(d);
 }
 
@@ -104,7 +92,6 @@ static Device *ane_open(const DeviceOptions *options, Buf *err)
     }
     AneDevice *d = xcalloc(1, sizeof *d);
     d->base.driver = &ane_driver;
-    d->eval_seconds = o->eval_seconds > 0 ? o->eval_seconds : eval_seconds;
     /* For tests, which put a substitute there, and for trying the libraries of another system version. */
     if (!ane_library_open(&d->lib, getenv("ANEL_ANE_LIBRARY"), err)) {
         free(d);
@@ -118,12 +105,7 @@ static Device *ane_open(const DeviceOptions *options, Buf *err)
                             .stats = o->engine_times ? stats_mask(&d->lib) : 0};
     d->client = connect(&d->lib);
     d->lib.objc_autoreleasePoolPop(pool);
-    d->worker = ane_worker_new();
-    if (d->worker)
-        return &d->base;
-    buf_puts(err, "cannot start a thread for evaluations");
-    ane_close(&d->base);
-    return NULL;
+    return &d->base;
 }
 
 static bool ane_stale(Device *base)
@@ -146,4 +128,7 @@ const Driver ane_driver = {
     .request_free = ane_request_free,
     .eval = ane_eval,
     .stale = ane_stale,
+    /* .retries = 0: model.c tries compiling and loading again itself, before it judges why it was refused */
+    .eval_seconds = 30, /* oMLX waits as long (docs/engine.md E338); the longest reported evaluations take a second */
+    .decays = true,     /* rustane, on an M3 Ultra, after some 100,000 direct evaluations (E333) */
 };

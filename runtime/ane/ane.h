@@ -6,7 +6,6 @@
 #define ANEL_ANE_ANE_H
 
 #include "ane/bind.h"
-#include "ane/worker.h"
 #include "driver.h"
 
 /* Ways to evaluate, best first (docs/engine.md E432, E433). */
@@ -21,20 +20,17 @@ typedef struct {
     Device     base;
     AneLibrary lib;
     AneModels  models;
-    AneWorker *worker;
     ObjcId     client; /* for direct evaluation; NULL: through the model */
     AneWay     way;    /* that is tried first */
     bool       proven; /* it has worked */
     unsigned   strikes; /* times it failed where another way then worked */
     bool       stats_proven; /* an evaluation with a stats object has worked */
-    double     eval_seconds;
-    bool       wedged, stale;
+    bool       stale;
 } AneDevice;
 
 typedef struct {
     Program     base;
     Arena      *arena;
-    const char *name;
     AneModel   *model;
     char       *mil; /* for reload */
     size_t      mil_len;
@@ -55,9 +51,6 @@ typedef struct {
     uint32_t    function;
     ObjcId      request, stats; /* stats: NULL: no times */
 } AneRequest;
-
-/* False, with the reason, once an evaluation has not returned. */
-bool ane_usable(const AneDevice *d, Buf *err);
 
 Surface *ane_surface_new(Device *d, size_t bytes, Buf *err);
 void     ane_surface_free(Surface *s);

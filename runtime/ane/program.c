@@ -31,12 +31,12 @@ static AneBinding make_binding(Arena *a, uint32_t n)
 }
 
 /* Read the text for its functions and their ports. */
-static bool read_text(AneProgram *p, const DeviceFile *file, size_t files, Buf *err)
+static bool read_text(AneProgram *p, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
     Arena   *scratch = arena_new();
     Sources *sources = sources_new(scratch);
-    uint32_t source = sources_add(sources, p->name, p->mil, p->mil_len);
-    Diags   *ds = diags_new(scratch, sources, p->name);
+    uint32_t source = sources_add(sources, name, p->mil, p->mil_len);
+    Diags   *ds = diags_new(scratch, sources, name);
     MilFile *view = NEW_N(scratch, MilFile, files + 1);
     Func    *fn;
     uint32_t count = 0;
@@ -64,8 +64,6 @@ static bool read_text(AneProgram *p, const DeviceFile *file, size_t files, Buf *
 void ane_program_free(Program *base)
 {
     AneProgram *p = (AneProgram *)base;
-    if (((AneDevice *)base->device)->wedged) /* it may be in use still */
-        return;
     ane_model_free(p->model);
     arena_free(p->arena);
     free(p);
@@ -106,18 +104,13 @@ static Program *make(AneDevice *d, const AneProgram *donor, const char *name, co
     AneMaking making = {.refusal = REFUSED_TEXT};
     Buf       why = {0};
     d->stale = false;
-    if (!ane_usable(d, err)) {
-        d->base.refusal = REFUSED_LOAD;
-        return NULL;
-    }
     AneProgram *p = xcalloc(1, sizeof *p);
     p->base.driver = d->base.driver;
     p->base.device = &d->base;
     p->arena = arena_new();
-    p->name = arena_strdup(p->arena, name);
     p->mil = arena_strndup(p->arena, mil, len);
     p->mil_len = len;
-    bool ok = read_text(p, file, files, err);
+    bool ok = read_text(p, name, file, files, err);
     if (ok) {
         ok = make_model(d, p, donor, file, files, &making, &why);
         if (!ok)

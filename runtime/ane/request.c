@@ -1,5 +1,5 @@
-/* request.c: requests are made once and evaluated many times (docs/engine.md E334, E431); an evaluation runs on the
- * worker's thread, because a wedged driver never returns from it (E338, E609).
+/* request.c: requests are made once and evaluated many times (docs/engine.md E334, E431). An evaluation runs on a thread
+ * of device.c's, because a wedged driver never returns from it (E338, E609).
  *
  * There are three ways to evaluate, and which of them a system has is only known when it worked. The first that does is
  * kept. Where it fails later and the plain way works, three times, the plain way is kept: a connection can be lost. */
@@ -58,7 +58,7 @@ static ObjcId make_request(const AneRequest *r, Surface *const *input, Surface *
         request = ANE_CALL(l, request)(ANE_CLASS(l, request), ANE_SEL(l, request), ins, in_indices, outs, out_indices, NULL,
                                        r->stats, procedure);
         if (!request)
-            buf_printf(err, "%s, function '%s': the framework made no request\n", p->name, f->name);
+            buf_printf(err, "%s, function '%s': the framework made no request\n", p->base.name, f->name);
     }
     if (request)
         l->objc_retain(request);
@@ -74,8 +74,6 @@ Request *ane_request_new(Program *base, uint32_t function, Surface *const *input
 {
     AneDevice        *d = (AneDevice *)base->device;
     const AneLibrary *l = &d->lib;
-    if (!ane_usable(d, err))
-        return NULL;
     AneRequest *r = xcalloc(1, sizeof *r);
     void       *pool = l->objc_autoreleasePoolPush();
     *r = (AneRequest){.base.driver = base->driver, .device = d, .program = (AneProgram *)base, .function = function};
@@ -92,8 +90,6 @@ void ane_request_free(Request *base)
 {
     AneRequest       *r = (AneRequest *)base;
     const AneLibrary *l = &r->device->lib;
-    if (r->device->wedged)
-        return;
     if (r->request)
         l->objc_release(r->request);
     if (r->stats)
@@ -103,7 +99,6 @@ void ane_request_free(Request *base)
 
 /* ---- evaluation ---- */
 
-/* It lives on the heap: a wedged one outlives the caller's patience. */
 typedef struct {
     AneRequest *r;
     bool        ok;
@@ -172,9 +167,8 @@ static void without_stats(Evaluation *e)
         d->models.stats = 0;
 }
 
-static void evaluate(void *with)
+static void evaluate(Evaluation *e)
 {
-    Evaluation       *e = with;
     AneDevice        *d = e->r->device;
     const AneLibrary *l = &d->lib;
     void             *pool = l->objc_autoreleasePoolPush();
@@ -191,30 +185,20 @@ static void evaluate(void *with)
 bool ane_eval(Request *base, Buf *err)
 {
     AneRequest *r = (AneRequest *)base;
-    AneDevice  *d = r->device;
-    if (!ane_usable(d, err))
-        return false;
+    Evaluation  e = {.r = r};
     for (uint32_t i = 0; i < base->surfaces; i++)
         if (atomic_load(&((AneSurface *)base->surface[i])->writers))
             bug("a surface is locked for writing while it is evaluated");
-    Evaluation *e = xcalloc(1, sizeof *e);
-    e->r = r;
-    if (!ane_worker_call(d->worker, evaluate, e, d->eval_seconds)) {
-        d->wedged = true;
-        return ane_usable(d, err);
-    }
-    bool ok = e->ok;
-    base->time.engine_ns = e->engine_ns;
-    if (!ok) {
-        const ProgramFunction *f = &r->program->base.function[r->function];
-        int64_t                state = ane_model_state(r->program->model);
-        buf_printf(err, "%s, function '%s': the engine refused to evaluate: %s", r->program->name, f->name, e->why.data);
+    evaluate(&e);
+    base->time.engine_ns = e.engine_ns;
+    if (!e.ok) {
+        int64_t state = ane_model_state(r->program->model);
+        buf_printf(err, "the engine refused to evaluate: %s", e.why.data);
         if (state >= 0 && state != 3)
             buf_printf(err, "; the model's state is %lld, a loaded one's is 3", (long long)state);
         buf_putc(err, '\n');
-        ane_explain(ANE_EVALUATING, e->why.data, e->code, d->models.alive, err);
+        ane_explain(ANE_EVALUATING, e.why.data, e.code, r->device->models.alive, err);
     }
-    buf_free(&e->why);
-    free(e);
-    return ok;
+    buf_free(&e.why);
+    return e.ok;
 }

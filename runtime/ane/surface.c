@@ -1,10 +1,9 @@
-/* surface.c: surfaces are one row of bytes, a multiple of 64 KiB and zero at first, as all projects do that train
- * (docs/engine.md E223, E421, E423). */
+/* surface.c: surfaces are one row of bytes, a multiple of 64 KiB, as projects make them that train (docs/engine.md E223,
+ * E421); device.c rounds, and fills fresh ones with zeros (E423, E615). */
 #include "ane/ane.h"
 #include "ane/cf.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { LOCK_READ_ONLY = 1 }; /* kIOSurfaceLockReadOnly */
 
@@ -28,33 +27,10 @@ void ane_surface_free(Surface *base)
     AneSurface       *s = (AneSurface *)base;
     const AneDevice  *d = (const AneDevice *)base->device;
     const AneLibrary *l = &d->lib;
-    if (d->wedged) /* the engine may still write to it: it is left to the process */
-        return;
     if (s->object)
         l->objc_release(s->object);
     cf_release(l, s->surface);
     free(s);
-}
-
-/* Zero it; false, with the reason, if it is not what was asked for. */
-static bool make_zero(const AneLibrary *l, IoSurface *s, size_t bytes, Buf *err)
-{
-    size_t have = l->IOSurfaceGetAllocSize(s);
-    if (have < bytes) {
-        buf_printf(err, "the system made a surface of %zu bytes where %zu were asked for\n", have, bytes);
-        return false;
-    }
-    if (l->IOSurfaceLock(s, 0, NULL) != 0) {
-        buf_printf(err, "a new surface of %zu bytes cannot be locked\n", bytes);
-        return false;
-    }
-    void *at = l->IOSurfaceGetBaseAddress(s);
-    if (at)
-        memset(at, 0, bytes); /* fresh ones may hold NaN (docs/engine.md E423, E615) */
-    else
-        buf_printf(err, "a new surface of %zu bytes has no address\n", bytes);
-    l->IOSurfaceUnlock(s, 0, NULL);
-    return at != NULL;
 }
 
 Surface *ane_surface_new(Device *base, size_t bytes, Buf *err)
@@ -69,7 +45,10 @@ Surface *ane_surface_new(Device *base, size_t bytes, Buf *err)
     cf_release(l, properties);
     if (!s->surface)
         buf_printf(err, "the system makes no surface of %zu bytes: memory for surfaces is used up\n", bytes);
-    else if (make_zero(l, s->surface, bytes, err)) {
+    else if (l->IOSurfaceGetAllocSize(s->surface) < bytes)
+        buf_printf(err, "the system made a surface of %zu bytes where %zu were asked for\n",
+                   l->IOSurfaceGetAllocSize(s->surface), bytes);
+    else {
         ObjcId object = ANE_CALL(l, surface_object)(ANE_CLASS(l, surface_object), ANE_SEL(l, surface_object),
                                                     s->surface);
         s->object = object ? l->objc_retain(object) : NULL; /* docs/engine.md E424, E405 */

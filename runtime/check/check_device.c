@@ -391,7 +391,7 @@ static void drop_request(Request *base)
 #define FUNCTIONS                                                                                               \
     .name = "check", .close = close_device, .compile = compile, .program_free = program_drop,                   \
     .surface_new = new_surface, .surface_free = drop_surface, .surface_lock = lock, .surface_unlock = unlock,   \
-    .request_new = new_request, .request_free = drop_request, .eval = eval
+    .request_new = new_request, .request_free = drop_request, .eval = eval, .zeroes = true
 
 static const Driver plain_driver = {FUNCTIONS}, reloading_driver = {FUNCTIONS, .reload = reload};
 
