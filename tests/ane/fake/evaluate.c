@@ -134,13 +134,13 @@ static bool evaluate(ModelObject *m, RequestObject *r, const char *way, void **e
         misuse("a model is evaluated twice at the same time");
     int64_t nth = atomic_fetch_add(&evaluations, 1) + 1, procedure = r->procedure + fake_has("wrong-procedure");
     fake_record("evaluate %s procedure %lld%s", way, (long long)r->procedure, r->stats ? " stats" : "");
-    if (nth == fake_number("hang", 0))
-        for (fake_hung = true;;)
-            sleep(1000);
     Bound b = {.used = calloc(r->input->count + r->output->count + 1, sizeof *b.used)};
     bool  ok = bind(m, r, procedure, &b, error);
     for (uint32_t i = 0; i < b.n; i++)
         surface_use(b.used[i], i >= b.f->inputs);
+    if (nth == fake_number("hang", 0))
+        for (fake_hung = true;;)
+            sleep(1000);
     if (ok && (nth >= fake_number("eval-fails", INT64_MAX) || nth == fake_number("eval-glitch", 0)))
         ok = refuse(error, wrong_surfaces());
     if (ok && r->stats && fake_has("stats-refused"))

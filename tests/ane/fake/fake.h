@@ -70,7 +70,7 @@ typedef void Finalizer(void *o);
 void object_finalizer(Kind kind, Finalizer *f);
 /* Ends the process if objects are alive, or pools of the calling thread; they are named. */
 void object_report_leaks(void);
-extern atomic_bool fake_hung; /* an evaluation never returns */
+EXPORT extern atomic_bool fake_hung; /* an evaluation never returns */
 
 /* classes.c */
 typedef struct {
