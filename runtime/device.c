@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const Driver *const drivers[] = {&host_driver, &ane_driver};
 
@@ -57,6 +58,39 @@ DeviceCounts device_counts(const Device *d)
     return d->made;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+Refusal device_refusal(const Device *d)
+{
+    return d->refusal;
+}
+
+ProgramTime program_time(const Program *p)
+{
+    return p->time;
+}
+
+EvalTime request_time(const Request *r)
+{
+    return r->time;
+}
+
+/* What a driver may leave to device.c: how long it took, and why it failed. */
+static void made(Device *d, Program *p, uint64_t ns, bool compiled)
+{
+    if (p) {
+        d->refusal = REFUSED_NOT;
+        if (!p->time.compile_ns && !p->time.load_ns)
+            *(compiled ? &p->time.compile_ns : &p->time.load_ns) = ns;
+    } else if (d->refusal == REFUSED_NOT)
+        d->refusal = REFUSED_TEXT;
+}
+
 static Program *compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
                         Buf *err)
 {
@@ -65,10 +99,15 @@ static Program *compile(Device *d, const char *name, const char *mil, size_t len
                    "%s: error: the compile budget of %" PRIu64 " programs in a process is used up: a new process has to "
                    "go on (--compile-budget N, or plans whose weights are inputs: anec --weights dynamic)\n",
                    name, d->max_compiles);
+        d->refusal = REFUSED_LIMIT;
         return NULL;
     }
     d->made.compiles++;
-    return d->driver->compile(d, name, mil, len, file, files, err);
+    d->refusal = REFUSED_NOT;
+    uint64_t from = now_ns();
+    Program *p = d->driver->compile(d, name, mil, len, file, files, err);
+    made(d, p, now_ns() - from, true);
+    return p;
 }
 
 Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
@@ -112,7 +151,10 @@ bool device_reloads(const Device *d)
 Program *program_reload(const Program *donor, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
     const FaultFiles *kept = donor->device->fault ? fault_reload(donor) : NULL;
-    Program          *p = donor->driver->reload(donor, name, kept ? kept->file : file, kept ? kept->files : files, err);
+    uint64_t          from = now_ns();
+    donor->device->refusal = REFUSED_NOT;
+    Program *p = donor->driver->reload(donor, name, kept ? kept->file : file, kept ? kept->files : files, err);
+    made(donor->device, p, now_ns() - from, false);
     if (p)
         p->kept = donor->kept; /* without a fault of reloads that is not looked at */
     donor->device->programs += p != NULL;
@@ -190,9 +232,10 @@ static bool ports_fit(const ProgramFunction *f, const char *kind, const Port *po
                       Buf *err)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (!surface[i] || surface[i]->bytes < port[i].bytes) {
+        size_t need = port[i].alloc > port[i].bytes ? port[i].alloc : port[i].bytes;
+        if (!surface[i] || surface[i]->bytes < need) {
             buf_printf(err, "function '%s': %s '%s' needs %zu bytes, its surface has %zu\n", f->name, kind,
-                       port[i].name, port[i].bytes, surface[i] ? surface[i]->bytes : 0);
+                       port[i].name, need, surface[i] ? surface[i]->bytes : 0);
             return false;
         }
     }
@@ -248,7 +291,11 @@ bool request_eval(Request *r, Buf *err)
     }
     p->evals++;
     p->device->made.evals++;
-    bool ok = r->driver->eval(r, err);
+    r->time = (EvalTime){0};
+    uint64_t from = now_ns();
+    bool     ok = r->driver->eval(r, err);
+    if (ok && !r->time.wall_ns)
+        r->time.wall_ns = now_ns() - from;
     atomic_store(&p->busy, false);
     return ok;
 }

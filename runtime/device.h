@@ -22,6 +22,8 @@
 
 #include <stdbool.h>
 
+struct Target; /* target/target.h */
+
 typedef struct Device Device;
 typedef struct Program Program;
 typedef struct Surface Surface;
@@ -53,6 +55,16 @@ typedef struct {
      * the next. Giving a program new weights without compiling is not counted. 0: any number. */
     uint64_t max_compiles;
     DeviceFault fault;
+    /* What the host device imitates beyond the numerics: this engine's limits and quirks. NULL: nothing; ignored by
+     * real engines. Outlives the device. */
+    const struct Target *target;
+    /* The host device tells the times that the target's cost model predicts instead of measured ones, so that what is
+     * computed from times has the same bytes everywhere. Ignored without a target. */
+    bool simulate;
+    /* Seconds after which an evaluation is given up and the device with it; 0: as the driver sees fit. */
+    double eval_seconds;
+    /* On parts with several engines the one to use, from 1; 0: the system decides. */
+    uint32_t die;
     bool plain; /* portable code even where faster code for this machine exists; the results are the same */
     Pool *pool; /* the host device computes with its threads; NULL: with the caller's alone. Outlives the device. */
 } DeviceOptions;
@@ -76,6 +88,7 @@ typedef struct {
     uint32_t    rank;
     int64_t     dim[6];
     size_t      bytes; /* dense: elements times element size */
+    size_t      alloc; /* what its surface must have: `bytes`, or more where the compiled program says so */
 } Port;
 
 typedef struct {
@@ -107,6 +120,22 @@ uint64_t device_compiles_left(const Device *d);
  * have 0 files. The texts and files are not needed afterwards. */
 Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
                          size_t files, Buf *err);
+/* Why the last program_compile() or program_reload() of the device gave no program. */
+typedef enum {
+    REFUSED_NOT,    /* it did give one */
+    REFUSED_TEXT,   /* the text or the files are wrong whatever the device */
+    REFUSED_ENGINE, /* the text is right, and the engine's compiler does not take it */
+    REFUSED_LIMIT,  /* this process has compiled, or holds, as many programs as it may */
+    REFUSED_LOAD    /* it was compiled and could not be loaded */
+} Refusal;
+Refusal device_refusal(const Device *d);
+
+/* How long making a program took; 0: it was not done, or nobody knows. */
+typedef struct {
+    uint64_t compile_ns, load_ns; /* loading includes binding its ports; a reloaded program was not compiled */
+} ProgramTime;
+ProgramTime program_time(const Program *p);
+
 /* Can the device replace the weights of a compiled program? */
 bool     device_reloads(const Device *d);
 /* A program of the text that `donor` was compiled from, with these weight files in place of its own, made without
@@ -133,5 +162,10 @@ Request *request_new(Program *p, uint32_t function, Surface *const *input, Surfa
 void     request_free(Request *r);
 /* Blocks until the outputs are written. A program that is being evaluated is not evaluated a second time. */
 bool     request_eval(Request *r, Buf *err);
+/* How long its last successful evaluation took: for the caller, and on the engine itself (0: the system does not tell). */
+typedef struct {
+    uint64_t wall_ns, engine_ns;
+} EvalTime;
+EvalTime request_time(const Request *r);
 
 #endif

@@ -208,7 +208,7 @@ static bool make_ports(Arena *a, const char *what, Value *const *value, uint32_t
                     .type = t->dtype == DT_F16 ? PORT_F16 : PORT_F32,
                     .rank = t->rank};
         memcpy(p->dim, t->dim, t->rank * sizeof *t->dim);
-        p->bytes = (size_t)type_elems(t) * port_elem_bytes(p->type);
+        p->bytes = p->alloc = (size_t)type_elems(t) * port_elem_bytes(p->type);
     }
     return true;
 }
@@ -259,6 +259,19 @@ static void ane_program_free(Program *base)
     free(p);
 }
 
+/* Where the compiled program has its ports, and how much memory it wants for them. */
+static bool bind(AneProgram *p, uint32_t i, Buf *why)
+{
+    ProgramFunction *f = &p->base.function[i];
+    if (!ane_model_bind(p->model, i, f, &p->input[i], &p->output[i], why))
+        return false;
+    for (uint32_t k = 0; k < f->inputs; k++)
+        f->input[k].alloc = p->input[i].bytes[k];
+    for (uint32_t k = 0; k < f->outputs; k++)
+        f->output[k].alloc = p->output[i].bytes[k];
+    return true;
+}
+
 static Program *make(AneDevice *d, const AneProgram *donor, const char *name, const char *mil, size_t len,
                      const DeviceFile *file, size_t files, Buf *err)
 {
@@ -276,7 +289,7 @@ static Program *make(AneDevice *d, const AneProgram *donor, const char *name, co
     if (ok) {
         p->model = ane_model_new(&d->setup, mil, len, file, files, donor ? donor->model : NULL, &from_copy, &why);
         for (uint32_t i = 0; p->model && ok && i < p->base.functions; i++)
-            ok = ane_model_bind(p->model, i, &p->base.function[i], &p->input[i], &p->output[i], &why);
+            ok = bind(p, i, &why);
         ok = ok && p->model;
         if (!ok)
             buf_printf(err, "%s: error: %s", name, why.data ? why.data : "the model could not be made\n");

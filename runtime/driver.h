@@ -33,6 +33,7 @@ typedef struct {
 /* A driver fills in what comes before the comment "device.c"; what comes after is zero when it returns. */
 struct Device {
     const Driver *driver;
+    Refusal       refusal; /* set by compile() and reload() where they fail; REFUSED_TEXT if a driver says nothing */
     /* device.c */
     uint64_t           max_evals, max_compiles;
     DeviceFault        fault;
@@ -47,6 +48,7 @@ struct Program {
     Device          *device;
     ProgramFunction *function;
     uint32_t         functions;
+    ProgramTime      time; /* left zero, device.c fills in what it measures */
     /* device.c */
     uint32_t    requests; /* alive */
     uint64_t    evals;
@@ -64,6 +66,7 @@ struct Surface {
 
 struct Request {
     const Driver *driver;
+    EvalTime      time; /* of the last evaluation; wall_ns left zero: device.c measures it */
     /* device.c */
     Program  *program;
     Surface **surface; /* that it is bound to */

@@ -133,10 +133,14 @@ static bool eval(Request *base, Buf *err)
     CheckRequest          *r = (CheckRequest *)base;
     CheckProgram          *p = r->program;
     const ProgramFunction *f = program_function(p->inner, 0);
-    if (!p->ref || p->checked >= EVALS)
-        return request_eval(r->inner, err);
+    if (!p->ref || p->checked >= EVALS) {
+        bool done = request_eval(r->inner, err);
+        base->time = request_time(r->inner);
+        return done;
+    }
     double **in = read_ports(f->input, f->inputs, r->input);
     bool     ok = request_eval(r->inner, err);
+    base->time = request_time(r->inner);
     if (ok) {
         compare(p, in, r->output, "real");
         p->checked++;
@@ -283,6 +287,7 @@ static Program *adopt(CheckDevice *d, Program *inner, const char *name, const ch
     *p = (CheckProgram){.base = {.driver = d->base.driver, .device = &d->base, .functions = program_functions(inner)},
                         .inner = inner, .device = d, .program = program, .instance = (int32_t)nth, .len = len};
     p->base.function = (ProgramFunction *)(uintptr_t)program_function(inner, 0);
+    p->base.time = program_time(inner);
     p->name = program < d->plan->programs ? d->plan->program[program].mil : arena_strdup(d->arena, name);
     p->mil = mil;
     if (nth != 0 && nth + 1 != instances)
@@ -300,8 +305,9 @@ static Program *compile(Device *base, const char *name, const char *mil, size_t 
                         Buf *err)
 {
     CheckDevice *d = (CheckDevice *)base;
-    return adopt(d, program_compile(d->inner, name, mil, len, file, files, err), name, arena_strndup(d->arena, mil, len), len,
-                 file, files, err);
+    Program     *inner = program_compile(d->inner, name, mil, len, file, files, err);
+    base->refusal = device_refusal(d->inner);
+    return adopt(d, inner, name, arena_strndup(d->arena, mil, len), len, file, files, err);
 }
 
 static Program *reload(const Program *base, const char *name, const DeviceFile *file, size_t files, Buf *err)

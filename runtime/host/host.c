@@ -150,7 +150,7 @@ static Port *make_ports(Arena *a, const HostDevice *d, Value *const *value, uint
         const MilType *t = &value[i]->type;
         port[i] = (Port){.name = value[i]->name, .type = port_type(d, t->dtype), .rank = t->rank};
         memcpy(port[i].dim, t->dim, t->rank * sizeof *t->dim);
-        port[i].bytes = (size_t)type_elems(t) * port_elem_bytes(port[i].type);
+        port[i].bytes = port[i].alloc = (size_t)type_elems(t) * port_elem_bytes(port[i].type);
     }
     return port;
 }
