@@ -191,7 +191,7 @@ static void say_outputs(Child *c, Program *p, Bound *b)
         json_object_set_new(c->say, "output", all = json_array());
     for (uint32_t i = 0; i < f->outputs; i++) {
         Surface        *s = b->surface[f->inputs + i];
-        size_t          n = f->output[i].bytes / 2;
+        size_t          n = f->output[i].bytes / 2 < TRIAL_ELEMENTS ? f->output[i].bytes / 2 : TRIAL_ELEMENTS;
         const uint16_t *x = surface_lock(s, false);
         char           *text = xmalloc(n * 4 + 1);
         for (size_t k = 0; k < n; k++)
@@ -255,7 +255,7 @@ static void count(Child *c, bool release)
 {
     uint32_t  want = (uint32_t)asked(c, "times"), n = 0;
     Program **kept = NEW_N(c->arena, Program *, want + 1);
-    char     *text = arena_strndup(c->arena, c->mil, c->len), *at = strstr(text, "@@@@@"), digits[8];
+    char     *text = arena_strndup(c->arena, c->mil, c->len), *at = strstr(text, "@@@@@"), digits[16];
     for (; at && n < want; n++) {
         snprintf(digits, sizeof digits, "%05x", n + 1);
         memcpy(at, digits, 5);

@@ -47,6 +47,8 @@ double pattern_value(Pattern p, uint64_t key, int64_t i, uint32_t rank, const in
     case PATTERN_ones: return 1;
     case PATTERN_zero: return 0;
     case PATTERN_eye: return eye(i, rank, dim);
+    case PATTERN_terms: return eye(i, rank, dim) != 0 ? 2048 : 1;
+    case PATTERN_own: return eye(i, rank, dim) != 0 ? 0 : -30000;
     case PATTERN_count: return (double)(i % 2048);
     case PATTERN_rows: return rank ? (double)(i % dim[rank - 1] % 2048) : 0;
     case PATTERN_wide: return f16_round((float)((double)(draw % 4401) - 2200) / 2);

@@ -6,6 +6,8 @@
  *     positive  from 1/16 to 4
  *     ones, zero
  *     eye       1 where the position on the first axis that is longer than 1 is that on the others together, else 0
+ *     terms     2048 where eye has 1, else 1: sums of which partial sums in fp16 lose the ones
+ *     own       0 where eye has 1, else -30000: the mask of attention to oneself only
  *     count     0, 1, 2, ... up to 2047, and again
  *     rows      its number on the last axis
  *     wide      from -1100 to 1100 in halves
@@ -21,7 +23,7 @@
 typedef enum {
 #define PATTERN(name) PATTERN_##name,
 #define PATTERNS(X) \
-    X(small) X(sign) X(unit) X(positive) X(ones) X(zero) X(eye) X(count) X(rows) X(wide) X(climb) X(holes) X(ends)
+    X(small) X(sign) X(unit) X(positive) X(ones) X(zero) X(eye) X(terms) X(own) X(count) X(rows) X(wide) X(climb) X(holes) X(ends)
     PATTERNS(PATTERN) PATTERN_COUNT
 } Pattern;
 

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,7 +34,7 @@ static bool setting(Arena *a, Template *t, uint32_t line, const char *text, Buf 
     bool        fill = strcmp(name, "fill") == 0;
     if (fill)
         name = word(a, &text);
-    if (!*name || !*text)
+    if (!*name || (fill && !*text))
         return damaged(err, t, line, "'%s' is neither 'PLACE VALUE' nor 'fill NAME PATTERN'", all);
     Place    *to = fill ? t->fill : t->place;
     uint32_t *n = fill ? &t->fills : &t->places;

@@ -44,7 +44,7 @@ typedef struct {
     bool        outputs; /* wanted */
 } Trial;
 
-enum { TRIAL_OUTPUTS = 4 };
+enum { TRIAL_OUTPUTS = 4, TRIAL_ELEMENTS = 16384 }; /* what comes back: so many outputs, so much of the beginning of each */
 
 typedef struct {
     OutcomeKind kind;
