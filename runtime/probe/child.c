@@ -71,7 +71,7 @@ static void put(Pattern p, uint64_t key, uint32_t rank, const int64_t *dim, int6
     }
 }
 
-/* One file for each constant that names one, `version` of its numbers. */
+/* One file for each constant that is read from one, `version` of its numbers: that of NAME is weights/NAME.bin. */
 static bool make_files(Child *c, uint32_t version, DeviceFile **file, size_t *files)
 {
     Sources *sources = sources_new(c->arena);
@@ -85,7 +85,7 @@ static bool make_files(Child *c, uint32_t version, DeviceFile **file, size_t *fi
     *file = NEW_N(c->arena, DeviceFile, unit.fn[0].values + 1);
     for (uint32_t i = 0; i < unit.fn[0].values; i++) {
         const Value *v = unit.fn[0].value[i];
-        if (!v->konst || !v->konst->path)
+        if (!v->konst || !v->konst->unread)
             continue;
         const MilType *t = &v->type;
         int64_t        n = type_elems(t);
@@ -97,7 +97,7 @@ static bool make_files(Child *c, uint32_t version, DeviceFile **file, size_t *fi
         blob_add(&blob, dtype_info[t->dtype].blob, data, bytes);
         char *kept = arena_alloc(c->arena, blob.len);
         memcpy(kept, blob.data, blob.len);
-        (*file)[(*files)++] = (DeviceFile){.path = v->konst->path, .data = kept, .len = blob.len, .kept = true};
+        (*file)[(*files)++] = (DeviceFile){.path = arena_printf(c->arena, "@model_path/weights/%s.bin", v->name), .data = kept, .len = blob.len, .kept = true};
         buf_free(&blob);
     }
     return true;

@@ -9,6 +9,7 @@
  *     //end
  *
  * Lines that begin with // are not part of the program: nobody shows comments in text that the engine's reader took.
+ * A constant NAME that is read from a file is alone in "@model_path/weights/NAME.bin".
  * With its own values every template is a program that is right (a test reads them all). */
 #ifndef ANEL_PROBE_TEMPLATE_H
 #define ANEL_PROBE_TEMPLATE_H
