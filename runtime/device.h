@@ -61,6 +61,8 @@ typedef struct {
     /* The host device tells the times that the target's cost model predicts instead of measured ones, so that what is
      * computed from times has the same bytes everywhere. Ignored without a target. */
     bool simulate;
+    /* And its evaluations take that long, where they would be done sooner, so that schedules can be tried. */
+    bool latency;
     /* Seconds after which an evaluation is given up and the device with it; 0: as the driver sees fit. */
     double eval_seconds;
     /* On parts with several engines the one to use, from 1; 0: the system decides. */

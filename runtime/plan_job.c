@@ -7,6 +7,7 @@
 #include "runtime/train/best.h"
 #include "runtime/train/dist_run.h"
 #include "runtime/train/weights.h"
+#include "target/where.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,6 +105,16 @@ static uint64_t compile_budget(const Job *j)
     return (dist_size(j->dist) > 1 || j->o.bench) && strcmp(j->o.device, "host") == 0 ? 0 : (uint64_t)j->plan->compile_budget;
 }
 
+/* The engine that the host device imitates; NULL: none. */
+static bool imitated(Job *j, const Target **target)
+{
+    *target = NULL;
+    if (!j->o.target)
+        *target = target_of_plan(j->arena, j->plan->target, j->plan->target_hash);
+    return !j->o.target || strcmp(j->o.target, "none") == 0 ||
+           target_find(j->arena, "anerun", j->o.target, target, &j->err);
+}
+
 bool job_open(Job *j)
 {
     bool          exact = j->o.numerics && strcmp(j->o.numerics, "exact") == 0;
@@ -113,8 +124,9 @@ bool job_open(Job *j)
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
     };
     if (!read_fault(&options.fault, &j->err) ||
-        !(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
+        !(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)) || !imitated(j, &options.target))
         return false;
+    options.latency = j->o.latency;
     uint64_t budget = compile_budget(j);
     options.max_compiles = budget;
     gemm_init();

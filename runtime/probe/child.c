@@ -354,6 +354,8 @@ int trial_serve(int argc, char **argv)
     if (target && !(c.options.target = places_target(kept, target, &c.err)))
         fputs(c.err.data, stderr);
     c.options.simulate = target != NULL;
+    if (c.options.target)
+        c.options.max_compiles = (uint64_t)c.options.target->compile_budget;
     char  *line = NULL;
     size_t cap = 0;
     for (ssize_t n; to && c.err.len == 0 && (n = getline(&line, &cap, stdin)) > 0;) {

@@ -2,36 +2,35 @@
 #include "probe/places.h"
 
 #include "ane/library.h"
+#include "target/where.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+typedef struct {
+    Arena       *a;
+    const char **dir;
+    uint32_t     dirs, cap;
+} Places;
+
+static void add_place(void *with, const char *dir)
+{
+    Places *p = with;
+    GROW(p->a, p->dir, p->dirs, p->cap);
+    p->dir[p->dirs++] = dir;
+}
+
 TargetPath places_dirs(Arena *a)
 {
-    const char **dir = NULL;
-    uint32_t     n = 0, cap = 0;
-    for (const char *p = getenv("ANEL_PATH"); p && *p;) {
-        size_t k = strcspn(p, ":");
-        GROW(a, dir, n, cap);
-        if (k)
-            dir[n++] = arena_strndup(a, p, k);
-        p += k + (p[k] == ':');
-    }
-    GROW(a, dir, n, cap);
-    dir[n++] = ANEL_DATA_DIR;
-    GROW(a, dir, n, cap);
-    dir[n++] = ANEL_SOURCE_DIR;
-    return (TargetPath){dir, n};
+    Places p = {.a = a};
+    standard_places(a, add_place, &p);
+    return (TargetPath){p.dir, p.dirs};
 }
 
 const Target *places_target(Arena *a, const char *name, Buf *err)
 {
-    Sources      *sources = sources_new(a);
-    Diags        *ds = diags_new(a, sources, "anerun");
-    const Target *t = target_load(a, sources, name, places_dirs(a), ds);
-    if (!t)
-        diags_render(ds, err);
-    return t;
+    const Target *t;
+    return target_find(a, "anerun", name, &t, err) ? t : NULL;
 }
 
 bool places_classes(const char *device, Buf *out, Buf *err)

@@ -7,8 +7,7 @@
 
 #include <stdbool.h>
 
-/* Directories with models/probe and targets: those of ANEL_PATH (separated by ':'), beside an installed anerun, and in
- * the source tree it was built from. */
+/* Directories with models/probe and targets: the standard places (target/where.h). */
 TargetPath places_dirs(Arena *a);
 /* The profile of that name, or in that file. NULL with a message for people. */
 const Target *places_target(Arena *a, const char *name, Buf *err);
