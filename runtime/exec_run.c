@@ -95,7 +95,9 @@ static bool run_program(Exec *e, const ExecStep *x, uint32_t it, Buf *why)
         return false;
     }
     e->counters.evals++;
-    return request_eval(x->request[it], why);
+    bool ok = request_eval(x->request[it], why);
+    e->counters.engine_ns += request_time(x->request[it]).engine_ns;
+    return ok;
 }
 
 bool exec_run_step(Exec *e, const ExecStep *x, uint32_t it, bool fresh, ConvertCount *count, Buf *why)

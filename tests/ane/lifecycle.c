@@ -180,6 +180,7 @@ static uint64_t reloaded(Device *d)
         Program   *next = program_reload(p, "test.mil", &file, 1, &err);
         CHECK(next != NULL, err.data);
         CHECK(device_refusal(d) == REFUSED_NOT, "");
+        buf_free(&err);
         program_free(p);
         p = next;
     }

@@ -188,6 +188,7 @@ Program *rig_compile(Device *d, const char *mil)
     Program *p = compile(d, mil, &err);
     CHECK(p != NULL, err.data);
     CHECK(device_refusal(d) == REFUSED_NOT, "");
+    buf_free(&err);
     return p;
 }
 
