@@ -205,6 +205,7 @@ typedef struct {
     uint64_t clamped;           /* values beyond fp16 moved to the device */
     uint64_t nonfinite;         /* NaN moved to the device; infinities and NaN moved from it */
     uint64_t saturated_weights; /* weights beyond fp16, over all bakes */
+    uint64_t engine_ns;         /* of evaluations, on the engine itself, as the device tells it; 0: it does not */
     double   seconds[EXEC_CLASSES];
     double   worker_seconds; /* other threads busy with steps, updates and weights, all together */
 } ExecCounters;

@@ -124,6 +124,7 @@ bool job_open(Job *j)
         .wide_ports = exact,
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
         .eval_seconds = j->o.eval_timeout == 0 ? INFINITY : j->o.eval_timeout > 0 ? j->o.eval_timeout : 0,
+        .engine_times = j->o.bench || j->o.profile,
         .faults = getenv("ANERUN_DEVICE_FAULT"), /* for tests: docs/faults.md */
     };
     if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
