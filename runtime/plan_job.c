@@ -46,7 +46,8 @@ const char *job_run(const Job *j)
 static bool may_restart(const Job *j, uint64_t budget)
 {
     PlanWeightMode mode = j->plan->weights;
-    return j->o.train && budget && dist_size(j->dist) == 1 && (mode == PLAN_BAKED || mode == PLAN_RELOAD);
+    return j->o.train && dist_size(j->dist) == 1 &&
+           ((budget && (mode == PLAN_BAKED || mode == PLAN_RELOAD)) || device_decays(j->device));
 }
 
 /* Without the proofs of a training run compiling is the safe way. */
