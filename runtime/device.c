@@ -99,12 +99,12 @@ void device_close(Device *d)
 
 bool device_wedged(const Device *d)
 {
-    return d->wedged;
+    return d->wedged || (d->within && device_wedged(d->within));
 }
 
 bool device_decays(const Device *d)
 {
-    return d->driver->decays || (d->faults && (d->faults->decay || d->faults->decay_program));
+    return d->driver->decays || (d->within && device_decays(d->within)) || (d->faults && (d->faults->decay || d->faults->decay_program));
 }
 
 DeviceCounts device_counts(const Device *d)
@@ -178,7 +178,7 @@ static Program *compile(const Making *m, Buf *err)
     }
     d->made.compiles++;
     d->refusal = REFUSED_NOT;
-    if (d->faults && !fault_compile(d, err))
+    if (d->faults && !fault_compile(d, m->name, err))
         return NULL;
     uint64_t from = now_ns();
     Program *p = d->driver->compile(d, m->name, m->mil, m->len, m->file, m->files, err);
@@ -189,7 +189,7 @@ static Program *compile(const Making *m, Buf *err)
 static Program *attempt(const Making *m, Buf *err)
 {
     Program *p = m->donor ? reload(m, err) : compile(m, err);
-    if (!p || !m->device->faults || fault_load(m->device, p, err))
+    if (!p || !m->device->faults || fault_load(m->device, p, m->name, err))
         return p;
     m->device->driver->program_free(p);
     return NULL;

@@ -129,22 +129,22 @@ const FaultFiles *fault_reload(const Faults *f, const Program *donor)
 
 /* ---- compiling and loading ---- */
 
-bool fault_compile(Device *d, Buf *err)
+bool fault_compile(Device *d, const char *name, Buf *err)
 {
     Faults *f = d->faults;
     f->compiled++;
     if (f->compiled <= f->compile_fails) {
-        buf_puts(err, "compiling was refused: _ANECompiler : ANECCompile() FAILED\n");
+        buf_printf(err, "%s: error: compiling was refused: _ANECompiler : ANECCompile() FAILED\n", name);
         d->refusal = REFUSED_ENGINE;
         return false;
     }
     if ((f->compile_limit && d->programs >= f->compile_limit) || (f->compile_total && f->compiled > f->compile_total)) {
-        buf_puts(err, "compiling was refused: Program compile failure: no more programs\n");
+        buf_printf(err, "%s: error: compiling was refused: Program compile failure: no more programs\n", name);
         d->refusal = REFUSED_LIMIT;
         return false;
     }
     if (f->broken) {
-        buf_puts(err, "loading failed: Program load failure (0x20004)\n");
+        buf_printf(err, "%s: error: loading failed: Program load failure (0x20004)\n", name);
         d->refusal = REFUSED_LOAD;
     }
     return !f->broken;
@@ -157,7 +157,7 @@ static void enlarge(Port *p, uint32_t n, uint64_t bytes)
             p[i].alloc = (size_t)bytes;
 }
 
-bool fault_load(Device *d, Program *p, Buf *err)
+bool fault_load(Device *d, Program *p, const char *name, Buf *err)
 {
     Faults *f = d->faults;
     for (uint32_t i = 0; i < p->functions; i++) {
@@ -166,7 +166,7 @@ bool fault_load(Device *d, Program *p, Buf *err)
     }
     if (++f->loaded > f->load_fails)
         return true;
-    buf_puts(err, "loading failed: Program load failure (0x20004)\n");
+    buf_printf(err, "%s: error: loading failed: Program load failure (0x20004)\n", name);
     d->refusal = REFUSED_LOAD;
     return false;
 }

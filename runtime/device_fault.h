@@ -37,9 +37,9 @@ const FaultFiles *fault_files(Faults *f, const char *mil, size_t len, const Devi
 /* What a donor's program is really made of when it is reloaded; NULL: what was given. */
 const FaultFiles *fault_reload(const Faults *f, const Program *donor);
 /* Before a compilation: false if it is refused, with the reason and Device.refusal. */
-bool fault_compile(Device *d, Buf *err);
+bool fault_compile(Device *d, const char *name, Buf *err);
 /* After one: false if its program does not load. */
-bool fault_load(Device *d, Program *p, Buf *err);
+bool fault_load(Device *d, Program *p, const char *name, Buf *err);
 /* The last compilation failed because of a kept copy, which is gone now. */
 bool fault_stale(Device *d);
 /* Before a surface is zeroed. */

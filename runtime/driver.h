@@ -37,6 +37,7 @@ typedef struct {
 /* A driver fills in what comes before the comment "device.c"; what comes after is zero when it returns. */
 struct Device {
     const Driver *driver;
+    Device       *within; /* for a driver around another one: its device; else NULL */
     Refusal       refusal; /* set by compile() and reload() where they fail; REFUSED_TEXT if a driver says nothing */
     /* device.c */
     uint64_t       max_evals, max_compiles;

@@ -173,7 +173,7 @@ static Surface **surfaces_for(Device *d, const Port *port, uint32_t n, Buf *err)
 {
     Surface **s = calloc(n + 1u, sizeof *s);
     for (uint32_t i = 0; s && i < n; i++)
-        if (!(s[i] = surface_new(d, port[i].bytes, err))) {
+        if (!(s[i] = surface_new(d, port_surface_bytes(&port[i]), err))) {
             while (i-- > 0)
                 surface_free(s[i]);
             free(s);
@@ -401,7 +401,7 @@ Device *check_device_new(Device *inner, const Plan *plan)
     if (!d || !(d->compiled = calloc(plan->programs + 1u, sizeof *d->compiled)))
         bug("out of memory");
     d->base.driver = device_reloads(inner) ? &reloading_driver : &plain_driver;
-    d->inner = inner;
+    d->inner = d->base.within = inner;
     d->plan = plan;
     d->arena = arena_new();
     return &d->base;
