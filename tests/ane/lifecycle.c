@@ -368,6 +368,8 @@ static const Case cases[] = {
     {"a connection that is lost", "direct-lost=3", connection_lost, 0},
     {"no index sets", "hide-NSIndexSet", simply_works, 0},
     {"no inner model", "hide-model,hide-state", simply_works, 0},
+    {"the short way to make requests",
+     "hide-requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:", simply_works, 0},
     {"garbage behind ports", "dirty-padding", simply_works, 0},
     {"compilations fail by chance", "compile-fails=2", simply_works, 0},
     {"an engine of several", NULL, a_die, 0},
