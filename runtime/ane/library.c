@@ -119,7 +119,7 @@ static void find_method(AneLibrary *l, int i, Buf *err)
                               : l->class_getInstanceMethod(l->class[i], l->selector[i]);
     l->has[i] = same_types(l, have, i, found, sizeof found);
     plain_encoding(m->encoding, want, sizeof want);
-    if (l->has[i] || !m->required)
+    if (l->has[i] || !m->required || (i == ANE_METHOD_request && ANE_HAS(l, request_short)))
         return;
     if (!l->class[i])
         buf_printf(err, "class %s is missing (%s)\n", m->class, m->purpose);

@@ -262,6 +262,13 @@ static bool take_over(AneModel *m, AneModel *donor, uint64_t text, const DeviceF
            ane_reload(&donor->directory, donor->weights, &m->directory, m->weights, file, files, err);
 }
 
+/* A copy compiled by an earlier process (docs/engine.md E310, E311). */
+static bool copy_exists(const AneModel *m)
+{
+    const AneLibrary *l = m->all->lib;
+    return ANE_HAS(l, compiled_exists) && ANE_CALL(l, compiled_exists)(m->object, ANE_SEL(l, compiled_exists));
+}
+
 AneModel *ane_model_new(AneModels *all, const char *mil, size_t len, const DeviceFile *file, size_t files,
                         AneModel *donor, AneMaking *making, Buf *err)
 {
@@ -276,11 +283,18 @@ AneModel *ane_model_new(AneModels *all, const char *mil, size_t len, const Devic
     if (ok && donor)
         ok = take_over(m, donor, text, file, files, making, err);
     else if (ok) {
-        making->from_copy = !all->fresh && ANE_HAS(l, compiled_exists) &&
-                            ANE_CALL(l, compiled_exists)(m->object, ANE_SEL(l, compiled_exists));
+        making->from_copy = !all->fresh && copy_exists(m);
         ok = making->from_copy || compile(m, text, making, err);
     }
+    size_t said = err->len;
+    bool   taken = ok && donor && !making->compiled;
     ok = ok && load(m, making, err);
+    if (!ok && taken && copy_exists(m)) { /* perhaps the system took its own copy instead, and that is no good */
+        if (err->data)
+            err->data[err->len = said] = 0;
+        ane_model_purge(m);
+        ok = load(m, making, err);
+    }
     if (!ok && making->from_copy)
         ane_model_purge(m);
     l->objc_autoreleasePoolPop(pool);

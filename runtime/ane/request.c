@@ -38,7 +38,7 @@ static bool collect(const AneLibrary *l, Surface *const *surface, const Port *po
 static ObjcId new_stats(const AneDevice *d)
 {
     const AneLibrary *l = &d->lib;
-    if (!d->models.stats || !ANE_HAS(l, stats_new) || !ANE_HAS(l, stats_time))
+    if (!d->models.stats || !ANE_HAS(l, request) || !ANE_HAS(l, stats_new) || !ANE_HAS(l, stats_time))
         return NULL;
     ObjcId stats = ANE_CALL(l, stats_new)(ANE_CLASS(l, stats_new), ANE_SEL(l, stats_new), 0);
     return ANE_ANSWERS(l, stats, stats_time) ? l->objc_retain(stats) : NULL;
@@ -55,8 +55,10 @@ static ObjcId make_request(const AneRequest *r, Surface *const *input, Surface *
     ObjcId request = NULL;
     ok = collect(l, output, f->output, f->outputs, &p->output[r->function], &outs, &out_indices, err) && ok;
     if (ok) {
-        request = ANE_CALL(l, request)(ANE_CLASS(l, request), ANE_SEL(l, request), ins, in_indices, outs, out_indices, NULL,
-                                       r->stats, procedure);
+        request = ANE_HAS(l, request) ? ANE_CALL(l, request)(ANE_CLASS(l, request), ANE_SEL(l, request), ins, in_indices, outs,
+                                                             out_indices, NULL, r->stats, procedure)
+                                      : ANE_CALL(l, request_short)(ANE_CLASS(l, request_short), ANE_SEL(l, request_short),
+                                                                   ins, in_indices, outs, out_indices, procedure);
         if (!request)
             buf_printf(err, "%s, function '%s': the framework made no request\n", p->base.name, f->name);
     }

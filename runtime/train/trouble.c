@@ -22,9 +22,46 @@ static void doubt(const Run *t, Buf *err)
     buf_free(&path);
 }
 
+/* Two times are tried; whatever slows them down then is not cured by it. */
+bool run_hurry(Run *t, bool *restart, Buf *err)
+{
+    enum { RENEWALS = 2 };
+    double      times = 0;
+    const char *slow = exec_slow(t->s->exec, &times);
+    *restart = false;
+    if (!slow || t->renewed > RENEWALS)
+        return true;
+    if (t->renewed++ == RENEWALS) {
+        report_warning(&t->report, "step %llu: evaluations of '%s' take %.1f times as long as at first, and compiling them anew does "
+                                   "not help: stop the run, and go on with --resume",
+                       (unsigned long long)t->r.step, slow, times);
+        return true;
+    }
+    *restart = t->head != NULL;
+    report_warning(&t->report, "step %llu: evaluations of '%s' take %.1f times as long as at first: %s",
+                   (unsigned long long)t->r.step, slow, times,
+                   *restart ? "a new process goes on" : "programs are compiled anew");
+    return *restart || exec_recompile(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err);
+}
+
+void run_learned(Run *t, ExecReload reload)
+{
+    Buf note = {0};
+    if (reload == EXEC_RELOAD_STALE && !t->continues && t->o->learned)
+        report_note(&t->report, "note: this device does not replace the weights of compiled programs: they are compiled "
+                                "anew for every update (the results are the same)");
+    if ((reload == EXEC_RELOAD_STALE || reload == EXEC_RELOAD_WORKS) && t->o->learned)
+        t->o->learned(t->o->learned_with, reload, &note);
+    if (note.len && !t->continues)
+        report_note(&t->report, "note: %s", note.data);
+    buf_free(&note);
+}
+
 bool run_stop(Run *t, Buf *err)
 {
     ExecTrouble trouble = exec_trouble(t->s->exec);
+    if (trouble == EXEC_STALE && exec_reload(t->s->exec) == EXEC_RELOAD_WORKS)
+        run_learned(t, EXEC_RELOAD_STALE);
     if (trouble == EXEC_SOUND || !t->o->run)
         return false;
     buf_trim(err);

@@ -180,6 +180,7 @@ static uint64_t reloaded(Device *d)
         Program   *next = program_reload(p, "test.mil", &file, 1, &err);
         CHECK(next != NULL, err.data);
         CHECK(device_refusal(d) == REFUSED_NOT, "");
+        buf_free(&err);
         program_free(p);
         p = next;
     }
@@ -367,6 +368,8 @@ static const Case cases[] = {
     {"a connection that is lost", "direct-lost=3", connection_lost, 0},
     {"no index sets", "hide-NSIndexSet", simply_works, 0},
     {"no inner model", "hide-model,hide-state", simply_works, 0},
+    {"the short way to make requests",
+     "hide-requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:", simply_works, 0},
     {"garbage behind ports", "dirty-padding", simply_works, 0},
     {"compilations fail by chance", "compile-fails=2", simply_works, 0},
     {"an engine of several", NULL, a_die, 0},

@@ -64,12 +64,12 @@ static bool empty_directory(const char *path)
     return n == 0;
 }
 
-static bool run(const Case *c, bool quiet)
+static int run(const Case *c, bool quiet)
 {
     char why[FILE_ERR_MAX];
     snprintf(tmp, sizeof tmp, "/tmp/anel-ane-XXXXXX");
     if (!mkdtemp(tmp))
-        return false;
+        return -1;
     snprintf(record, sizeof record, "%s.record", tmp);
     fflush(NULL);
     pid_t child = fork();
@@ -84,20 +84,22 @@ static bool run(const Case *c, bool quiet)
     }
     int status = -1;
     waitpid(child, &status, 0);
-    bool ok = c->aborts ? WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT : WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (!ok && !quiet)
+    int result = c->aborts && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? 0
+                 : !c->aborts && WIFEXITED(status)                              ? WEXITSTATUS(status)
+                                                                                : -1;
+    if (result && !quiet)
         printf("%s: ended with status %#x\n", c->name, (unsigned)status);
-    if (ok && !c->aborts && !empty_directory(tmp)) {
+    if (!c->aborts && result >= 0 && !empty_directory(tmp)) {
         if (!quiet)
             printf("%s: something is left in the temporary directory\n", c->name);
-        ok = false;
+        result = -1;
     }
     (void)unlink(record);
     (void)dir_remove(tmp, why);
-    return ok;
+    return result;
 }
 
-bool rig_run_one(const Case *c)
+int rig_run_one(const Case *c)
 {
     return run(c, true);
 }
@@ -107,7 +109,7 @@ int rig_run(const char *fake, const Case *c, size_t n)
     int failed = 0;
     setenv("ANEL_ANE_LIBRARY", fake, 1);
     for (size_t i = 0; i < n; i++) {
-        bool ok = run(&c[i], false);
+        bool ok = run(&c[i], false) == 0;
         printf("%s %s\n", ok ? "ok" : "FAIL", c[i].name);
         failed += !ok;
     }
@@ -188,6 +190,7 @@ Program *rig_compile(Device *d, const char *mil)
     Program *p = compile(d, mil, &err);
     CHECK(p != NULL, err.data);
     CHECK(device_refusal(d) == REFUSED_NOT, "");
+    buf_free(&err);
     return p;
 }
 

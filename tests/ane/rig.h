@@ -20,8 +20,8 @@ typedef struct {
 
 /* Run each in a process; the number of those that failed. `fake` is the library. */
 int rig_run(const char *fake, const Case *c, size_t n);
-/* The same for one, quietly; true if it ended with status 0 and left nothing in the temporary directory. */
-bool rig_run_one(const Case *c);
+/* The same for one, quietly; its exit status, -1 if a signal ended it or it left something in the temporary directory. */
+int rig_run_one(const Case *c);
 /* In a case: end it, telling what is wrong. */
 _Noreturn void rig_fail(const char *file, int line, const char *what, const char *detail);
 #define CHECK(ok, detail) ((ok) ? (void)0 : rig_fail(__FILE__, __LINE__, #ok, detail))

@@ -25,6 +25,7 @@ IMPLEMENTATION(fake_evaluate);
 IMPLEMENTATION(fake_stats_mask);
 IMPLEMENTATION(fake_surface_object);
 IMPLEMENTATION(fake_request);
+IMPLEMENTATION(fake_request_short);
 IMPLEMENTATION(fake_client);
 IMPLEMENTATION(fake_evaluate_direct);
 IMPLEMENTATION(fake_stats);
@@ -64,7 +65,9 @@ static const Method surface_object[] = {
     {"objectWithIOSurface:", "@24@0:8^{__IOSurface=}16", '+', fake_surface_object}};
 static const Method request[] = {
     {"requestWithInputs:inputIndices:outputs:outputIndices:weightsBuffer:perfStats:procedureIndex:",
-     "@72@0:8@16@24@32@40@48@56@64", '+', fake_request}};
+     "@72@0:8@16@24@32@40@48@56@64", '+', fake_request},
+    {"requestWithInputs:inputIndices:outputs:outputIndices:procedureIndex:", "@56@0:8@16@24@32@40@48", '+',
+     fake_request_short}};
 static const Method client[] = {
     {"sharedConnection", "@16@0:8", '+', fake_client},
     {"alloc", "@16@0:8", '+', fake_client_alloc},
@@ -138,7 +141,7 @@ Selector *sel_registerName(const char *name)
 
 static const Method *find(const Class *of, const char *selector, char kind)
 {
-    char hide[160] = "hide-";
+    char hide[200] = "hide-";
     strncat(hide, selector, sizeof hide - 6);
     if (fake_has(hide))
         return NULL;

@@ -74,6 +74,12 @@ void *fake_request(void *self, void *selector, void *in, void *in_index, void *o
     return object_autorelease(r);
 }
 
+void *fake_request_short(void *self, void *selector, void *in, void *in_index, void *out, void *out_index, void *procedure);
+void *fake_request_short(void *self, void *selector, void *in, void *in_index, void *out, void *out_index, void *procedure)
+{
+    return fake_request(self, selector, in, in_index, out, out_index, NULL, NULL, procedure);
+}
+
 /* ---- connections ---- */
 
 void *fake_client(void *self, void *selector);
