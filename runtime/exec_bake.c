@@ -186,10 +186,9 @@ bool exec_unit_stale(const Exec *e, const Unit *u)
     return false;
 }
 
-/* Can instances get new weights without being compiled? */
-static bool reloads(const Exec *e)
+bool exec_reloads(const Exec *e)
 {
-    return e->plan->weights == PLAN_RELOAD && device_reloads(e->device);
+    return e->reload == EXEC_RELOAD_TRY || e->reload == EXEC_RELOAD_WORKS;
 }
 
 uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
@@ -203,7 +202,7 @@ uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
         look_for_changes(e);
     for (uint32_t i = 0; i < x->wants[parts]; i++) {
         const Unit *u = &e->unit[x->wanted[parts][i]];
-        n += u->stage == UINT32_MAX && (reloads(e) ? !u->compiled : exec_unit_stale(e, u));
+        n += u->stage == UINT32_MAX && (exec_reloads(e) ? !u->compiled : exec_unit_stale(e, u));
     }
     return n ? n + exec_canary_cost(e) : 0;
 }
@@ -212,7 +211,7 @@ uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
 {
     const ExecEntry *x = &e->entry[entry];
     uint32_t         n = 0;
-    for (uint32_t i = 0; i < x->wants[parts] && !reloads(e); i++) {
+    for (uint32_t i = 0; i < x->wants[parts] && !exec_reloads(e); i++) {
         const Unit *u = &e->unit[x->wanted[parts][i]];
         bool        trained = false;
         for (uint32_t p = 0; p < u->params; p++)
@@ -288,7 +287,7 @@ bool exec_unit_begin(Exec *e, Unit *u, Buf *err)
         u->at = surface_lock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
         return true;
     }
-    if (!reloads(e))
+    if (!exec_reloads(e))
         drop_program(e, u); /* it may read the files where they are */
     if (u->at)
         return true;

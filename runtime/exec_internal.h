@@ -192,6 +192,8 @@ struct Exec {
     _Atomic uint64_t busy_ns; /* of other threads */
     ExecCanary  *canary; /* NULL: none yet */
     ExecTrouble  trouble;
+    ExecReload   reload;
+    bool         bound; /* exec_binding() has proved it */
 };
 
 /* exec_clock.c */
@@ -263,6 +265,13 @@ typedef struct {
 const uint16_t *exec_recipe_value(const Exec *e, Workspace *w, const Recipe *r, uint32_t k, ConvertCount *count);
 void exec_workspace_free(Workspace *w);
 
+/* exec_canary.c: numbers of any element type that ports have. */
+void   exec_put(void *data, PortType type, size_t i, double x);
+double exec_get(const void *data, PortType type, size_t i);
+/* exec_binding.c: true at once if it was proved before, or need not be. */
+bool exec_binding(Exec *e, Buf *err);
+/* exec_bake.c: can instances get new weights without being compiled? */
+bool exec_reloads(const Exec *e);
 /* exec_bake.c: a program was not made. False. */
 bool exec_not_made(Exec *e);
 /* exec_canary.c: after programs got new weights; true at once if options.canary is not set. */
