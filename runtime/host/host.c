@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "cpu.h"
 #include "host/host.h"
+#include "host/host_quirks.h"
 #include "target/target.h"
 
 #include <inttypes.h>
@@ -78,6 +79,7 @@ static Device *host_open(const DeviceOptions *options, Buf *err)
         d->options = *options;
     d->kernels = choose(&d->options);
     d->build = build_of[d->kernels];
+    d->quirks = host_quirks(&d->options);
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->running, NULL);
     return &d->base;

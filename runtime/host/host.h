@@ -2,6 +2,7 @@
  *
  * host_text.c   texts, checked once for all programs that are made of them
  * host_limits.c what the engine that is imitated would refuse
+ * host_quirks.c what it would compute differently
  * host_times.c  how long it would take
  * host_plan.c   where values live; constants; calls that need no work
  * host_step.c   what runs in which order, and which element-wise calls run together
@@ -41,6 +42,7 @@ typedef struct HostText HostText;
 typedef struct {
     Device base;
     DeviceOptions options;
+    uint32_t quirks; /* bits of quirks.h */
     KernelBuild kernels; /* which of an operation's kernels run */
     Build build;
     pthread_mutex_t lock;    /* texts */
@@ -110,6 +112,9 @@ typedef struct HostStep {
     StepKind kind;
     const Call *call; /* NULL: fused, heads */
     Fused *fused;
+    uint16_t over;     /* results whose fp16 bits are beyond become infinite, from result `over_from` on; 0: none */
+    uint32_t over_from;
+    const struct RowQuirk *quirk; /* STEP_CALL: what becomes of its results; NULL: nothing */
     /* STEP_HEADS */
     const struct HostStep *part;
     uint32_t parts, heads;
