@@ -55,7 +55,7 @@ def finding(report, name):
 LIMITS = {"compile-limit": "compile_budget", "io-width": "io_width_multiple", "io-channels": "io_channel_multiple",
           "io-min-channels": "io_min_channels", "surface-min": "surface_min", "conv-bias": "conv_bias", "axis": "max_axis",
           "channels": "max_channels", "conv-in": "max_conv_in", "load": "load", "reload-time": "reload_time",
-          "weight-notch": "weight_notch"}
+          "weight-notch": "weight_notch", "product-range": "matmul_out_max", "slice-range": "slice_crop_max"}
 RATES = {"overhead": "dispatch", "peak": "peak", "weight-bandwidth": "weight_bandwidth", "notch-bandwidth": "notch_bandwidth",
          "peak-matmul": "peak_matmul", "elementwise-rate": "elementwise", "bandwidth": "bandwidth",
          "compile-fixed": "compile_fixed", "compile-op": "compile_op", "compile-knee": "compile_knee"}
@@ -80,10 +80,16 @@ def finds(name, target, ops=True):
         for question, fact in table.items():
             f, want = finding(report, question), facts[fact]
             if fact in ("max_axis", "max_channels", "max_conv_in") and int(want) >= QUICK_LIMIT or \
-                    fact == "compile_budget" and int(want) > 160 or fact == "notch_bandwidth" and facts["weight_notch"] == "no":
+                    fact == "compile_budget" and int(want) > 160 or fact == "notch_bandwidth" and facts["weight_notch"] == "no" or \
+                    fact == "reload_time" and facts["reload"] == "no":
                 check(f"{name}: {question} stays open", f and f["verdict"] == "open", f)
             else:
                 check(f"{name}: {fact} is found", f and same(f["found"], want, tolerance), (want, f))
+    mask, rounding = finding(report, "mask"), finding(report, "round")
+    check(f"{name}: an ignored mask", mask["found"] == ("no" if availability["scaled_dot_product_attention"] == "quirk" else "yes"), mask)
+    check(f"{name}: round", rounding["found"] == ("no" if facts["family"] == "h17" else "yes"), rounding)
+    if facts["reload"] != "unknown":
+        check(f"{name}: reload", finding(report, "reload")["found"] == facts["reload"], finding(report, "reload"))
     wrong = [(o["op"], o["found"], availability.get(o["op"])) for o in report["findings"] if o["group"] == "ops"
              and o["found"] != {"yes": "yes", "quirk": "quirk"}.get(availability.get(o["op"]), "no") and
              not (o["found"] in ("yes", "quirk") and availability.get(o["op"]) in ("yes", "quirk"))]
@@ -109,6 +115,9 @@ surface_min 10240 assumed
 compile_budget 61 assumed
 conv_bias yes assumed
 weight_notch no assumed
+reload no assumed
+matmul_out_max 20000 assumed
+slice_crop_max 1000 assumed
 dispatch 333 assumed
 peak 3.21 assumed
 peak_matmul 1.25 assumed
