@@ -19,7 +19,6 @@ const Question question[] = {
 const uint32_t questions = COUNT(question);
 
 static const CliOption options[] = {
-    {"probe", 0, NULL, "find out what an engine does: limits, quirks, times"},
     {"device", 0, "host|ane", "what to ask (default: ane on macOS, host elsewhere)"},
     {"target", 0, "NAME|FILE|none", "the engine that the host device imitates (default any; none: only itself)"},
     {"base", 0, "NAME|FILE", "the target that findings are compared with, and that says what is not found out (default any)"},
@@ -59,7 +58,7 @@ static void help(void)
 {
     puts("usage: anerun --probe [options]\n\nFind out what an engine does by small programs, print what was found beside what a target profile says,\n"
          "and write a profile for anec --target.\n");
-    for (size_t i = 1; i < COUNT(options); i++) {
+    for (size_t i = 0; i < COUNT(options); i++) {
         char left[64];
         snprintf(left, sizeof left, "%s--%s%s%s", options[i].letter ? (char[]){'-', options[i].letter, ',', ' ', 0} : "", options[i].name,
                  options[i].value ? " " : "", options[i].value ? options[i].value : "");
@@ -105,7 +104,7 @@ static int arguments(Job *j, int argc, char **argv)
         const CliOption *o = NULL;
         const char      *arg = argv[i], *value = NULL;
         Suggest          s = {.word = arg[0] == '-' && arg[1] == '-' ? arg + 2 : arg};
-        for (size_t k = 1; k < COUNT(options) && !o; k++) {
+        for (size_t k = 0; k < COUNT(options) && !o; k++) {
             size_t n = strlen(options[k].name);
             suggest(&s, options[k].name);
             if (arg[0] == '-' && arg[1] == options[k].letter && options[k].letter && !arg[2])

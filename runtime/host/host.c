@@ -238,6 +238,11 @@ static Program *host_compile(Device *base, const char *name, const char *mil, si
 static Program *host_reload(const Program *base, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
     HostDevice *d = (HostDevice *)base->device;
+    if (d->options.target && d->options.target->reload == TRI_NO) {
+        buf_printf(err, "%s: error: target %s gives compiled programs no new weights (reload no)\n", name, d->options.target->name);
+        d->base.refusal = REFUSED_LOAD;
+        return NULL;
+    }
     HostText *t = host_text_again(d, ((const HostProgram *)base)->text, name, file, files, err);
     return t ? program_new(d, t, true, name, file, files, err) : NULL;
 }

@@ -75,7 +75,8 @@ Outcome ask(Probe *p, Asked what)
     p->trials++;
     p->simulated = o.simulated;
     if (o.kind == OUTCOME_BROKEN)
-        buf_printf(&p->err, "%s\n", *o.why ? o.why : "the probing process could not be used");
+        buf_printf(&p->err, "%s%s", *o.why ? o.why : "the probing process could not be used",
+                   *o.why && o.why[strlen(o.why) - 1] == '\n' ? "" : "\n");
     return o;
 }
 

@@ -11,5 +11,5 @@ void ask_classes(Probe *p, const Question *q)
     }
     Outcome o = ask(p, (Asked){.kind = TRIAL_CLASSES});
     p->classes = o.text ? o.text : "";
-    found(p, q, o.kind == OUTCOME_RAN ? "the table below" : o.why, "%s", o.kind == OUTCOME_RAN ? "all that is needed" : outcome_name[o.kind]);
+    found(p, q, "the table below", "%s", o.kind == OUTCOME_RAN ? "all needed" : "not all");
 }

@@ -132,8 +132,8 @@ void ask_io_order(Probe *p, const Question *q)
 
 static bool surface_works(Probe *p, const void *with, int64_t n)
 {
-    (void)with;
-    Outcome o = ask(p, (Asked){.template = "port", .values = "channels=64\nwidth=16", .surface = (size_t)n, .outputs = true});
+    Outcome o = ask(p, (Asked){.template = "port", .values = values(p, "channels=64\nwidth=%" PRId64, *(const int64_t *)with),
+                               .surface = (size_t)n, .outputs = true});
     bool    ok = o.kind == OUTCOME_RAN && o.outputs == 1;
     for (int64_t i = 0; ok && i < o.elements[0]; i++)
         ok = o.output[0][i] == 2 * held(p, NULL, "i00_x", 1, i);
@@ -142,12 +142,14 @@ static bool surface_works(Probe *p, const void *with, int64_t n)
 
 void ask_surface_min(Probe *p, const Question *q)
 {
-    const int64_t port = 64 * 16 * 2, most = 1 << 20;
-    int64_t       n = search_smallest(p, surface_works, NULL, port, most, p->base->surface_min);
+    const char   *multiple = found_value(p, FACT_io_width_multiple);
+    int64_t       step = multiple ? strtoll(multiple, NULL, 10) : p->base->io_width_multiple;
+    const int64_t width = (16 + step - 1) / step * step, port = 64 * width * 2, most = 1 << 20;
+    int64_t       n = search_smallest(p, surface_works, &width, port, most, p->base->surface_min);
     if (n > most)
         open_question(p, q, "a port of %" PRId64 " bytes is not evaluated with surfaces of %" PRId64 " bytes either", port, most);
     else
-        found(p, q, n == port ? "as small as its port" : "for a port of 2048 bytes", "%" PRId64, n);
+        found(p, q, n == port ? "as small as its port" : values(p, "for a port of %" PRId64 " bytes", port), "%" PRId64, n);
 }
 
 /* ---- weights ---- */

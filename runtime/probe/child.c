@@ -30,7 +30,8 @@ typedef struct {
 
 static void outcome(Child *c, OutcomeKind kind)
 {
-    size_t n = c->err.data ? strcspn(c->err.data, "\n") : 0;
+    /* one line says what happened to a program; of a device that cannot be used, all is told */
+    size_t n = !c->err.data ? 0 : kind == OUTCOME_BROKEN ? c->err.len : strcspn(c->err.data, "\n");
     json_object_set_new(c->say, "outcome", json_integer(kind));
     json_object_set_new(c->say, "why", json_stringn(c->err.data ? c->err.data : "", n));
 }
@@ -312,6 +313,8 @@ static void serve(Child *c)
     if (kind == TRIAL_CLASSES) {
         Buf text = {0};
         bool ok = places_classes(c->device, &text, &c->err);
+        if (!ok)
+            buf_puts(&text, c->err.data);
         json_object_set_new(c->say, "text", json_string(text.data ? text.data : ""));
         outcome(c, ok ? OUTCOME_RAN : OUTCOME_REFUSED);
         buf_free(&text);

@@ -12,7 +12,7 @@
 enum { ONCE, CONV, WEIGHTS, NOTCH, MATMUL, INNER, SURFACES, UNKNOWNS };
 
 static const Question rate_question[UNKNOWNS] = {
-    [ONCE] = {"rates", "dispatch", FACT_dispatch, NULL, "overhead of one evaluation", "E331"},
+    [ONCE] = {"rates", "overhead", FACT_dispatch, NULL, "overhead of one evaluation", "E331"},
     [CONV] = {"rates", "peak", FACT_peak, NULL, "1x1 convolutions inside one program", "E361"},
     [WEIGHTS] = {"rates", "weight-bandwidth", FACT_weight_bandwidth, NULL, "constant weights", "E366"},
     [NOTCH] = {"rates", "notch-bandwidth", FACT_notch_bandwidth, NULL, "constant weights of certain sizes", "E367"},

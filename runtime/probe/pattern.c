@@ -36,6 +36,11 @@ static double eye(int64_t i, uint32_t rank, const int64_t *dim)
     return i / columns == i % columns;
 }
 
+static double climb(int64_t i)
+{
+    return i >= 0 && i <= 0x7bff - 0x3c00 ? f16_to_f32((uint16_t)(0x3c00 + i)) : 1;
+}
+
 double pattern_value(Pattern p, uint64_t key, int64_t i, uint32_t rank, const int64_t *dim)
 {
     uint64_t draw = rng_u64(key, (uint64_t)i) >> 8;
@@ -52,7 +57,8 @@ double pattern_value(Pattern p, uint64_t key, int64_t i, uint32_t rank, const in
     case PATTERN_count: return (double)(i % 2048);
     case PATTERN_rows: return rank ? (double)(i % dim[rank - 1] % 2048) : 0;
     case PATTERN_wide: return f16_round((float)((double)(draw % 4401) - 2200) / 2);
-    case PATTERN_climb: return i <= 0x7bff - 0x3c00 ? f16_to_f32((uint16_t)(0x3c00 + i)) : 1;
+    case PATTERN_climb: return climb(i);
+    case PATTERN_fall: return climb(20479 - i);
     case PATTERN_holes: return i % 7 == 3 ? NAN : (double)(draw % 9) - 4;
     case PATTERN_ends: return i % 7 == 3 ? INFINITY : (double)(draw % 9) - 4;
     default: return 0;

@@ -12,6 +12,7 @@
  *     rows      its number on the last axis
  *     wide      from -1100 to 1100 in halves
  *     climb     the fp16 numbers from 1 upwards to 65504, in order; then 1
+ *     fall      the same backwards, in a tensor of 20480 elements
  *     holes     as small, with every 7th a NaN
  *     ends      as small, with every 7th +infinity */
 #ifndef ANEL_PROBE_PATTERN_H
@@ -23,7 +24,7 @@
 typedef enum {
 #define PATTERN(name) PATTERN_##name,
 #define PATTERNS(X) \
-    X(small) X(sign) X(unit) X(positive) X(ones) X(zero) X(eye) X(terms) X(own) X(count) X(rows) X(wide) X(climb) X(holes) X(ends)
+    X(small) X(sign) X(unit) X(positive) X(ones) X(zero) X(eye) X(terms) X(own) X(count) X(rows) X(wide) X(climb) X(fall) X(holes) X(ends)
     PATTERNS(PATTERN) PATTERN_COUNT
 } Pattern;
 
