@@ -124,8 +124,12 @@ static bool hand_over(Run *t, Buf *err)
     buf_printf(err, "after step %llu %s, but %s", (unsigned long long)t->r.step,
                t->outdated ? "the compile budget of a process is used up" : "a new process has to go on",
                why.data);
-    if (t->o->run && t->saved == t->r.step)
-        buf_printf(err, "; '%s/ckpt-%llu' was saved: --resume continues", t->o->run, (unsigned long long)t->r.step);
+    /* whichever rank's message is the first to be shown, it tells what rank 0 has done */
+    double saved = t->o->run && t->saved == t->r.step;
+    dist_max(t->s->dist, &saved, 1);
+    if (saved != 0)
+        buf_printf(err, "; '%s%sckpt-%llu' was saved: --resume continues", t->o->run ? t->o->run : "", t->o->run ? "/" : "",
+                   (unsigned long long)t->r.step);
     buf_free(&why);
     return false;
 }
