@@ -70,6 +70,12 @@ Refusal device_refusal(const Device *d)
     return d->refusal;
 }
 
+void device_on_refusal(Device *d, RefusalHook *hook, void *with)
+{
+    d->on_refusal = hook;
+    d->on_refusal_with = with;
+}
+
 ProgramTime program_time(const Program *p)
 {
     return p->time;
@@ -133,6 +139,13 @@ Program *program_compile(Device *d, const char *name, const char *mil, size_t le
     d->made.programs += p != NULL;
     if (p)
         p->kept = kept;
+    if (!p && d->refusal == REFUSED_ENGINE && d->on_refusal) {
+        RefusalHook *hook = d->on_refusal;
+        d->on_refusal = NULL;
+        hook(d->on_refusal_with, d, name, mil, len, kept ? kept->file : file, files, err, said);
+        d->on_refusal = hook;
+        d->refusal = REFUSED_ENGINE;
+    }
     return p;
 }
 

@@ -129,6 +129,11 @@ typedef enum {
     REFUSED_LOAD    /* it was compiled and could not be loaded */
 } Refusal;
 Refusal device_refusal(const Device *d);
+/* To be called when program_compile() is about to return without a program for REFUSED_ENGINE; `err` holds the reason from
+ * byte `from` on, and may be added to. The hook may compile on the device: refusals of that are not told to it. */
+typedef void RefusalHook(void *with, Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
+                         size_t files, Buf *err, size_t from);
+void device_on_refusal(Device *d, RefusalHook *hook, void *with);
 
 /* How long making a program took; 0: it was not done, or nobody knows. */
 typedef struct {

@@ -292,6 +292,8 @@ static Program *make(AneDevice *d, const AneProgram *donor, const char *name, co
             ok = bind(p, i, &why);
         ok = ok && p->model;
         if (!ok)
+            d->base.refusal = why.data && strncmp(why.data, "compiling", 9) == 0 ? REFUSED_ENGINE : REFUSED_LOAD;
+        if (!ok)
             buf_printf(err, "%s: error: %s", name, why.data ? why.data : "the model could not be made\n");
     }
     /* A copy compiled by an earlier process that does not load is compiled once more. */

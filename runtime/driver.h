@@ -40,6 +40,8 @@ struct Device {
     Arena             *kept_in; /* device_fault.c; NULL: nothing yet */
     struct FaultFiles *kept;
     DeviceCounts       made;
+    RefusalHook       *on_refusal;
+    void              *on_refusal_with;
     uint32_t           programs, surfaces; /* alive */
 };
 

@@ -59,6 +59,20 @@ const char *job_run(const Job *j)
     return arena_printf(j->arena, "%.*s.run", (int)n, plan);
 }
 
+/* Reports about refused programs go beside the run; other actions have none. */
+static void watch_refusals(Job *j)
+{
+    const char *run = job_run(j), *slash = strrchr(run, '/');
+    j->refusal = (RefusalOptions){.place = j->o.train && slash ? arena_strndup(j->arena, run, (size_t)(slash - run)) : ".",
+                                  .plan = j->plan,
+                                  .plan_dir = j->o.plan,
+                                  .plan_hash = j->plan_hash,
+                                  .device = j->o.device,
+                                  .version = ANEL_VERSION,
+                                  .weights = j->o.refused_weights};
+    refusal_watch(j->device, &j->refusal);
+}
+
 /* Will updates have to compile programs, so that the process may have to be restarted? One of several processes under
  * MPI cannot be: it saves and ends when the budget is used up. */
 static bool may_restart(const Job *j, uint64_t budget)
@@ -122,6 +136,7 @@ bool job_open(Job *j)
     j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan, j->dist));
     if (!(j->device = device_open(j->o.device, &options, &j->err)))
         return false;
+    watch_refusals(j);
     if (j->o.check)
         j->device = check_device_new(j->device, j->plan);
     if (!open_exec(j, budget))

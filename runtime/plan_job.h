@@ -8,6 +8,7 @@
 
 #include "dist.h"
 #include "exec.h"
+#include "refusal.h"
 #include "runtime/train/options.h"
 #include "runtime/train/restart.h"
 #include "runtime/train/session.h"
@@ -23,6 +24,7 @@ typedef struct {
     Device     *device;
     Exec       *exec;
     Trace      *trace; /* NULL: none */
+    RefusalOptions refusal; /* what is done about programs that the device refuses */
     Session     session;
     int         lock; /* on the run's directory; -1: none */
     StateFile  *state; /* what outlives this process image; NULL: nothing */

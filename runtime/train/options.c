@@ -72,6 +72,8 @@ static const Option option[] = {
     TO_FLAG("--mpi", mpi, "start MPI, although no launcher of it shows in the environment"),
     TO_NUMBER("--compile-budget", "N", WHOLE, compile_budget, 0, 1e9,
               "programs a process compiles before it restarts; 0: any number (default: the target's)"),
+    TO_FLAG("--refused-weights", refused_weights,
+            "save the weights of a program that the engine refuses with the report about it, however large"),
 };
 
 const Option *options_table(size_t *count)

@@ -12,7 +12,7 @@ typedef struct {
 
 typedef struct {
     const char *plan;
-    bool        help, train, overwrite, no_save, quiet, profile, resume, untrained, check, bench, json;
+    bool        help, train, overwrite, no_save, quiet, profile, resume, untrained, check, bench, json, refused_weights;
     bool        deterministic, mpi;
     const char *help_topic;  /* NULL: the overview */
     const char *eval;        /* file */
