@@ -109,6 +109,9 @@ typedef struct {
     int            write_locks, read_locks, busy; /* busy: evaluations that use it now */
 } SurfaceObject;
 
+/* refuse.c: does the compiler refuse this text? */
+bool fake_refuses(const char *text, size_t len);
+
 /* switches.c */
 bool    fake_has(const char *word);             /* "stale-reload" */
 int64_t fake_number(const char *word, int64_t otherwise); /* "compile-limit=119" */

@@ -279,6 +279,8 @@ bool fake_compile(ModelObject *m, void *selector, unsigned qos, void *options, v
         return refuse(error, error_new(1, "_ANECompiler : ANECCompile() FAILED"));
     if (alive >= fake_number("compile-limit", 1 << 30))
         return refuse(error, error_new(5, "Program compile failure: no more programs"));
+    if (fake_refuses((const char *)m->descriptor->text->bytes, m->descriptor->text->len))
+        return refuse(error, error_new(1, "_ANECompiler : ANECCompile() FAILED"));
     Program *p = build(m, &err);
     if (!p) {
         refuse(error, error_new(2, "InvalidMILProgram: %.300s", err.data));
