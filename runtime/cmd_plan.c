@@ -119,7 +119,7 @@ static bool check(Job *j)
             return false;
         }
     return job_override(j) && session_tokenizer(&j->session, &j->err) && job_load_weights(j) &&
-           check_run(&j->session, j->device, stdout, o->quiet, &j->err);
+           check_run(&j->session, j->device, &(CheckOptions){o->device, o->quiet, o->json}, stdout, &j->err);
 }
 
 static bool bench(Job *j)

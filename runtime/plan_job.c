@@ -73,6 +73,18 @@ static void watch_refusals(Job *j)
     refusal_watch(j->device, &j->refusal);
 }
 
+/* Devices other than the host device are also compared with it: as good a one as there is, without limits and faults. */
+static bool watch_programs(Job *j, DeviceOptions options)
+{
+    Device *host = NULL;
+    options.max_compiles = 0;
+    options.fault = FAULT_NONE;
+    if (strcmp(j->o.device, "host") != 0 && !(host = device_open("host", &options, &j->err)))
+        return false;
+    j->device = check_device_new(j->device, host, j->plan);
+    return true;
+}
+
 /* Will updates have to compile programs, so that the process may have to be restarted? One of several processes under
  * MPI cannot be: it saves and ends when the budget is used up. */
 static bool may_restart(const Job *j, uint64_t budget)
@@ -137,8 +149,8 @@ bool job_open(Job *j)
     if (!(j->device = device_open(j->o.device, &options, &j->err)))
         return false;
     watch_refusals(j);
-    if (j->o.check)
-        j->device = check_device_new(j->device, j->plan);
+    if (j->o.check && !watch_programs(j, options))
+        return false;
     if (!open_exec(j, budget))
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);

@@ -20,7 +20,7 @@ static const Option option[] = {
     TO_TEXT("--prompts", "FILE", prompts, "continue every line of FILE"),
     TO_TEXT("--export", "FILE", export, "write the weights for other programs: .safetensors, or .bin of llama2.c"),
     TO_TEXT("--merge", "FILE", merge, "write the weights with adapters merged into them: .safetensors"),
-    TO_FLAG("--check", check, "compare every program on the device with a reference in fp64"),
+    TO_FLAG("--check", check, "compare every program on the device with a reference in fp64, and with the host device"),
     TO_FLAG("--bench", bench, "measure training steps; print one row of figures"),
     {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
@@ -36,7 +36,7 @@ static const Option option[] = {
     TO_TEXT("--log", "FILE", log, "write one JSON object per line for every step"),
     TO_TEXT("--report", "FILE", report, "keep a web page of the run up to date: curves, times, events, a sample text"),
     TO_TEXT("--sample", "PROMPT", sample, "what sample texts of the report begin with"),
-    TO_FLAG("--json", json, "with --bench: the row as a JSON object"),
+    TO_FLAG("--json", json, "with --bench and --check: the report as a JSON object"),
     TO_FLAG("--quiet", quiet, "no progress"),
     TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
     TO_TEXT("--trace", "FILE", trace, "at the end, what ran when on which thread, for chrome://tracing or Perfetto"),
@@ -204,8 +204,8 @@ static bool check(const Options *o, Buf *err)
         why = "--format and --dtype are for --export";
     else if (o->check && o->numerics && strcmp(o->numerics, "exact") == 0)
         why = "--check compares fp16 with a reference in fp64: there is nothing to compare with --numerics exact";
-    else if (o->json && !o->bench)
-        why = "--json goes with --bench";
+    else if (o->json && !o->bench && !o->check)
+        why = "--json goes with --bench and --check";
     else if (o->bench && (o->resume || o->checkpoint || o->weights || o->untrained))
         why = "--bench measures with initial weights";
     else if (o->train && o->checkpoint)
