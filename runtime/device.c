@@ -172,6 +172,7 @@ Program *program_reload(const Program *donor, const char *name, const DeviceFile
         p->kept = donor->kept; /* without a fault of reloads that is not looked at */
     donor->device->programs += p != NULL;
     donor->device->made.programs += p != NULL;
+    donor->device->made.reloads += p != NULL;
     return p;
 }
 
@@ -309,6 +310,10 @@ bool request_eval(Request *r, Buf *err)
     bool     ok = r->driver->eval(r, err);
     if (ok && !r->time.wall_ns)
         r->time.wall_ns = now_ns() - from;
+    if (ok) {
+        p->device->made.wall_ns += r->time.wall_ns;
+        p->device->made.engine_ns += r->time.engine_ns;
+    }
     atomic_store(&p->busy, false);
     return ok;
 }

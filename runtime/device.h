@@ -111,6 +111,9 @@ void    device_close(Device *d); /* NULL is fine; programs, requests and surface
 typedef struct {
     uint64_t programs, surfaces, requests, evals;
     uint64_t compiles; /* asked of the driver, failed ones included: each may have cost a place in its table */
+    uint64_t reloads;  /* programs given new weights without compiling; they are among `programs` */
+    uint64_t detours;  /* evaluations that a driver did by another way after the one it prefers had failed */
+    uint64_t wall_ns, engine_ns; /* of successful evaluations (EvalTime), all together */
 } DeviceCounts;
 DeviceCounts device_counts(const Device *d);
 /* Compilations that max_compiles still allows; UINT64_MAX: any number. */

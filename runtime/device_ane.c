@@ -434,6 +434,7 @@ static void evaluate(void *with)
         if (e->ok && d->client) {
             d->lib.objc_release(d->client);
             d->client = NULL;
+            d->base.made.detours++;
         }
     }
     d->lib.objc_autoreleasePoolPop(pool);

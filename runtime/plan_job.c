@@ -155,6 +155,7 @@ bool job_open(Job *j)
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     j->session.dist = j->dist;
+    j->session.result = &j->result;
     j->session.pool = j->pool;
     return settings_from_plan(&j->session.settings, j->arena, j->plan, &j->err);
 }
@@ -178,7 +179,7 @@ bool job_join(Job *j)
     if (dist_rank(j->dist) > 0) {
         j->o.no_save = j->o.quiet = true;
         j->o.profile = false;
-        j->o.log = j->o.report = j->o.trace = NULL;
+        j->o.log = j->o.report = j->o.trace = j->o.receipt = NULL;
     }
     return true;
 }

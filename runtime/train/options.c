@@ -40,6 +40,7 @@ static const Option option[] = {
     TO_FLAG("--quiet", quiet, "no progress"),
     TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
     TO_TEXT("--trace", "FILE", trace, "at the end, what ran when on which thread, for chrome://tracing or Perfetto"),
+    TO_TEXT("--receipt", "FILE", receipt, "write what was run where and how often, with hashes of the results, as JSON"),
     HEADING("Checkpoints:"),
     TO_TEXT("--out", "DIR", out, "directory for checkpoints (default: PLAN.run)"),
     {.name = "--resume",
@@ -216,6 +217,8 @@ static bool check(const Options *o, Buf *err)
         why = "--no-save needs no --out";
     else if (o->untrained && (o->resume || o->checkpoint || o->train || o->weights))
         why = "--untrained goes with none of --train, --resume, --ckpt, --weights";
+    else if (o->receipt && !o->train && !o->eval && !o->check && !o->bench)
+        why = "--receipt is for --train, --eval, --check and --bench";
     else if (o->report && !o->train)
         why = "--report is for --train";
     else if (o->sample && !o->report)

@@ -24,7 +24,7 @@ typedef struct {
     const char *checkpoint;
     const char *weights; /* file of another program */
     const char *merge;   /* file for the weights with adapters merged */
-    const char *out, *log, *report, *sample, *trace;
+    const char *out, *log, *report, *sample, *trace, *receipt;
     const char *device, *numerics, *reduce;
     uint64_t    compile_budget; /* UINT64_MAX: the plan's */
     uint64_t    threads, stop_at, tokens, top_k, generate_seed;
