@@ -272,6 +272,14 @@ static void make_requests(Exec *e, ExecStep *s, void *with)
     }
 }
 
+static bool bind(Exec *e, const Unit *u, Buf *err)
+{
+    Binding b = {u, true, err};
+    for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
+        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
+    return b.ok || exec_not_made(e);
+}
+
 /* ---- making a unit ---- */
 
 bool exec_unit_begin(Exec *e, Unit *u, Buf *err)
@@ -308,6 +316,12 @@ bool exec_unit_begin(Exec *e, Unit *u, Buf *err)
     return true;
 }
 
+void exec_unit_drop(Exec *e, Unit *u)
+{
+    if (u->stage != UINT32_MAX)
+        surface_unlock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
+}
+
 /* The MIL text and the plan speak of the same ports. */
 static bool check_ports(const Exec *e, const PlanProgram *g, const Program *p, Buf *err)
 {
@@ -332,6 +346,12 @@ static bool check_ports(const Exec *e, const PlanProgram *g, const Program *p, B
     return true;
 }
 
+bool exec_not_made(Exec *e)
+{
+    e->trouble = device_refusal(e->device) == REFUSED_LIMIT ? EXEC_LIMIT : EXEC_NOT_MADE;
+    return false;
+}
+
 bool exec_unit_end(Exec *e, Unit *u, Buf *err)
 {
     if (u->stage != UINT32_MAX) {
@@ -349,15 +369,27 @@ bool exec_unit_end(Exec *e, Unit *u, Buf *err)
     drop_program(e, u);
     if (!ok) {
         program_free(p);
-        return false;
+        return exec_not_made(e);
     }
     u->compiled = p;
     e->counters.compiles += !again;
     e->counters.reloads += again;
-    Binding b = {u, true, err};
-    for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
-        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
-    return b.ok;
+    u->unbound = !exec_surfaces_fit(e, u);
+    return u->unbound || bind(e, u, err);
+}
+
+bool exec_bind_units(Exec *e, Buf *err)
+{
+    bool any = false, ok = true;
+    for (uint32_t i = 0; ok && i < e->units; i++)
+        if (e->unit[i].unbound) {
+            any = true;
+            ok = exec_surfaces_grow(e, &e->unit[i], err);
+            e->unit[i].unbound = !ok;
+        }
+    for (uint32_t i = 0; any && ok && i < e->units; i++) /* those included that lost their requests */
+        ok = !e->unit[i].compiled || bind(e, &e->unit[i], err);
+    return ok || exec_not_made(e);
 }
 
 bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)

@@ -8,6 +8,7 @@
 #include "runtime/train/dist_run.h"
 #include "runtime/train/weights.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,28 +25,6 @@ static uint32_t default_threads(const Plan *p, const Dist *d)
     int64_t n = params / PARAMETERS_PER_THREAD;
     n = n > cpus ? cpus : n;
     return (uint32_t)(n < 1 ? 1 : n);
-}
-
-/* For tests: ways in which a device may be wrong (device.h). */
-static bool read_fault(DeviceFault *fault, Buf *err)
-{
-    static const struct {
-        const char *name;
-        DeviceFault fault;
-    } known[] = {{"stale-reload", FAULT_STALE_RELOAD},
-                 {"stale-compile", FAULT_STALE_COMPILE},
-                 {"stale-large", FAULT_STALE_LARGE}};
-    const char *text = getenv("ANERUN_DEVICE_FAULT");
-    *fault = FAULT_NONE;
-    if (!text || !*text)
-        return true;
-    for (size_t i = 0; i < COUNT(known); i++)
-        if (strcmp(known[i].name, text) == 0) {
-            *fault = known[i].fault;
-            return true;
-        }
-    buf_printf(err, "ANERUN_DEVICE_FAULT=%s: known are stale-reload, stale-compile, stale-large", text);
-    return false;
 }
 
 const char *job_run(const Job *j)
@@ -78,7 +57,7 @@ static bool watch_programs(Job *j, DeviceOptions options)
 {
     Device *host = NULL;
     options.max_compiles = 0;
-    options.fault = FAULT_NONE;
+    options.faults = NULL;
     if (strcmp(j->o.device, "host") != 0 && !(host = device_open("host", &options, &j->err)))
         return false;
     j->device = check_device_new(j->device, host, j->plan);
@@ -137,9 +116,11 @@ bool job_open(Job *j)
         .numerics = exact ? NUMERICS_EXACT : NUMERICS_ANE,
         .wide_ports = exact,
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
+        .eval_seconds = j->o.eval_timeout == 0 ? INFINITY : j->o.eval_timeout > 0 ? j->o.eval_timeout : 0,
+        .engine_times = j->o.bench || j->o.profile || j->o.receipt,
+        .faults = getenv("ANERUN_DEVICE_FAULT"), /* for tests: docs/faults.md */
     };
-    if (!read_fault(&options.fault, &j->err) ||
-        !(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
+    if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
         return false;
     uint64_t budget = compile_budget(j);
     options.max_compiles = budget;

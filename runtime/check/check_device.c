@@ -322,7 +322,7 @@ static void drop_request(Request *base)
 #define FUNCTIONS                                                                                               \
     .name = "check", .close = close_device, .compile = compile, .program_free = program_drop,                   \
     .surface_new = new_surface, .surface_free = drop_surface, .surface_lock = lock, .surface_unlock = unlock,   \
-    .request_new = new_request, .request_free = drop_request, .eval = eval
+    .request_new = new_request, .request_free = drop_request, .eval = eval, .zeroes = true
 
 static const Driver plain_driver = {FUNCTIONS}, reloading_driver = {FUNCTIONS, .reload = reload};
 
@@ -332,7 +332,7 @@ Device *check_device_new(Device *inner, Device *host, const Plan *plan)
     if (!d || !(d->compiled = calloc(plan->programs + 1u, sizeof *d->compiled)))
         bug("out of memory");
     d->base.driver = device_reloads(inner) ? &reloading_driver : &plain_driver;
-    d->inner = inner;
+    d->inner = d->base.within = inner;
     d->host = host;
     d->plan = plan;
     d->arena = arena_new();

@@ -78,7 +78,7 @@ Surface **surfaces_new(Device *d, const Port *port, uint32_t n, Buf *err)
 {
     Surface **s = calloc(n + 1u, sizeof *s);
     for (uint32_t i = 0; s && i < n; i++)
-        if (!(s[i] = surface_new(d, port[i].bytes, err))) {
+        if (!(s[i] = surface_new(d, port_surface_bytes(&port[i]), err))) {
             while (i-- > 0)
                 surface_free(s[i]);
             free(s);

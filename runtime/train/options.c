@@ -73,6 +73,8 @@ static const Option option[] = {
     TO_FLAG("--mpi", mpi, "start MPI, although no launcher of it shows in the environment"),
     TO_NUMBER("--compile-budget", "N", WHOLE, compile_budget, 0, 1e9,
               "programs a process compiles before it restarts; 0: any number (default: the target's)"),
+    TO_NUMBER("--eval-timeout", "SECONDS", REAL, eval_timeout, 0, 1e6,
+              "give a program up that takes longer; 0: never (default: 30 on the engine, never on the host)"),
     TO_FLAG("--refused-weights", refused_weights,
             "save the weights of a program that the engine refuses with the report about it, however large"),
 };
@@ -247,7 +249,7 @@ static bool check_overrides(const Options *o, Arena *a, Buf *err)
 
 bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
 {
-    *o = (Options){.compile_budget = UINT64_MAX, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
+    *o = (Options){.compile_budget = UINT64_MAX, .eval_timeout = -1, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
         if (strcmp(word, "-h") == 0)

@@ -27,6 +27,7 @@ typedef struct {
     const char *out, *log, *report, *sample, *trace, *receipt;
     const char *device, *numerics, *reduce;
     uint64_t    compile_budget; /* UINT64_MAX: the plan's */
+    double      eval_timeout;   /* seconds; 0: none, -1: the device's */
     uint64_t    threads, stop_at, tokens, top_k, generate_seed;
     double      temperature, top_p;
     Override   *override; /* settings, in the order given */
