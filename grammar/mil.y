@@ -67,7 +67,7 @@ func: "'func'" "a name"[name] "'<'" "a name"[opset] "'>'" "'('" params "')'" "'{
     {
         $$ = NEW(p->arena, AstFunc);
         *$$ = (AstFunc){.name = $name, .at = @name, .opset = $opset, .opset_at = @opset, .params = $params,
-                        .body = $stmts, .returns = $names, .returns_at = @names};
+                        .body = $stmts, .returns = $names, .returns_at = @names, .whole = @$};
     }
 ;
 stmts: %empty           { $$ = (AstStmts){0}; }
@@ -77,12 +77,13 @@ stmts: %empty           { $$ = (AstStmts){0}; }
 stmt: params1 "'='" "a name"[op] "'('" args "')'" attributes "';'"
     {
         $$ = NEW(p->arena, AstStmt);
-        *$$ = (AstStmt){.results = $params1, .op = $op, .op_at = @op, .args = $args, .attributes = $attributes};
+        *$$ = (AstStmt){.results = $params1, .op = $op, .op_at = @op, .args = $args, .attributes = $attributes,
+                        .whole = @$};
     }
     | "a name"[op] "'('" args "')'" attributes "';'"
     {
         $$ = NEW(p->arena, AstStmt);
-        *$$ = (AstStmt){.op = $op, .op_at = @op, .args = $args, .attributes = $attributes};
+        *$$ = (AstStmt){.op = $op, .op_at = @op, .args = $args, .attributes = $attributes, .whole = @$};
     }
 ;
 params: %empty { $$ = (AstParams){0}; } | params1;

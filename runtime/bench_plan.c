@@ -161,6 +161,7 @@ bool bench_run(Session *s, const BenchOptions *o, FILE *out, Buf *err)
 {
     Arena             *a = arena_new();
     Times              t = {0};
+    const Settings     had = s->settings; /* those of the benchmark live in `a` */
     const TrainOptions train = {.on_step = on_step, .on_step_with = &t};
     bool               ok = prepare(&s->settings, a, err) && train_run(s, &train, err);
     if (ok && t.steps == BENCH_STEPS) {
@@ -169,6 +170,7 @@ bool bench_run(Session *s, const BenchOptions *o, FILE *out, Buf *err)
         buf_printf(err, "the measurement was interrupted after %u of %d steps", (unsigned)t.steps, BENCH_STEPS);
         ok = false;
     }
+    s->settings = had;
     arena_free(a);
     return ok;
 }

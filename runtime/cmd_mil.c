@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "device.h"
 #include "npy.h"
+#include "refusal.h"
 #include "target/where.h"
 
 #include <inttypes.h>
@@ -41,6 +42,7 @@ typedef struct {
     Arena        *arena;
     const char   *program, *weights, *out, *function, *device, *target;
     DeviceOptions options;
+    RefusalOptions refusal;
     Input        *input;
     uint32_t      inputs, inputs_cap;
     DeviceFile   *file;
@@ -202,6 +204,10 @@ static bool compile(Job *j)
     j->dev = device_open(j->device ? j->device : "host", &j->options, &j->err);
     if (!j->dev)
         buf_putc(&j->err, '\n');
+    j->refusal = (RefusalOptions){.place = ".", .target = j->options.target, .device = j->device ? j->device : "host",
+                                  .version = ANEL_VERSION};
+    if (j->dev)
+        refusal_watch(j->dev, &j->refusal);
     j->prog = j->dev ? program_compile(j->dev, j->program, mil, len, j->file, j->files, &j->err) : NULL;
     return j->prog != NULL;
 }

@@ -7,6 +7,7 @@
 #include "bench_plan.h"
 #include "check/check.h"
 #include "plan_job.h"
+#include "receipt_file.h"
 #include "runtime/train/export.h"
 #include "runtime/train/generate.h"
 #include "runtime/train/merge.h"
@@ -34,6 +35,7 @@ static bool evaluate(Job *j)
               session_evaluate(s, entry, d, s->settings.eval_windows, &e, &j->err);
     if (ok) {
         evaluation_text(&e, &text);
+        j->result = (RunResult){.known = true, .state = {.losses = 1, .losses_hash = receipt_hash_loss(0, e.loss)}};
         if (dist_rank(j->dist) == 0)
             puts(text.data);
     }
@@ -120,7 +122,7 @@ static bool check(Job *j)
             return false;
         }
     return job_override(j) && session_tokenizer(&j->session, &j->err) && job_load_weights(j) &&
-           check_run(&j->session, j->device, stdout, o->quiet, &j->err);
+           check_run(&j->session, j->device, &(CheckOptions){o->device, o->quiet, o->json}, stdout, &j->err);
 }
 
 static bool bench(Job *j)
@@ -155,6 +157,26 @@ static bool act(Job *j)
     return action[i].run(j);
 }
 
+/* A receipt that cannot be written is told before anything is done. */
+static bool begin(Job *j)
+{
+    return j->continues || receipt_write(j, "running", NULL, &j->err);
+}
+
+static bool receipt_end(Job *j, const char *status)
+{
+    Buf  why = {0};
+    bool ok = true;
+    if (!status && j->state && state_head(j->state)->continues)
+        receipt_carry(j);
+    else
+        ok = receipt_write(j, status, j->err.data, &why);
+    if (!ok)
+        fprintf(stderr, "anerun: no receipt: %s\n", why.data);
+    buf_free(&why);
+    return ok;
+}
+
 /* One image's part of a job. True if the next one has to go on: then state and lock are left in `j`. */
 static bool run_job(Job *j, int argc, char **argv, int *status)
 {
@@ -172,14 +194,17 @@ static bool run_job(Job *j, int argc, char **argv, int *status)
             fprintf(stderr, "anerun: %s\n", j->err.data);
             *status = EXIT_USAGE;
         }
-    } else if (!job_join(j) || !job_open(j) || !act(j)) {
+    } else if (!job_join(j) || !job_open(j) || !begin(j) || !act(j)) {
         fflush(stdout);
         while (j->err.len && j->err.data[j->err.len - 1] == '\n')
             j->err.data[--j->err.len] = 0;
+        receipt_end(j, "failed");
         if (dist_size(j->dist) > 1)
             dist_fail(j->dist, j->err.len ? j->err.data : "failed");
         if (j->dist || dist_spokesman())
             fprintf(stderr, "anerun: %s\n", j->err.len ? j->err.data : "failed");
+        *status = EXIT_FAILED;
+    } else if (!receipt_end(j, NULL)) {
         *status = EXIT_FAILED;
     } else if (j->o.profile && !(j->state && state_head(j->state)->continues)) {
         exec_profile(j->exec, &text);
@@ -198,7 +223,7 @@ static bool run_job(Job *j, int argc, char **argv, int *status)
 
 int cmd_plan(int argc, char **argv)
 {
-    Job    j = {.lock = -1};
+    Job    j = {.lock = -1, .started = clock_seconds()};
     double started = clock_seconds();
     int    status = EXIT_FAILED;
     Buf    err = {0};
@@ -216,7 +241,7 @@ int cmd_plan(int argc, char **argv)
         /* There is no next image: this one saves what was trained. */
         fprintf(stderr, "anerun: the compile budget of this process is used up, and it cannot be restarted: %s\n",
                 err.data);
-        j = (Job){.lock = j.lock, .state = j.state, .continues = true};
+        j = (Job){.lock = j.lock, .state = j.state, .continues = true, .started = started};
         state_head(j.state)->rescue = true;
         run_job(&j, argc, argv, &status);
         status = EXIT_FAILED;

@@ -124,6 +124,12 @@ Refusal device_refusal(const Device *d)
     return d->refusal;
 }
 
+void device_on_refusal(Device *d, RefusalHook *hook, void *with)
+{
+    d->on_refusal = hook;
+    d->on_refusal_with = with;
+}
+
 ProgramTime program_time(const Program *p)
 {
     return p->time;
@@ -252,9 +258,17 @@ Program *program_compile(Device *d, const char *name, const char *mil, size_t le
     }
     const FaultFiles *kept = d->faults ? fault_files(d->faults, mil, len, file, files) : NULL;
     const Making      m = {d, NULL, name, mil, len, kept ? kept->file : file, files};
+    size_t            said = err->len;
     Program          *p = make(&m, err);
     if (p)
         p->kept = kept;
+    if (!p && d->refusal == REFUSED_ENGINE && d->on_refusal) {
+        RefusalHook *hook = d->on_refusal;
+        d->on_refusal = NULL;
+        hook(d->on_refusal_with, d, name, mil, len, kept ? kept->file : file, files, err, said);
+        d->on_refusal = hook;
+        d->refusal = REFUSED_ENGINE;
+    }
     return p;
 }
 
@@ -278,6 +292,7 @@ Program *program_reload(const Program *donor, const char *name, const DeviceFile
     Program          *p = make(&m, err);
     if (p)
         p->kept = donor->kept; /* without a fault of reloads that is not looked at */
+    donor->device->made.reloads += p != NULL;
     return p;
 }
 
@@ -496,6 +511,10 @@ bool request_eval(Request *r, Buf *err)
         return false;
     atomic_store(&p->busy, false);
     bool ok = e->ok;
+    if (ok) {
+        d->made.wall_ns += r->time.wall_ns;
+        d->made.engine_ns += r->time.engine_ns;
+    }
     if (!ok && d->driver->open) /* a driver around another one (check/) passes on what that one has said */
         buf_printf(err, "evaluation %" PRIu64 " of '%s' failed: ", p->evals, p->name);
     if (!ok || e->why.len)

@@ -112,6 +112,9 @@ void    device_close(Device *d); /* NULL is fine; programs, requests and surface
 typedef struct {
     uint64_t programs, surfaces, requests, evals;
     uint64_t compiles; /* asked of the driver, failed ones included: each may have cost a place in its table */
+    uint64_t reloads;  /* programs given new weights without compiling; they are among `programs` */
+    uint64_t detours;  /* evaluations that a driver did by another way after the one it prefers had failed */
+    uint64_t wall_ns, engine_ns; /* of successful evaluations (EvalTime), all together */
 } DeviceCounts;
 DeviceCounts device_counts(const Device *d);
 /* Compilations that max_compiles still allows; UINT64_MAX: any number. */
@@ -137,6 +140,11 @@ typedef enum {
     REFUSED_LOAD    /* it was compiled and could not be loaded */
 } Refusal;
 Refusal device_refusal(const Device *d);
+/* To be called when program_compile() is about to return without a program for REFUSED_ENGINE; `err` holds the reason from
+ * byte `from` on, and may be added to. The hook may compile on the device: refusals of that are not told to it. */
+typedef void RefusalHook(void *with, Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
+                         size_t files, Buf *err, size_t from);
+void device_on_refusal(Device *d, RefusalHook *hook, void *with);
 
 /* How long making a program took; 0: it was not done, or nobody knows. */
 typedef struct {

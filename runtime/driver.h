@@ -46,6 +46,8 @@ struct Device {
     double         eval_seconds; /* INFINITY: the caller evaluates */
     bool           wedged;
     DeviceCounts   made;
+    RefusalHook   *on_refusal;
+    void          *on_refusal_with;
     uint32_t       programs, surfaces; /* alive */
 };
 

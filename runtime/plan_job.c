@@ -42,6 +42,33 @@ const char *job_run(const Job *j)
     return arena_printf(j->arena, "%.*s.run", (int)n, plan);
 }
 
+/* Reports about refused programs go beside the run; other actions have none. */
+static void watch_refusals(Job *j, const Target *target)
+{
+    const char *run = job_run(j), *slash = strrchr(run, '/');
+    j->refusal = (RefusalOptions){.place = j->o.train && slash ? arena_strndup(j->arena, run, (size_t)(slash - run)) : ".",
+                                  .target = target,
+                                  .plan = j->plan,
+                                  .plan_dir = j->o.plan,
+                                  .plan_hash = j->plan_hash,
+                                  .device = j->o.device,
+                                  .version = ANEL_VERSION,
+                                  .weights = j->o.refused_weights};
+    refusal_watch(j->device, &j->refusal);
+}
+
+/* Devices other than the host device are also compared with it: as good a one as there is, without limits and faults. */
+static bool watch_programs(Job *j, DeviceOptions options)
+{
+    Device *host = NULL;
+    options.max_compiles = 0;
+    options.faults = NULL;
+    if (strcmp(j->o.device, "host") != 0 && !(host = device_open("host", &options, &j->err)))
+        return false;
+    j->device = check_device_new(j->device, host, j->plan);
+    return true;
+}
+
 /* Will updates have to compile programs, so that the process may have to be restarted? One of several processes under
  * MPI cannot be: it saves and ends when the budget is used up. */
 static bool may_restart(const Job *j, uint64_t budget)
@@ -136,7 +163,7 @@ bool job_open(Job *j)
         .wide_ports = exact,
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
         .eval_seconds = j->o.eval_timeout == 0 ? INFINITY : j->o.eval_timeout > 0 ? j->o.eval_timeout : 0,
-        .engine_times = j->o.bench || j->o.profile,
+        .engine_times = j->o.bench || j->o.profile || j->o.receipt,
         .faults = getenv("ANERUN_DEVICE_FAULT"), /* for tests: docs/faults.md */
     };
     if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)) || !imitated(j, &options.target))
@@ -149,12 +176,14 @@ bool job_open(Job *j)
     j->pool = options.pool = pool_new(j->o.threads ? (uint32_t)j->o.threads : default_threads(j->plan, j->dist));
     if (!(j->device = device_open(j->o.device, &options, &j->err)))
         return false;
-    if (j->o.check)
-        j->device = check_device_new(j->device, j->plan);
+    watch_refusals(j, options.target);
+    if (j->o.check && !watch_programs(j, options))
+        return false;
     if (!open_exec(j, budget))
         return false;
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     j->session.dist = j->dist;
+    j->session.result = &j->result;
     j->session.pool = j->pool;
     return settings_from_plan(&j->session.settings, j->arena, j->plan, &j->err);
 }
@@ -178,7 +207,7 @@ bool job_join(Job *j)
     if (dist_rank(j->dist) > 0) {
         j->o.no_save = j->o.quiet = true;
         j->o.profile = false;
-        j->o.log = j->o.report = j->o.trace = NULL;
+        j->o.log = j->o.report = j->o.trace = j->o.receipt = NULL;
     }
     return true;
 }

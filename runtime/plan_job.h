@@ -8,8 +8,10 @@
 
 #include "dist.h"
 #include "exec.h"
+#include "refusal.h"
 #include "runtime/train/options.h"
 #include "runtime/train/restart.h"
+#include "runtime/train/run_result.h"
 #include "runtime/train/session.h"
 #include "trace.h"
 
@@ -23,7 +25,10 @@ typedef struct {
     Device     *device;
     Exec       *exec;
     Trace      *trace; /* NULL: none */
+    RefusalOptions refusal; /* what is done about programs that the device refuses */
     Session     session;
+    RunResult   result; /* of training, for the receipt */
+    double      started; /* of this image; clock_seconds() */
     int         lock; /* on the run's directory; -1: none */
     StateFile  *state; /* what outlives this process image; NULL: nothing */
     bool        continues; /* an earlier image has begun the run that is in `state` */

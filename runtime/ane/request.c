@@ -134,12 +134,16 @@ static void try_ways(Evaluation *e)
     if (d->proven) {
         if (one_way(e, d->way) || d->way == WAY_MODEL)
             return;
-        if (one_way(e, WAY_MODEL) && ++d->strikes == STRIKES)
-            d->way = WAY_MODEL;
+        if (one_way(e, WAY_MODEL)) {
+            d->base.made.detours++;
+            if (++d->strikes == STRIKES)
+                d->way = WAY_MODEL;
+        }
         return;
     }
     for (AneWay way = d->way; way < WAYS && !d->proven; way++)
         if (one_way(e, way)) {
+            d->base.made.detours += way == WAY_MODEL && d->way != WAY_MODEL;
             d->way = way;
             d->proven = true;
         }

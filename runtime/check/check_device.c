@@ -1,8 +1,8 @@
 /* check_device.c: see check_device.h. */
 #include "check/check_device.h"
 
-#include "base/f16.h"
 #include "base/rng.h"
+#include "check/second.h"
 #include "driver.h"
 
 #include <stdlib.h>
@@ -15,6 +15,7 @@ typedef struct CheckProgram CheckProgram;
 typedef struct {
     Device        base;
     Device       *inner;
+    Device       *host; /* for second opinions; NULL: none */
     const Plan   *plan;
     Arena        *arena;
     uint32_t     *compiled; /* [programs of the plan] instances so far, by their MIL text */
@@ -31,6 +32,7 @@ struct CheckProgram {
     uint32_t           program; /* of the plan; plan->programs: none */
     int32_t            instance;
     Mil64             *ref; /* NULL: not checked */
+    Second            *second; /* NULL: none */
     uint32_t           checked;
     double           **seen; /* [inputs] what it got last, NULL: never ran */
     CheckProgram      *next;
@@ -48,70 +50,6 @@ typedef struct {
     Surface     **input, **output; /* of the device within */
 } CheckRequest;
 
-/* ---- numbers on surfaces ---- */
-
-static uint64_t elements(const Port *p)
-{
-    return p->bytes / port_elem_bytes(p->type);
-}
-
-static bool port_known(const Port *p)
-{
-    return p->type == PORT_F16 || p->type == PORT_F32 || p->type == PORT_I32;
-}
-
-static double *read_port(const Port *p, Surface *s)
-{
-    uint64_t    n = elements(p);
-    double     *x = malloc((size_t)(n ? n : 1) * sizeof *x);
-    const void *data = surface_lock(s, false);
-    if (!x)
-        bug("out of memory");
-    for (uint64_t i = 0; i < n; i++)
-        x[i] = p->type == PORT_F16   ? (double)f16_to_f32(((const uint16_t *)data)[i])
-               : p->type == PORT_F32 ? (double)((const float *)data)[i]
-                                     : (double)((const int32_t *)data)[i];
-    surface_unlock(s, false);
-    return x;
-}
-
-/* Writes x rounded to the port's type, and rounds x likewise. */
-static void write_port(const Port *p, Surface *s, double *x)
-{
-    void *data = surface_lock(s, true);
-    for (uint64_t i = 0; i < elements(p); i++) {
-        if (p->type == PORT_F16) {
-            uint16_t h = f16_from_f32((float)x[i]);
-            ((uint16_t *)data)[i] = h;
-            x[i] = (double)f16_to_f32(h);
-        } else if (p->type == PORT_F32) {
-            ((float *)data)[i] = (float)x[i];
-            x[i] = (double)(float)x[i];
-        } else {
-            ((int32_t *)data)[i] = (int32_t)x[i];
-            x[i] = (double)(int32_t)x[i];
-        }
-    }
-    surface_unlock(s, true);
-}
-
-static double **read_ports(const Port *p, uint32_t n, Surface *const *s)
-{
-    double **x = calloc(n + 1u, sizeof *x);
-    if (!x)
-        bug("out of memory");
-    for (uint32_t i = 0; i < n; i++)
-        x[i] = read_port(&p[i], s[i]);
-    return x;
-}
-
-static void free_ports(double **x, uint32_t n)
-{
-    for (uint32_t i = 0; x && i < n; i++)
-        free(x[i]);
-    free(x);
-}
-
 /* ---- checking ---- */
 
 static const PlanPort *plan_outputs(const CheckProgram *p)
@@ -119,13 +57,18 @@ static const PlanPort *plan_outputs(const CheckProgram *p)
     return p->program < p->device->plan->programs ? p->device->plan->program[p->program].out : NULL;
 }
 
-static void compare(CheckProgram *p, double **in, Surface *const *output, const char *inputs)
+static bool compare(CheckProgram *p, double **in, Surface *const *output, const char *inputs, Buf *err)
 {
     const ProgramFunction *f = program_function(p->inner, 0);
-    double               **out = read_ports(f->output, f->outputs, output);
-    check_compare(p->device->arena, p->ref, (const double *const *)in, (const double *const *)out, plan_outputs(p),
-                  (CheckRow){.program = p->name, .inputs = inputs, .instance = p->instance}, &p->device->rows);
-    free_ports(out, f->outputs);
+    double               **out = ports_read(f->output, f->outputs, output);
+    double               **host = p->second ? second_run(p->second, in, err) : NULL;
+    bool                   ok = host || !p->second;
+    if (ok)
+        check_compare(p->device->arena, p->ref, (const double *const *)in, (const double *const *)out, (const double *const *)host,
+                      plan_outputs(p), (CheckRow){.program = p->name, .inputs = inputs, .instance = p->instance}, &p->device->rows);
+    ports_free(host, host ? second_outputs(p->second) : 0);
+    ports_free(out, f->outputs);
+    return ok;
 }
 
 static bool eval(Request *base, Buf *err)
@@ -138,16 +81,16 @@ static bool eval(Request *base, Buf *err)
         base->time = request_time(r->inner);
         return done;
     }
-    double **in = read_ports(f->input, f->inputs, r->input);
+    double **in = ports_read(f->input, f->inputs, r->input);
     bool     ok = request_eval(r->inner, err);
     base->time = request_time(r->inner);
     if (ok) {
-        compare(p, in, r->output, "real");
+        ok = compare(p, in, r->output, "real", err);
         p->checked++;
-        free_ports(p->seen, f->inputs);
+        ports_free(p->seen, f->inputs);
         p->seen = in;
     } else {
-        free_ports(in, f->inputs);
+        ports_free(in, f->inputs);
     }
     return ok;
 }
@@ -156,7 +99,7 @@ static bool eval(Request *base, Buf *err)
 static double *random_input(const CheckProgram *p, uint32_t k, uint64_t seed)
 {
     const Port *port = &program_function(p->inner, 0)->input[k];
-    uint64_t    n = elements(port), key = rng_key(seed, port->name), channels = 1;
+    uint64_t    n = port_elements(port), key = rng_key(seed, port->name), channels = 1;
     double     *x = malloc((size_t)(n ? n : 1) * sizeof *x);
     if (!x)
         bug("out of memory");
@@ -169,44 +112,23 @@ static double *random_input(const CheckProgram *p, uint32_t k, uint64_t seed)
     return x;
 }
 
-static Surface **surfaces_for(Device *d, const Port *port, uint32_t n, Buf *err)
-{
-    Surface **s = calloc(n + 1u, sizeof *s);
-    for (uint32_t i = 0; s && i < n; i++)
-        if (!(s[i] = surface_new(d, port_surface_bytes(&port[i]), err))) {
-            while (i-- > 0)
-                surface_free(s[i]);
-            free(s);
-            return NULL;
-        }
-    return s;
-}
-
-static void surfaces_free(Surface **s, uint32_t n)
-{
-    for (uint32_t i = 0; s && i < n; i++)
-        surface_free(s[i]);
-    free(s);
-}
-
 static bool run_random(CheckProgram *p, uint64_t seed, Buf *err)
 {
     const ProgramFunction *f = program_function(p->inner, 0);
-    Surface **in = surfaces_for(p->device->inner, f->input, f->inputs, err);
-    Surface **out = in ? surfaces_for(p->device->inner, f->output, f->outputs, err) : NULL;
+    Surface **in = surfaces_new(p->device->inner, f->input, f->inputs, err);
+    Surface **out = in ? surfaces_new(p->device->inner, f->output, f->outputs, err) : NULL;
     Request  *r = out ? request_new(p->inner, 0, in, out, err) : NULL;
     double  **x = calloc(f->inputs + 1u, sizeof *x);
     for (uint32_t k = 0; r && x && k < f->inputs; k++) {
         x[k] = random_input(p, k, seed);
-        write_port(&f->input[k], in[k], x[k]);
+        port_write(&f->input[k], in[k], x[k]);
     }
     bool ok = r && x && request_eval(r, err);
-    if (ok)
-        compare(p, x, out, "random");
+    ok = ok && compare(p, x, out, "random", err);
     request_free(r);
     surfaces_free(in, f->inputs);
     surfaces_free(out, f->outputs);
-    free_ports(x, f->inputs);
+    ports_free(x, f->inputs);
     return ok;
 }
 
@@ -254,6 +176,13 @@ static bool make_reference(CheckProgram *p, const DeviceFile *file, size_t files
         known = known && port_known(&f->output[k]);
     if (known)
         p->ref = mil64_new(p->name, p->mil, p->len, view, (uint32_t)files, err);
+    if (p->ref && p->device->host) {
+        Buf why = {0};
+        p->second = second_new(p->device->host, p->name, p->mil, p->len, file, files, &why);
+        if (!p->second)
+            p->device->rows.alone++;
+        buf_free(&why);
+    }
     else
         buf_printf(err, "%s: programs with ports other than fp16, fp32 and int32 cannot be checked", p->name);
     free(view);
@@ -269,8 +198,9 @@ static void program_drop(Program *base)
     if (*at)
         *at = p->next;
     if (p->inner)
-        free_ports(p->seen, program_function(p->inner, 0)->inputs);
+        ports_free(p->seen, program_function(p->inner, 0)->inputs);
     mil64_free(p->ref);
+    second_free(p->second);
     program_free(p->inner);
     free(p);
 }
@@ -321,6 +251,7 @@ static void close_device(Device *base)
 {
     CheckDevice *d = (CheckDevice *)base;
     device_close(d->inner);
+    device_close(d->host);
     free(d->compiled);
     arena_free(d->arena);
     free(d);
@@ -395,13 +326,14 @@ static void drop_request(Request *base)
 
 static const Driver plain_driver = {FUNCTIONS}, reloading_driver = {FUNCTIONS, .reload = reload};
 
-Device *check_device_new(Device *inner, const Plan *plan)
+Device *check_device_new(Device *inner, Device *host, const Plan *plan)
 {
     CheckDevice *d = calloc(1, sizeof *d);
     if (!d || !(d->compiled = calloc(plan->programs + 1u, sizeof *d->compiled)))
         bug("out of memory");
     d->base.driver = device_reloads(inner) ? &reloading_driver : &plain_driver;
     d->inner = d->base.within = inner;
+    d->host = host;
     d->plan = plan;
     d->arena = arena_new();
     return &d->base;

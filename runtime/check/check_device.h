@@ -9,9 +9,9 @@
 #include "check/compare.h"
 #include "device.h"
 
-/* Takes over `inner`, which is closed with it. `plan` names programs and the parts of their ports and outlives the
+/* Takes over `inner`, which is closed with it, and `host`, a host device for second opinions, or NULL. `plan` names programs and the parts of their ports and outlives the
  * device. */
-Device *check_device_new(Device *inner, const Plan *plan);
+Device *check_device_new(Device *inner, Device *host, const Plan *plan);
 
 /* Run all checked programs that are alive on random inputs: elements of what each channel of a port really got, in
  * another order and each times a number from 0.5 to 1.5; from 0.1 to 1 for programs that did not run. */

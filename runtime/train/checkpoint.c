@@ -118,6 +118,8 @@ static bool save_optimizer(Arena *a, const char *dir, const CheckpointLayout *l,
     meta_count(&m, "skipped", state->skipped);
     meta_count(&m, "skipped_in_a_row", state->skipped_in_a_row);
     meta_double(&m, "loss", state->loss);
+    meta_count(&m, "losses", state->losses);
+    meta_count(&m, "losses_hash", state->losses_hash);
     for (uint32_t i = 0; i < settings_count(); i++) {
         Buf value = {0};
         if (!settings_applies(settings, i))
@@ -249,6 +251,8 @@ static bool read_double(const Safetensors *s, const char *key, double *out)
 
 static bool read_state(const Safetensors *s, RunState *r)
 {
+    if (!read_count(s, "losses", &r->losses) || !read_count(s, "losses_hash", &r->losses_hash))
+        r->losses = r->losses_hash = 0; /* checkpoints of earlier versions have none */
     return read_count(s, "step", &r->step) && read_count(s, "updates", &r->updates) &&
            read_count(s, "cursor", &r->cursor) && read_count(s, "tokens", &r->tokens) &&
            read_double(s, "loss_scale", &r->loss_scale) && r->loss_scale > 0 &&

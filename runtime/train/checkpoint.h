@@ -27,6 +27,7 @@ typedef struct {
     double   loss_scale;
     uint64_t scale_clean, skipped, skipped_in_a_row; /* as in scaler.h */
     double   loss; /* of the last step, for listings */
+    uint64_t losses, losses_hash; /* of all steps: how many, and receipt_hash_loss() over them */
 } RunState;
 
 typedef struct {

@@ -20,7 +20,7 @@ static const Option option[] = {
     TO_TEXT("--prompts", "FILE", prompts, "continue every line of FILE"),
     TO_TEXT("--export", "FILE", export, "write the weights for other programs: .safetensors, or .bin of llama2.c"),
     TO_TEXT("--merge", "FILE", merge, "write the weights with adapters merged into them: .safetensors"),
-    TO_FLAG("--check", check, "compare every program on the device with a reference in fp64"),
+    TO_FLAG("--check", check, "compare every program on the device with a reference in fp64, and with the host device"),
     TO_FLAG("--bench", bench, "measure training steps; print one row of figures"),
     {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
@@ -36,10 +36,11 @@ static const Option option[] = {
     TO_TEXT("--log", "FILE", log, "write one JSON object per line for every step"),
     TO_TEXT("--report", "FILE", report, "keep a web page of the run up to date: curves, times, events, a sample text"),
     TO_TEXT("--sample", "PROMPT", sample, "what sample texts of the report begin with"),
-    TO_FLAG("--json", json, "with --bench: the row as a JSON object"),
+    TO_FLAG("--json", json, "with --bench and --check: the report as a JSON object"),
     TO_FLAG("--quiet", quiet, "no progress"),
     TO_FLAG("--profile", profile, "at the end, a table of where the time went"),
     TO_TEXT("--trace", "FILE", trace, "at the end, what ran when on which thread, for chrome://tracing or Perfetto"),
+    TO_TEXT("--receipt", "FILE", receipt, "write what was run where and how often, with hashes of the results, as JSON"),
     HEADING("Checkpoints:"),
     TO_TEXT("--out", "DIR", out, "directory for checkpoints (default: PLAN.run)"),
     {.name = "--resume",
@@ -80,6 +81,8 @@ static const Option option[] = {
             "with it is proved once and remembered (default)"),
     TO_NUMBER("--eval-timeout", "SECONDS", REAL, eval_timeout, 0, 1e6,
               "give a program up that takes longer; 0: never (default: 30 on the engine, never on the host)"),
+    TO_FLAG("--refused-weights", refused_weights,
+            "save the weights of a program that the engine refuses with the report about it, however large"),
 };
 
 const Option *options_table(size_t *count)
@@ -210,8 +213,8 @@ static bool check(const Options *o, Buf *err)
         why = "--format and --dtype are for --export";
     else if (o->check && o->numerics && strcmp(o->numerics, "exact") == 0)
         why = "--check compares fp16 with a reference in fp64: there is nothing to compare with --numerics exact";
-    else if (o->json && !o->bench)
-        why = "--json goes with --bench";
+    else if (o->json && !o->bench && !o->check)
+        why = "--json goes with --bench and --check";
     else if (o->bench && (o->resume || o->checkpoint || o->weights || o->untrained))
         why = "--bench measures with initial weights";
     else if (o->train && o->checkpoint)
@@ -222,6 +225,8 @@ static bool check(const Options *o, Buf *err)
         why = "--no-save needs no --out";
     else if (o->untrained && (o->resume || o->checkpoint || o->train || o->weights))
         why = "--untrained goes with none of --train, --resume, --ckpt, --weights";
+    else if (o->receipt && !o->train && !o->eval && !o->check && !o->bench)
+        why = "--receipt is for --train, --eval, --check and --bench";
     else if (o->report && !o->train)
         why = "--report is for --train";
     else if (o->sample && !o->report)

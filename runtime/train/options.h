@@ -12,7 +12,7 @@ typedef struct {
 
 typedef struct {
     const char *plan;
-    bool        help, train, overwrite, no_save, quiet, profile, resume, untrained, check, bench, json;
+    bool        help, train, overwrite, no_save, quiet, profile, resume, untrained, check, bench, json, refused_weights;
     bool        deterministic, mpi, latency;
     const char *help_topic;  /* NULL: the overview */
     const char *eval;        /* file */
@@ -24,7 +24,7 @@ typedef struct {
     const char *checkpoint;
     const char *weights; /* file of another program */
     const char *merge;   /* file for the weights with adapters merged */
-    const char *out, *log, *report, *sample, *trace;
+    const char *out, *log, *report, *sample, *trace, *receipt;
     const char *device, *numerics, *reduce, *target;
     uint64_t    compile_budget; /* UINT64_MAX: the plan's */
     const char *reload;         /* NULL: remembered */

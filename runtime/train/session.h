@@ -21,6 +21,7 @@ typedef struct {
     Dist            *dist;       /* the job; NULL: of one rank. The caller's */
     Pool            *pool;       /* the caller's; NULL: its thread alone */
     struct Window   *window;     /* dist_window.h, while training */
+    struct RunResult *result;    /* the caller's: how training ended (run_result.h); NULL: nobody asks */
 } Session;
 
 /* Fill `s` from an executor opened on `plan`; lists live in `a`. */

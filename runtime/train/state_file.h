@@ -16,6 +16,7 @@
 #define ANEL_TRAIN_STATE_FILE_H
 
 #include "runtime/exec.h"
+#include "runtime/receipt.h"
 #include "runtime/train/checkpoint.h"
 #include "runtime/train/health.h"
 #include "runtime/train/progress.h"
@@ -53,6 +54,7 @@ typedef struct {
     Progress     progress;
     bool         warned;                  /* the warning of large weights was given */
     ExecCounters counters;                /* of all images before */
+    ReceiptTotals receipt;                /* of all images before */
     double       time[STATE_TIMES], spent; /* spent: in restarts so far, without programs */
     char         run[STATE_PATH];         /* directory of the run; "": nothing is saved */
     char         settings[STATE_TEXT];    /* "key\0value\0" ..., ended by an empty key */

@@ -2,6 +2,7 @@
  *
  * A step is a pure function of parameters, moments, counters and settings: data are drawn by the cursor, the learning
  * rate by the step. Continuing from a checkpoint therefore gives the same bits as never having stopped. */
+#include "runtime/receipt.h"
 #include "runtime/train/run.h"
 
 #include "runtime/train/schedule.h"
@@ -186,6 +187,8 @@ bool run_step(Run *t, Buf *err)
     run_warn_of_large_weights(t);
     t->r.tokens += tokens;
     t->r.loss = t->step.loss;
+    t->r.losses++;
+    t->r.losses_hash = receipt_hash_loss(t->r.losses_hash, t->step.loss);
     t->step.step = t->r.step;
     t->step.loss_scale = scale;
     t->step.skipped = !updated;

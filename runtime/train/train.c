@@ -5,6 +5,7 @@
 #include "runtime/train/best.h"
 #include "runtime/train/restart.h"
 #include "runtime/train/run_page.h"
+#include "runtime/train/run_result.h"
 #include "runtime/train/weights.h"
 
 #include <signal.h>
@@ -318,6 +319,8 @@ static void conclude(Run *t)
     if (!stop && steps)
         run_page_sample(r->page, t->s, t->r.step, true);
     report_log_end(r, t->r.step, why, &counters);
+    if (t->s->result)
+        t->s->result->why = why;
 }
 
 static bool prepare(Run *t, Buf *err)
@@ -370,6 +373,11 @@ bool train_run(Session *s, const TrainOptions *o, Buf *err)
             release_signals();
     } else if (prepared && t.continues) {
         ok = rescue(&t, err);
+    }
+    if (s->result) {
+        s->result->known = prepared;
+        s->result->state = t.r;
+        s->result->first = t.report.first;
     }
     report_close(&t.report);
     window_free(t.window);

@@ -90,6 +90,7 @@ typedef struct AstStmt { /* results = op(args)[attributes]; */
     Span            op_at;
     AstArgs         args;
     AstArgs         attributes;
+    Span            whole; /* up to its semicolon */
     struct AstStmt *next;
 } AstStmt;
 
@@ -104,7 +105,7 @@ typedef struct AstFunc {
     AstParams       params;
     AstStmts        body;
     AstValues       returns; /* names */
-    Span            returns_at;
+    Span            returns_at, whole;
     struct AstFunc *next;
 } AstFunc;
 

@@ -155,23 +155,35 @@ static Mil64 *reference(void)
     return m;
 }
 
-/* The row of a comparison of the device with `from` replaced by `to`. */
-static CheckRow row_with(const char *from, const char *to, uint64_t seed)
+/* The row of what a device gave, with the host device's own opinion of the right text. */
+static CheckRow row_of(const double *got, double *const *in, bool second)
 {
     Arena    *a = arena_new();
     Mil64    *m = reference();
-    Buf       mil = text_with(from, to);
-    double   *in[INPUTS] = {numbers(seed, C * S), numbers(seed + 100, C * S)};
-    double   *got = on_device(&mil, &(DeviceOptions){0}, in);
+    Buf       mil = text_with(NULL, NULL);
+    double   *host = on_device(&mil, &(DeviceOptions){0}, in);
     CheckRows rows = {0};
-    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, NULL, (CheckRow){.program = "test"}, &rows);
+    check_compare(a, m, (const double *const *)in, &got, second ? (const double *const[]){host} : NULL, NULL,
+                  (CheckRow){.program = "test"}, &rows);
     CheckRow row = rows.row[0];
+    free(host);
+    buf_free(&mil);
+    mil64_free(m);
+    arena_free(a);
+    return row;
+}
+
+/* The row of a comparison of the device with `from` replaced by `to`. */
+static CheckRow row_with(const char *from, const char *to, uint64_t seed)
+{
+    Buf      mil = text_with(from, to);
+    double  *in[INPUTS] = {numbers(seed, C * S), numbers(seed + 100, C * S)};
+    double  *got = on_device(&mil, &(DeviceOptions){0}, in);
+    CheckRow row = row_of(got, in, true);
     free(got);
     free(in[0]);
     free(in[1]);
     buf_free(&mil);
-    mil64_free(m);
-    arena_free(a);
     return row;
 }
 
@@ -226,6 +238,8 @@ Test(check, faults_are_found)
         CheckRow r = row_with(fault[i].from, fault[i].to, 7);
         cr_assert(!check_passed(&r), "%s was not found: worst %g", fault[i].what, r.worst);
         cr_assert(r.worst > 10, "%s is barely found: worst %g", fault[i].what, r.worst);
+        cr_assert(check_verdict(&r) == CHECK_BEYOND, "%s passes as coarse: distance %g, largest error %g of %g", fault[i].what,
+                  r.distance, r.max_error, r.largest);
     }
 }
 
@@ -243,7 +257,7 @@ Test(check, a_single_wrong_weight_is_found)
     Mil64    *m = reference();
     double   *in[INPUTS] = {numbers(1, C * S), numbers(2, C * S)}, *got = on_device(&other, &(DeviceOptions){0}, in);
     CheckRows rows = {0};
-    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, NULL, (CheckRow){.program = "test"}, &rows);
+    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, NULL, NULL, (CheckRow){.program = "test"}, &rows);
     cr_assert(!check_passed(&rows.row[0]), "worst %g", rows.row[0].worst);
     free(got);
     free(in[0]);
@@ -296,7 +310,7 @@ Test(check, numbers_that_are_not_finite_are_beyond)
     CheckRows rows = {0};
     got[5] = NAN;
     got[6] = INFINITY;
-    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, NULL, (CheckRow){.program = "test"}, &rows);
+    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, NULL, NULL, (CheckRow){.program = "test"}, &rows);
     cr_assert(rows.row[0].beyond == 2 && !check_passed(&rows.row[0]));
     free(got);
     free(in[0]);
@@ -320,4 +334,57 @@ Test(check, operations_without_a_reference_are_refused)
     cr_assert(strstr(err.data, "test.mil: there is no reference for 'cos'") != NULL, "%s", err.data);
     buf_free(&mil);
     buf_free(&err);
+}
+
+/* ---- second opinions ---- */
+
+/* What the host device gives for inputs of seed 1, each element changed. */
+static CheckRow row_changed(double relative, int at, double value, bool second)
+{
+    Buf     mil = text_with(NULL, NULL);
+    double *in[INPUTS] = {numbers(1, C * S), numbers(2, C * S)}, *got = on_device(&mil, &(DeviceOptions){0}, in);
+    for (int i = 0; i < OUT * S; i++)
+        got[i] *= 1 + relative * sin(i);
+    if (at >= 0)
+        got[at] = value;
+    CheckRow row = row_of(got, in, second);
+    free(in[0]);
+    free(in[1]);
+    free(got);
+    buf_free(&mil);
+    return row;
+}
+
+Test(check, the_host_device_agrees_with_itself)
+{
+    CheckRow r = row_changed(0, -1, 0, true);
+    cr_assert(check_verdict(&r) == CHECK_WITHIN && r.second);
+    cr_assert(r.host_distance == 0 && r.host_ulps == 0 && r.host_cosine == 1);
+    cr_assert(r.host_worst == r.worst && r.host_beyond == 0);
+    cr_assert(r.distance > 0 && r.distance < 1e-2 && r.cosine > 0.9999);
+    r = row_changed(0, -1, 0, false);
+    cr_assert(check_verdict(&r) == CHECK_WITHIN && !r.second);
+}
+
+/* Functions by tables are off by up to a percent: more than rounding explains, and no mistake. */
+Test(check, a_coarse_device_is_told_apart_from_a_wrong_one)
+{
+    CheckRow r = row_changed(7e-3, -1, 0, true);
+    cr_assert(!check_passed(&r));
+    cr_assert(check_verdict(&r) == CHECK_COARSE, "distance %g, largest error %g of %g", r.distance, r.max_error, r.largest);
+    cr_assert(r.host_ulps > 1 && fabs(r.host_distance - 7e-3 / sqrt(2)) < 2e-3);
+    r = row_changed(7e-3, -1, 0, false);
+    cr_assert(check_verdict(&r) == CHECK_BEYOND, "without a second opinion nothing is tolerated");
+    r = row_changed(4e-2, -1, 0, true);
+    cr_assert(check_verdict(&r) == CHECK_BEYOND);
+}
+
+Test(check, one_wrong_element_is_no_coarseness)
+{
+    CheckRow clean = row_changed(0, -1, 0, true), r = row_changed(1e-3, 40, clean.largest * 1.2, true);
+    cr_assert(check_verdict(&r) == CHECK_BEYOND);
+    r = row_changed(0, 40, INFINITY, true);
+    cr_assert(check_verdict(&r) == CHECK_BEYOND && isinf(r.host_ulps));
+    r = row_changed(0, 40, NAN, true);
+    cr_assert(check_verdict(&r) == CHECK_BEYOND);
 }

@@ -129,6 +129,9 @@ typedef struct {
 void surface_use(SurfaceObject *s, bool output);
 void surface_leave(SurfaceObject *s, bool output);
 
+/* refuse.c: does the compiler refuse this text? */
+bool fake_refuses(const char *text, size_t len);
+
 /* switches.c */
 bool    fake_has(const char *word);             /* "stale-reload" */
 int64_t fake_number(const char *word, int64_t otherwise); /* "compile-limit=119" */

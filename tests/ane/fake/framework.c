@@ -219,7 +219,8 @@ static bool compile(ModelObject *m, void **error)
         misuse("a model is compiled that is loaded");
     if (++compilations <= fake_number("compile-fails", 0) || compilations > fake_number("compile-total", INT64_MAX) ||
         statements(m->descriptor->text) > fake_number("compile-refuses", INT64_MAX) ||
-        alive >= fake_number("compile-limit", INT32_MAX))
+        alive >= fake_number("compile-limit", INT32_MAX) ||
+        fake_refuses((const char *)m->descriptor->text->bytes, m->descriptor->text->len))
         return refuse(error, compile_failure());
     Program *p = build(m, false, &err);
     if (!p)
