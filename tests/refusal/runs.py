@@ -91,7 +91,7 @@ class Refusals(unittest.TestCase):
         self.assertEqual(r["json"]["device"], "ane")
         self.assertIsNone(r["json"]["plan"])
         self.assertIn("ANECCompile() FAILED", r["json"]["engine"]["text"])
-        self.assertEqual(r["json"]["engine"]["code"], 1)
+        self.assertGreater(r["json"]["engine"]["code"], 0)
 
     def test_the_first_and_the_last_statement(self):
         for op, steps in (("relu", 1), ("mul", 4)):
