@@ -282,7 +282,8 @@ Test(check, parts_are_compared_where_they_lie)
     for (int i = 5 * S; i < (OUT - 4) * S; i++)
         got[i] = NAN;
     got[S] = 1e4;
-    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, &port, (CheckRow){.program = "test"}, &rows);
+    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, NULL, &port,
+                  (CheckRow){.program = "test"}, &rows);
     cr_assert_eq(rows.rows, 3);
     for (uint32_t i = 0; i < 3; i++) {
         cr_expect_str_eq(rows.row[i].output, part[i].name);
@@ -291,7 +292,8 @@ Test(check, parts_are_compared_where_they_lie)
     }
     got[4 * S] += 1;
     rows.rows = 0;
-    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, &port, (CheckRow){.program = "test"}, &rows);
+    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, NULL, &port,
+                  (CheckRow){.program = "test"}, &rows);
     cr_expect(check_passed(&rows.row[0]) && !check_passed(&rows.row[1]) && check_passed(&rows.row[2]));
     free(got);
     free(in[0]);
