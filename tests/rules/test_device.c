@@ -389,6 +389,9 @@ Test(rules, the_table_is_complete)
         const Rule *r = &rule_info[rule];
         cr_assert(r->checked != 0 && *r->title && *r->evidence && *r->where && *r->remedy, "rule %u", rule);
         cr_assert_eq(rule_find(r->id), rule);
+        Arena *a = arena_new();
+        cr_assert(*rule_effect_text(a, rule), "%s: what does an engine do? (effects.def)", r->id);
+        arena_free(a);
         cr_assert(r->conf == CONF_ASSUMED || r->conf == CONF_DERIVED || r->projects > 0, "%s: who says so?", r->id);
     }
     cr_assert(rule_find("ANE066") == 0 && rule_find("ANE000") == 0 && rule_find("x") == 0 && rule_find("") == 0);
