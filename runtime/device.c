@@ -39,10 +39,11 @@ Device *device_open(const char *name, const DeviceOptions *options, Buf *err)
 {
     for (size_t i = 0; i < COUNT(drivers); i++)
         if (strcmp(drivers[i]->name, name) == 0) {
-            Faults *faults = NULL;
-            if (options && !faults_parse(options->faults, &faults, err))
+            Faults       *faults = NULL;
+            DeviceOptions own = options ? *options : (DeviceOptions){0};
+            if (!faults_parse(own.faults, &faults, &own.quirks, err))
                 return NULL;
-            Device *d = drivers[i]->open(options, err);
+            Device *d = drivers[i]->open(options ? &own : NULL, err);
             if (!d) {
                 faults_free(faults);
                 return NULL;

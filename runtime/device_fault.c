@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/suggest.h"
+#include "quirks.h"
 
 #include <inttypes.h>
 #include <stddef.h>
@@ -33,6 +34,8 @@ static bool unknown(Arena *a, const char *text, size_t len, Buf *err)
     Suggest     near = {.word = word};
     for (size_t i = 0; i < COUNT(known); i++)
         suggest(&near, known[i].word);
+    for (size_t i = 0; i < QUIRK_COUNT; i++)
+        suggest(&near, quirk_info[i].word);
     buf_printf(err, "there is no fault '%s'", word);
     if (near.best)
         buf_printf(err, "; did you mean '%s'?", near.best);
@@ -40,10 +43,12 @@ static bool unknown(Arena *a, const char *text, size_t len, Buf *err)
     for (size_t i = 0; i < COUNT(known); i++)
         buf_printf(err, "%s %s%s%s", i ? "," : "", known[i].word, known[i].value ? "=" : "",
                    known[i].value ? known[i].value : "");
+    for (size_t i = 0; i < QUIRK_COUNT; i++)
+        buf_printf(err, ", %s", quirk_info[i].word);
     return false;
 }
 
-static bool parse_word(Faults *f, const char *text, Buf *err)
+static bool parse_word(Faults *f, const char *text, uint32_t *quirks, bool *any, Buf *err)
 {
     const char *eq = strchr(text, '=');
     size_t      len = eq ? (size_t)(eq - text) : strlen(text);
@@ -53,6 +58,7 @@ static bool parse_word(Faults *f, const char *text, Buf *err)
         char       *end;
         if (strlen(w->word) != len || strncmp(w->word, text, len) != 0)
             continue;
+        *any = true;
         *to = w->value && eq ? strtoull(eq + 1, &end, 10) : 1;
         if (w->value ? eq && eq[1] >= '1' && eq[1] <= '9' && *end == 0 : !eq)
             return true;
@@ -60,12 +66,14 @@ static bool parse_word(Faults *f, const char *text, Buf *err)
                    w->word, w->word, w->value);
         return false;
     }
-    return unknown(f->arena, text, len, err);
+    uint32_t quirk = eq ? 0 : quirk_find(text, len);
+    *quirks |= quirk;
+    return quirk || unknown(f->arena, text, len, err);
 }
 
-bool faults_parse(const char *text, Faults **out, Buf *err)
+bool faults_parse(const char *text, Faults **out, uint32_t *quirks, Buf *err)
 {
-    bool ok = true;
+    bool ok = true, any = false;
     *out = NULL;
     if (!text || !*text)
         return true;
@@ -73,11 +81,11 @@ bool faults_parse(const char *text, Faults **out, Buf *err)
     f->arena = arena_new();
     for (const char *end; ok; text = end + 1) {
         end = text + strcspn(text, ",");
-        ok = parse_word(f, arena_strndup(f->arena, text, (size_t)(end - text)), err);
+        ok = parse_word(f, arena_strndup(f->arena, text, (size_t)(end - text)), quirks, &any, err);
         if (!*end)
             break;
     }
-    if (ok)
+    if (ok && any)
         *out = f;
     else
         faults_free(f);

@@ -28,8 +28,9 @@ typedef struct Faults {
 
 enum { FAULT_LARGE = 16384 };
 
-/* "word,word=N,..." for device_open(): *out is NULL if there are none. False, with all known words in `err`. */
-bool faults_parse(const char *text, Faults **out, Buf *err);
+/* "word,word=N,..." for device_open(): *out is NULL if there are none. Words of quirks.def become bits of *quirks, which is
+ * added to. False, with all known words in `err`. */
+bool faults_parse(const char *text, Faults **out, uint32_t *quirks, Buf *err);
 void faults_free(Faults *f); /* NULL is fine */
 
 /* What is compiled when a device is given these files: they or older ones, kept until faults_free(). */

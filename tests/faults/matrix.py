@@ -159,6 +159,18 @@ for mode, device, fault in (("dynamic", HOST, "decay=3500"), ("dynamic", HOST, "
     got, said = decaying(mode, device, fault)
     check(f"{fault}, {mode}, {device}: a new process goes on with the same bits",
           got and got == straight and "as long as at first: a new process goes on" in said, said)
+# ---- the table of docs/faults.md is that of the code ----
+def rows(file, pattern):
+    with open(os.path.join(os.path.dirname(__file__), "..", "..", file), encoding="utf-8") as f:
+        return re.findall(pattern, f.read(), re.M)
+
+
+words = {f"{word}{'=' + value.strip(chr(34)) if value != 'NULL' else ''}": " ".join(effect.split())
+         for word, value, effect in rows("runtime/faults.def", r'^FAULT\(\w+, "([\w-]+)", (NULL|"N"), "([^"]*)"')}
+documented = dict(rows("docs/faults.md", r"^\| `([\w=-]+)` \| ([^|]*) \|"))
+check("docs/faults.md has every fault", documented == words, (documented, words))
+for word in rows("runtime/quirks.def", r'^QUIRK\(\w+, "([\w-]+)"'):
+    check(f"docs/faults.md has the quirk {word}", rows("docs/faults.md", f"`{word}`"))
 check("words that are no fault are a mistake", train(os.path.join(DIR, "word"), plan["baked"], HOST, "hnag=3")[0] == 1)
 
 print(f"{passed} passed, {failed} failed")
