@@ -265,11 +265,48 @@ static void run_reduce(Mil64 *m, const Call *c, double *out, int64_t n)
         round_off(m, out, n);
 }
 
+/* softmax(query key^T / sqrt(E) + mask) value; a mask of truth values keeps where it is true. */
+static void run_attention(Mil64 *m, const Call *c, double *out, int64_t n)
+{
+    const MatmulPlan *p = &c->plan.matmul; /* [m, k] x [n, k]^T, then [m, n] x [n, x_ld] */
+    const double     *q = arg(m, c, 0), *key = arg(m, c, 1), *value = arg(m, c, 2), *mask = arg(m, c, 3);
+    bool              keeps = mask && c->arg[3]->type.dtype == DT_BOOL;
+    double           *weight = room(p->n);
+    for (int64_t i = 0; i * p->m * p->x_ld < n; i++) {
+        int64_t rest = i, at = 0;
+        for (uint32_t d = p->batch_rank; d-- > 0; rest /= p->batch[d])
+            at += rest % p->batch[d] * p->y_stride[d];
+        for (int64_t row = 0; row < p->m; row++) {
+            double  max = -INFINITY, sum = 0;
+            double *to = out + (i * p->m + row) * p->x_ld;
+            for (int64_t j = 0; j < p->n; j++) {
+                double add = mask ? mask[at + row * p->mask_row + j * p->mask_col] : 0;
+                weight[j] = 0;
+                for (int64_t e = 0; e < p->k; e++)
+                    weight[j] += q[(i * p->m + row) * p->k + e] * key[(i * p->n + j) * p->k + e];
+                weight[j] /= sqrt((double)p->k);
+                weight[j] = keeps ? (add != 0 ? weight[j] : -INFINITY) : weight[j] + add;
+                max = fmax(max, weight[j]);
+            }
+            for (int64_t j = 0; j < p->n; j++)
+                sum += weight[j] = exp(weight[j] - max);
+            for (int64_t e = 0; e < p->x_ld; e++)
+                to[e] = 0;
+            for (int64_t j = 0; j < p->n; j++)
+                for (int64_t e = 0; e < p->x_ld; e++)
+                    to[e] += weight[j] / sum * value[(i * p->n + j) * p->x_ld + e];
+        }
+    }
+    free(weight);
+    round_off(m, out, n);
+}
+
 static const struct {
     const char *name;
     void (*run)(Mil64 *m, const Call *c, double *out, int64_t n);
 } special[] = {{"select", run_select}, {"transpose", run_view}, {"slice_by_size", run_view}, {"slice_by_index", run_view},
                {"concat", run_concat}, {"conv", run_conv}, {"matmul", run_matmul}, {"softmax", run_softmax},
+               {"scaled_dot_product_attention", run_attention},
                {"reduce_max", run_reduce}, {"reduce_sum", run_reduce}, {"reduce_mean", run_reduce}};
 
 static void run_call(Mil64 *m, const Call *c)

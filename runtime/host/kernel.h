@@ -117,7 +117,7 @@ static inline Real real_exp(Real x)
 }
 
 /* c[m, n] = a[m, k] b[k, n], row-major; `ta`, `tb`: stored transposed. Products are exact in float for fp16 operands
- * and accumulated in Real: the engine's wide accumulator. Its saturation above 32752 is not imitated. */
+ * and accumulated in Real: the engine's wide accumulator. Its saturation is a quirk (host_quirks.h). */
 #define real_gemm KERNEL(real_gemm)
 void real_gemm(Pool *pool, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const Real *a, int64_t lda,
                const Real *b, int64_t ldb, Real *c, int64_t ldc);

@@ -3,7 +3,7 @@
  * One line per operation: a formula in x (and y), with a and b for the constants of an activation. Each formula is
  * computed in Real and rounded once, so an fp16 result is within one rounding of the correctly rounded one. Formulas
  * are chosen against cancellation: gelu uses erfc and x * sigmoid(2u), softplus log1p. The engine's own tables are
- * coarser than that (about 1e-2 relative for silu at worst); imitating them is not attempted. */
+ * coarser than that (about 1e-2 relative for silu at worst): the quirk table-error has their size. */
 #include "host/kernel.h"
 
 #include <tgmath.h>

@@ -117,8 +117,8 @@ void KERNEL(linear)(Run *run, const Call *call)
 }
 
 /* softmax(query key^T / sqrt(E) + mask) value, wide inside. The mask is honoured, as the definition says: a boolean one
- * keeps where it is true. The engine is reported to accept the mask and ignore it; there is no switch to imitate that
- * yet, and programs for the engine should spell attention out. A row without any admitted position gives NaN. */
+ * keeps where it is true. The engine is reported to ignore it: with the quirk mask-ignored the call comes here without
+ * one. A row without any admitted position gives NaN. */
 void KERNEL(sdpa)(Run *run, const Call *call)
 {
     const MatmulPlan *p = &call->plan.matmul; /* [m, k] x [n, k]^T, then [m, n] x [n, x_ld] */
