@@ -49,9 +49,14 @@ typedef struct {
     /* What the host device imitates beyond the numerics: this engine's limits and quirks. NULL: nothing; ignored by
      * real engines. Outlives the device. */
     const struct Target *target;
+    /* Numeric quirks that the host device imitates (bits of quirks.h), besides those that the target's facts state, and
+     * those it leaves out although they do. Ignored with NUMERICS_EXACT. */
+    uint32_t quirks, quirks_off;
     /* The host device tells the times that the target's cost model predicts instead of measured ones, so that what is
      * computed from times has the same bytes everywhere. Ignored without a target. */
     bool simulate;
+    /* And its evaluations take that long, where they would be done sooner, so that schedules can be tried. */
+    bool latency;
     /* Seconds after which an evaluation is given up and the device with it (device_wedged()); 0: as the driver sees fit;
      * INFINITY: never. Evaluations that may be given up run on a thread of their own. */
     double eval_seconds;
@@ -153,6 +158,8 @@ uint64_t program_evals(const Program *p); /* evaluations of its requests so far 
 
 /* A zero-filled surface of at least `bytes`. */
 Surface *surface_new(Device *d, size_t bytes, Buf *err);
+/* One of exactly so many bytes, not rounded up: to find out what an engine takes (probe/). Elsewhere surface_new(). */
+Surface *surface_new_exact(Device *d, size_t bytes, Buf *err);
 void     surface_free(Surface *s);
 size_t   surface_bytes(const Surface *s);
 /* Access by the CPU, between evaluations only. Each lock is paired with one unlock; `write` says what it is for. */

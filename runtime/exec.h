@@ -176,6 +176,10 @@ typedef enum {
     EXEC_BINDING  /* programs read and write other surfaces than they were given */
 } ExecTrouble;
 ExecTrouble exec_trouble(const Exec *e);
+/* A program whose evaluations take `*times` as long as they did at first (exec_watch.h); NULL: none. */
+const char *exec_slow(const Exec *e, double *times);
+/* Compile what the entry's `parts` run anew, from the same weights. */
+bool exec_recompile(Exec *e, uint32_t entry, unsigned parts, Buf *err);
 /* Does replacing weights work? TRY: nothing was baked yet. STALE: it was found not to, in time, and programs are compiled. */
 ExecReload exec_reload(const Exec *e);
 /* Proofs with a program of the plan itself that the device computes with the weights it was given. */

@@ -391,6 +391,20 @@ bool exec_bind_units(Exec *e, Buf *err)
     return ok || exec_not_made(e);
 }
 
+bool exec_recompile(Exec *e, uint32_t entry, unsigned parts, Buf *err)
+{
+    exec_settle(e);
+    for (uint32_t i = 0; i < e->units; i++)
+        if (e->unit[i].compiled) {
+            drop_program(e, &e->unit[i]);
+            e->unit[i].made = 0;
+        }
+    for (uint32_t i = 0; e->watch && i < e->plan->programs; i++)
+        watch_reset(&e->watch[i]);
+    e->slow = UINT32_MAX;
+    return exec_bake(e, entry, parts, err);
+}
+
 bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)
 {
     ExecClass before = exec_switch(e, EXEC_BAKE);

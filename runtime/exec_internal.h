@@ -6,6 +6,7 @@
 
 #include "convert.h"
 #include "exec.h"
+#include "exec_watch.h"
 #include "kernels.h"
 #include "recipe_parts.h"
 #include "slab.h"
@@ -193,6 +194,8 @@ struct Exec {
     ExecCanary  *canary; /* NULL: none yet */
     ExecTrouble  trouble;
     ExecReload   reload;
+    Watch       *watch; /* [programs]; NULL: the device's evaluations stay as fast as they are */
+    uint32_t     slow;  /* a program whose evaluations have become slower; UINT32_MAX: none */
     bool         bound; /* exec_binding() has proved it */
 };
 

@@ -96,9 +96,12 @@ static bool run_program(Exec *e, const ExecStep *x, uint32_t it, Buf *why)
     }
     e->counters.evals++;
     bool ok = request_eval(x->request[it], why);
-    e->counters.engine_ns += request_time(x->request[it]).engine_ns;
+    EvalTime took = request_time(x->request[it]);
+    e->counters.engine_ns += took.engine_ns;
     if (!ok)
         e->trouble = EXEC_EVAL;
+    else if (e->watch && watch_add(&e->watch[x->step->program], took.wall_ns > took.engine_ns ? took.wall_ns : took.engine_ns))
+        e->slow = x->step->program;
     return ok;
 }
 

@@ -8,6 +8,7 @@
 #include "runtime/train/best.h"
 #include "runtime/train/dist_run.h"
 #include "runtime/train/weights.h"
+#include "target/where.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -46,7 +47,8 @@ const char *job_run(const Job *j)
 static bool may_restart(const Job *j, uint64_t budget)
 {
     PlanWeightMode mode = j->plan->weights;
-    return j->o.train && budget && dist_size(j->dist) == 1 && (mode == PLAN_BAKED || mode == PLAN_RELOAD);
+    return j->o.train && dist_size(j->dist) == 1 &&
+           ((budget && (mode == PLAN_BAKED || mode == PLAN_RELOAD)) || device_decays(j->device));
 }
 
 /* Without the proofs of a training run compiling is the safe way. */
@@ -116,6 +118,16 @@ static uint64_t compile_budget(const Job *j)
     return (dist_size(j->dist) > 1 || j->o.bench) && strcmp(j->o.device, "host") == 0 ? 0 : (uint64_t)j->plan->compile_budget;
 }
 
+/* The engine that the host device imitates; NULL: none. */
+static bool imitated(Job *j, const Target **target)
+{
+    *target = NULL;
+    if (!j->o.target)
+        *target = target_of_plan(j->arena, j->plan->target, j->plan->target_hash);
+    return !j->o.target || strcmp(j->o.target, "none") == 0 ||
+           target_find(j->arena, "anerun", j->o.target, target, &j->err);
+}
+
 bool job_open(Job *j)
 {
     bool          exact = j->o.numerics && strcmp(j->o.numerics, "exact") == 0;
@@ -127,8 +139,9 @@ bool job_open(Job *j)
         .engine_times = j->o.bench || j->o.profile,
         .faults = getenv("ANERUN_DEVICE_FAULT"), /* for tests: docs/faults.md */
     };
-    if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
+    if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)) || !imitated(j, &options.target))
         return false;
+    options.latency = j->o.latency;
     uint64_t budget = compile_budget(j);
     options.max_compiles = budget;
     gemm_init();

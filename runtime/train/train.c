@@ -121,7 +121,8 @@ static bool hand_over(Run *t, Buf *err)
         return true;
     if (t->o->run && !run_save(t, true, err))
         buf_puts(err, "; ");
-    buf_printf(err, "after step %llu the compile budget of a process is used up, but %s", (unsigned long long)t->r.step,
+    buf_printf(err, "after step %llu %s, but %s", (unsigned long long)t->r.step,
+               t->outdated ? "the compile budget of a process is used up" : "a new process has to go on",
                why.data);
     if (t->o->run && t->saved == t->r.step)
         buf_printf(err, "; '%s/ckpt-%llu' was saved: --resume continues", t->o->run, (unsigned long long)t->r.step);
@@ -141,7 +142,10 @@ static bool loop(Run *t, Buf *err)
         if (!done && !run_step(t, err))
             return run_stop(t, err);
         bool programs = (t->r.step < t->end || settings_evaluates(set)) && !*stop_signal; /* are wanted once more */
-        if (t->outdated && programs)
+        bool slow = false;
+        if (!done && programs && !t->outdated && !run_hurry(t, &slow, err))
+            return run_stop(t, err);
+        if ((t->outdated || slow) && programs)
             return hand_over(t, err);
         if (settings_evaluates(set) && every(set->eval_every, t->r.step) && !t->outdated) {
             if (!evaluate(t, err))
@@ -300,7 +304,7 @@ static void conclude(Run *t)
                     (unsigned long long)t->r.step, t->r.loss, (unsigned long long)steps, steps == 1 ? "" : "s", time,
                     rate, (unsigned long long)t->scaler.skipped);
     if (t->head && t->head->restarts)
-        report_note(r, "restarted %u time%s to keep within the compile budget, %.0f ms each without programs",
+        report_note(r, "restarted %u time%s, %.0f ms each without programs",
                     t->head->restarts, t->head->restarts == 1 ? "" : "s", 1e3 * t->head->spent / t->head->restarts);
     if (t->o->run && t->saved == t->r.step && steps)
         report_note(r, "saved in '%s/ckpt-%llu'%s", t->o->run, (unsigned long long)t->r.step,

@@ -22,6 +22,28 @@ static void doubt(const Run *t, Buf *err)
     buf_free(&path);
 }
 
+/* Two times are tried; whatever slows them down then is not cured by it. */
+bool run_hurry(Run *t, bool *restart, Buf *err)
+{
+    enum { RENEWALS = 2 };
+    double      times = 0;
+    const char *slow = exec_slow(t->s->exec, &times);
+    *restart = false;
+    if (!slow || t->renewed > RENEWALS)
+        return true;
+    if (t->renewed++ == RENEWALS) {
+        report_warning(&t->report, "step %llu: evaluations of '%s' take %.1f times as long as at first, and compiling them anew does "
+                                   "not help: stop the run, and go on with --resume",
+                       (unsigned long long)t->r.step, slow, times);
+        return true;
+    }
+    *restart = t->head != NULL;
+    report_warning(&t->report, "step %llu: evaluations of '%s' take %.1f times as long as at first: %s",
+                   (unsigned long long)t->r.step, slow, times,
+                   *restart ? "a new process goes on" : "programs are compiled anew");
+    return *restart || exec_recompile(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err);
+}
+
 void run_learned(Run *t, ExecReload reload)
 {
     Buf note = {0};

@@ -32,7 +32,8 @@ FAULTS = [
     ("cache-broken", "baked", (HOST,), RECOVERS, "", []),
     ("compile-limit=3", "baked", BOTH, STOPS, "more programs", []),
     ("compile-total=17", "baked", BOTH, RECOVERS, "", []),
-    ("compile-total=17", "baked", BOTH, STOPS, "cannot be restarted", ["--compile-budget", "0"]),
+    ("compile-total=17", "baked", (HOST,), STOPS, "cannot be restarted", ["--compile-budget", "0"]),
+    ("compile-total=17", "baked", (ENGINE,), RECOVERS, "", ["--compile-budget", "0"]),
     ("stale-reload", "reload", BOTH, RECOVERS, "compiled anew for every update", []),
     ("stale-large", "reload", BOTH, RECOVERS, "compiled anew for every update", []),
     ("stale-reload", "baked", BOTH, RECOVERS, "", []),
@@ -142,6 +143,22 @@ with open(blocked, "wb"):
 _, got, said = train(os.path.join(DIR, "blocked-run"), plan["reload"], HOST, env=[("ANEL_STATE_DIR", os.path.join(blocked, "x"))])
 check("no place to remember: a note", got == want["reload"] and "is not remembered" in said, said)
 
+# ---- evaluations that grow slower: a new process, or the same bits ----
+def decaying(mode, device, fault):
+    """Steps enough for it to be noticed."""
+    run = tempfile.mkdtemp(prefix="decay-", dir=DIR)
+    _, got, said = train(run, plan[mode], device, fault, steps=STEPS_DECAY, extra=["--compile-budget", "0", "--profile"])
+    return got, said
+
+
+STEPS_DECAY = 500
+for mode, device, fault in (("dynamic", HOST, "decay=3500"), ("dynamic", HOST, "decay-program=900"), ("baked", HOST, "decay=3500"),
+                            ("dynamic", ENGINE, "decay=3500")):
+    straight, said = decaying(mode, HOST, "")
+    check(f"no decay, {mode}: nothing is noticed", straight and "as long as at first" not in said, said)
+    got, said = decaying(mode, device, fault)
+    check(f"{fault}, {mode}, {device}: a new process goes on with the same bits",
+          got and got == straight and "as long as at first: a new process goes on" in said, said)
 check("words that are no fault are a mistake", train(os.path.join(DIR, "word"), plan["baked"], HOST, "hnag=3")[0] == 1)
 
 print(f"{passed} passed, {failed} failed")
