@@ -201,8 +201,7 @@ static bool bind_ports(const Reading *r, bool output, const Port *port, uint32_t
                 found++;
             }
         if (found != 1)
-            buf_printf(r->err, found ? "the compiled program has %u %ss '%s'\n" : "the compiled program has %u %ss '%s': none\n",
-                       (unsigned)found, what, port[i].name);
+            buf_printf(r->err, "the compiled program has %s %s '%s'\n", found ? "more than one" : "no", what, port[i].name);
         ok = found == 1 && port_bytes(r, output ? "LiveOutputList" : "LiveInputList", &port[i], &b->bytes[i]);
     }
     free(index);
