@@ -22,7 +22,7 @@ static void usage(FILE *f)
           "       anerun --probe [options]\n"
           "       anerun COMMAND [arguments]\n\n"
           "  PLAN        a directory made by anec: train its model, measure it, ...\n"
-          "  --probe     find out what an engine does; write a target profile\n", f);
+          "  --probe     find out what an engine does: a report, a target profile\n", f);
     for (size_t i = 0; i < COUNT(commands); i++)
         fprintf(f, "  %-11s %s\n", commands[i].name, commands[i].help);
     fputs("\n'anerun PLAN --help' and 'anerun COMMAND --help' tell more.\n", f);

@@ -52,6 +52,9 @@ static const Build build_of[KERNEL_BUILDS] = {
     [KERNELS_AVX512] = {sizeof(float), kernel_load_avx512, kernel_store_avx512, kernel_constant_avx512,
                         &half_kernels_avx512},
 #endif
+#ifdef HOST_HAS_NEON
+    [KERNELS_NEON] = {sizeof(float), kernel_load_neon, kernel_store_neon, kernel_constant_neon, &half_kernels_neon},
+#endif
     [KERNELS_EXACT] = {sizeof(double), kernel_load_exact, kernel_store_exact, kernel_constant_exact, NULL},
 };
 
@@ -66,6 +69,10 @@ static KernelBuild choose(const DeviceOptions *options)
 #ifdef HOST_HAS_AVX2
     if (!options->plain && cpu_avx2())
         return KERNELS_AVX2;
+#endif
+#ifdef HOST_HAS_NEON
+    if (!options->plain && cpu_neon())
+        return KERNELS_NEON;
 #endif
     return KERNELS_PLAIN;
 }
@@ -454,4 +461,5 @@ const Driver host_driver = {
     .request_new = host_request_new,
     .request_free = host_request_free,
     .eval = host_eval,
+    .zeroes = true,
 };

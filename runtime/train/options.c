@@ -75,6 +75,11 @@ static const Option option[] = {
     TO_FLAG("--mpi", mpi, "start MPI, although no launcher of it shows in the environment"),
     TO_NUMBER("--compile-budget", "N", WHOLE, compile_budget, 0, 1e9,
               "programs a process compiles before it restarts; 0: any number (default: the target's)"),
+    TO_TEXT("--reload", "try|never|remembered", reload,
+            "whether to give programs new weights without compiling, in plans made for it; what this system's engine does "
+            "with it is proved once and remembered (default)"),
+    TO_NUMBER("--eval-timeout", "SECONDS", REAL, eval_timeout, 0, 1e6,
+              "give a program up that takes longer; 0: never (default: 30 on the engine, never on the host)"),
 };
 
 const Option *options_table(size_t *count)
@@ -225,6 +230,9 @@ static bool check(const Options *o, Buf *err)
         why = "--weights goes with neither --resume nor --ckpt: they bring their own";
     else if (o->numerics && strcmp(o->numerics, "ane") != 0 && strcmp(o->numerics, "exact") != 0)
         why = "--numerics is ane or exact";
+    else if (o->reload && strcmp(o->reload, "try") != 0 && strcmp(o->reload, "never") != 0 &&
+             strcmp(o->reload, "remembered") != 0)
+        why = "--reload is try, never or remembered";
     else if (o->reduce && strcmp(o->reduce, "strict") != 0 && strcmp(o->reduce, "lenient") != 0)
         why = "--reduce is strict or lenient";
     if (why)
@@ -245,7 +253,7 @@ static bool check_overrides(const Options *o, Arena *a, Buf *err)
 
 bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
 {
-    *o = (Options){.compile_budget = UINT64_MAX, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
+    *o = (Options){.compile_budget = UINT64_MAX, .eval_timeout = -1, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
         if (strcmp(word, "-h") == 0)
