@@ -299,13 +299,13 @@ static bool run(Job *j)
         fit_rates(p);
         fit_compile(p);
     }
-    Buf  left = {0};
-    bool ended = server_end(&p->server, p->arena, &left);
+    server_end(&p->server, p->arena);
     bool ok = !probe_broken(p) && results(j);
-    if (!ended && ok)
-        buf_printf(&p->err, "%s", left.data);
-    buf_free(&left);
-    return ok && ended;
+    if (p->server.left.len && ok)
+        fprintf(stderr, "anerun --probe: %s", p->server.left.data);
+    buf_free(&p->server.left);
+    buf_free(&p->server.line);
+    return ok;
 }
 
 int cmd_probe(int argc, char **argv)

@@ -167,7 +167,7 @@ void ask_elementwise(Probe *p, const Question *q)
 /* The rate between two depths is that of the operations alone. From where it falls, values have left the chip. */
 void ask_working_set(Probe *p, const Question *q)
 {
-    uint32_t most = p->quick ? 512 : 8192, samples = p->samples, tried = 0;
+    uint32_t most = p->quick ? 512 : 8192, tried = 0;
     double   best = 0;
     int64_t  good = 0, bad = 0;
     for (uint32_t width = 128; width <= most && !bad; width *= 2) {
@@ -185,7 +185,6 @@ void ask_working_set(Probe *p, const Question *q)
         *(best > 0 && gb < 0.7 * best ? &bad : &good) = 3 * 1024 * 2 * (int64_t)width; /* two operands and a result */
         best = gb > best ? gb : best;
     }
-    (void)samples;
     if (bad)
         found(p, q, values(p, "%.3g GB/s up to there, a third less with twice as much", best), "%" PRId64, good);
     else if (tried)

@@ -338,18 +338,15 @@ int trial_serve(int argc, char **argv)
 {
     Arena      *arena = arena_new(), *kept = arena_new();
     Child       c = {.arena = arena, .device = "host"};
-    const char *target = NULL, *faults = NULL;
+    const char *target = NULL;
     for (int i = 1; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--device") == 0)
             c.device = argv[i + 1];
         else if (strcmp(argv[i], "--target") == 0)
             target = argv[i + 1];
-        else if (strcmp(argv[i], "--faults") == 0)
-            faults = argv[i + 1];
         else if (strcmp(argv[i], "--patience") == 0)
             c.options.eval_seconds = strtod(argv[i + 1], NULL);
     }
-    (void)faults;
     /* answers go where standard output went; what libraries print there goes elsewhere */
     int   out = dup(STDOUT_FILENO);
     FILE *to = out >= 0 ? fdopen(out, "w") : NULL;

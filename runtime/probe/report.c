@@ -128,6 +128,8 @@ void report_json(Probe *p, Buf *out)
     for (uint32_t i = 0; i < p->compilations; i++)
         json_array_append_new(compile, json_pack("{si sf}", "operations", (int)p->compiled[i].ops, "ms", p->compiled[i].ms));
     json_object_set_new(all, "compile", compile);
+    if (p->server.left.len)
+        json_object_set_new(all, "left_behind", json_string(p->server.left.data));
     if (p->classes)
         json_object_set_new(all, "classes", json_string(p->classes));
     char *text = json_dumps(all, JSON_INDENT(1) | JSON_REAL_PRECISION(9));

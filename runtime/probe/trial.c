@@ -64,7 +64,6 @@ static bool start(Server *s, Buf *why)
     s->to = ask[1];
     s->from = answer[0];
     s->compiled = 0;
-    s->started++;
     if (failed) {
         s->pid = 0;
         close_all(s);
@@ -109,24 +108,20 @@ static Outcome stop(Server *s, Arena *a, OutcomeKind kind, const char *why)
     return o;
 }
 
-bool server_end(Server *s, Arena *a, Buf *err)
+void server_end(Server *s, Arena *a)
 {
-    int  status = 0;
-    bool ok = true;
-    if (s->pid) {
-        close(s->to);
-        s->to = 0;
-        while (waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
-            ;
-        ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-        if (!ok)
-            buf_printf(err, "a process of the probe ended with %s %d after it had answered everything: %s\n",
-                       WIFSIGNALED(status) ? "signal" : "status",
-                       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), last_words(s, a));
-        close_all(s);
-    }
-    buf_free(&s->line);
-    return ok;
+    int status = 0;
+    if (!s->pid)
+        return;
+    close(s->to);
+    s->to = 0;
+    while (waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        buf_printf(&s->left, "a process of the probe ended with %s %d after it had answered everything: %s\n",
+                   WIFSIGNALED(status) ? "signal" : "status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+                   last_words(s, a));
+    close_all(s);
 }
 
 /* ---- a line there, a line back ---- */
@@ -266,31 +261,18 @@ static Outcome once(Server *s, Arena *a, const Trial *t)
 
 Outcome trial(Server *s, Arena *a, const Trial *t)
 {
-    Buf  left = {0};
-    bool counting = t->kind == TRIAL_COUNT || t->kind == TRIAL_RELEASE;
-    bool fresh = counting || s->compiled >= s->share;
-    bool ended = !s->pid || !fresh || server_end(s, a, &left);
+    bool    counting = t->kind == TRIAL_COUNT || t->kind == TRIAL_RELEASE;
     Outcome o;
-    if (!ended) {
-        o = (Outcome){.kind = OUTCOME_BROKEN, .why = arena_strndup(a, left.data, left.len - 1)};
-        buf_free(&left);
-        return o;
-    }
-    buf_free(&left);
+    if (counting || s->compiled >= s->share)
+        server_end(s, a);
     o = once(s, a, t);
-    /* A refusal by a process that has compiled others may be about their number; a crash may be theirs as well. */
-    bool again = (o.kind == OUTCOME_REFUSED && o.limit) || (o.kind == OUTCOME_CRASHED && s->pid == 0);
-    if (again && !counting) {
-        if (s->pid && !server_end(s, a, &left)) {
-            o = (Outcome){.kind = OUTCOME_BROKEN, .why = arena_strndup(a, left.data, left.len - 1)};
-            buf_free(&left);
-            return o;
-        }
-        buf_free(&left);
+    /* The process had compiled its share all the same, or an earlier trial had spoilt it. */
+    if (!counting && ((o.kind == OUTCOME_REFUSED && o.limit) || o.kind == OUTCOME_CRASHED)) {
+        server_end(s, a);
         o = once(s, a, t);
     }
-    if (counting) {
-        s->compiled = s->share; /* the next trial gets a process of its own */
-    }
+    /* An engine that has failed may fail from then on. */
+    if (counting || o.kind == OUTCOME_FAILED)
+        server_end(s, a);
     return o;
 }

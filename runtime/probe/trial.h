@@ -69,14 +69,15 @@ typedef struct {
     pid_t   pid;      /* 0: none */
     int     to, from;
     FILE   *said; /* its standard error */
-    uint32_t compiled, started;
+    uint32_t compiled;
     Buf     line;
+    Buf     left; /* what processes that did not end well had to say, a line each */
 } Server;
 
 /* Lives in `a`. */
 Outcome trial(Server *s, Arena *a, const Trial *t);
-/* End the process in order. False with a message if it did not end well: the driver left something behind. */
-bool    server_end(Server *s, Arena *a, Buf *err);
+/* End the process in order. That it does not end well is noted in s->left: something was left behind. */
+void    server_end(Server *s, Arena *a);
 
 /* `anerun --probe-child --device NAME [...]`: the other side. */
 int trial_serve(int argc, char **argv);

@@ -32,6 +32,7 @@ def probe(name, *args, env=()):
     r = run("--probe", "--quick", "--report", report, "-o", profile, *args, env=env)
     if r.returncode != 0:
         return None, profile, r
+    check(f"{name}: its processes leave nothing behind", not r.stderr, r.stderr)
     with open(report) as f:
         return json.load(f), profile, r
 
@@ -202,9 +203,10 @@ if report:
 report = engine("stale", "stale-reload", "reload")
 if report:
     check("weights that stay old", finding(report, "reload")["found"] == "no" and "old weights" in finding(report, "reload")["note"], report["findings"])
-report = engine("hang", "hang=1", "add,sub", "--patience", "2")
+report = engine("hang", "hang=2", "add,sub,mul", "--patience", "2")
 if report:
-    check("an evaluation that never returns is a finding", finding(report, "add")["found"] == "no", report["findings"])
+    check("an evaluation that never returns is a finding", finding(report, "sub")["found"] == "no", report["findings"])
+    check("and spoils no other", finding(report, "add")["found"] == "yes" and finding(report, "mul")["found"] == "yes", report["findings"])
 report = engine("fails", "eval-fails=1", "add")
 if report:
     check("an evaluation that fails is a finding", "failed" in finding(report, "add")["note"], report["findings"])
