@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "device.h"
 #include "npy.h"
+#include "target/where.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -25,6 +26,7 @@ static const char help[] =
     "  --out DIR                where outputs go; created if missing\n"
     "  --function NAME          default: main, or the only function there is\n"
     "  --device NAME            what executes the program (default: host)\n"
+    "  --target NAME|FILE|none  the engine whose limits and quirks the host device imitates (default: none)\n"
     "  --numerics ane|exact     fp16 after every operation, or fp64 throughout (default: ane)\n"
     "  --reduce strict|lenient  sums in fp16 or wide; with --numerics ane (default: strict)\n"
     "  --help                   this text\n";
@@ -37,7 +39,7 @@ typedef struct {
 
 typedef struct {
     Arena        *arena;
-    const char   *program, *weights, *out, *function, *device;
+    const char   *program, *weights, *out, *function, *device, *target;
     DeviceOptions options;
     Input        *input;
     uint32_t      inputs, inputs_cap;
@@ -96,6 +98,8 @@ static bool take_option(Job *j, const char *option, const char *value)
         j->function = value;
     else if (strcmp(option, "--device") == 0)
         j->device = value;
+    else if (strcmp(option, "--target") == 0)
+        j->target = value;
     else if (strcmp(option, "--in") == 0)
         return add_input(j, value);
     else if (strcmp(option, "--numerics") == 0) {
@@ -113,7 +117,7 @@ static bool take_option(Job *j, const char *option, const char *value)
 static bool take_arguments(Job *j, int argc, char **argv)
 {
     static const char *const known[] = {"--weights", "--out",      "--function", "--device",
-                                        "--in",      "--numerics", "--reduce"};
+                                        "--in",      "--numerics", "--reduce",   "--target"};
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i], *value = NULL;
         if (option[0] != '-') {
@@ -190,6 +194,9 @@ static bool compile(Job *j)
     if (!file_read(j->arena, j->program, &mil, &len, why))
         return complain(j, "%s", why);
     if (!find_weights(j, mil, len))
+        return false;
+    if (j->target && strcmp(j->target, "none") != 0 &&
+        !target_find(j->arena, "anerun", j->target, &j->options.target, &j->err))
         return false;
     j->options.wide_ports = true;
     j->dev = device_open(j->device ? j->device : "host", &j->options, &j->err);
@@ -340,7 +347,7 @@ static bool run(Job *j)
     j->surface = NEW_N(j->arena, Surface *, j->surfaces + 1);
     for (uint32_t i = 0; i < j->surfaces; i++) {
         const Port *port = i < f->inputs ? &f->input[i] : &f->output[i - f->inputs];
-        if (!(j->surface[i] = surface_new(j->dev, port->bytes, &j->err)) ||
+        if (!(j->surface[i] = surface_new(j->dev, port_surface_bytes(port), &j->err)) ||
             (i < f->inputs && !fill_input(j, port, j->surface[i])))
             return false;
     }

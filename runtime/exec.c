@@ -165,10 +165,14 @@ Exec *exec_open(const Plan *p, const char *plan_dir, Device *d, const ExecOption
     e->pool = o->pool;
     e->class = EXEC_CLASSES;
     e->options = *o;
+    e->reload = p->weights == PLAN_RELOAD && device_reloads(d) && o->reload != EXEC_RELOAD_STALE ? o->reload
+                                                                                                : EXEC_RELOAD_NONE;
     if (!make_memory(e, o, err) || !exec_read_files(e, plan_dir, err)) {
         exec_close(e);
         return NULL;
     }
+    e->slow = UINT32_MAX;
+    e->watch = device_decays(d) ? NEW_N(e->arena, Watch, p->programs + 1u) : NULL;
     e->param_state = NEW_N(e->arena, ParamState, p->param_count + 1u);
     exec_build_entries(e);
     exec_build_tasks(e);
@@ -292,6 +296,24 @@ const void *exec_result(const Exec *e, uint32_t entry, uint32_t k)
 uint64_t exec_compiles_left(const Exec *e)
 {
     return device_compiles_left(e->device);
+}
+
+const char *exec_slow(const Exec *e, double *times)
+{
+    if (e->slow == UINT32_MAX)
+        return NULL;
+    *times = (double)e->watch[e->slow].last / (double)e->watch[e->slow].least;
+    return e->plan->program[e->slow].name;
+}
+
+ExecReload exec_reload(const Exec *e)
+{
+    return e->reload;
+}
+
+ExecTrouble exec_trouble(const Exec *e)
+{
+    return e->trouble;
 }
 
 size_t exec_bytes(const Exec *e)

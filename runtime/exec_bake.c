@@ -186,10 +186,9 @@ bool exec_unit_stale(const Exec *e, const Unit *u)
     return false;
 }
 
-/* Can instances get new weights without being compiled? */
-static bool reloads(const Exec *e)
+bool exec_reloads(const Exec *e)
 {
-    return e->plan->weights == PLAN_RELOAD && device_reloads(e->device);
+    return e->reload == EXEC_RELOAD_TRY || e->reload == EXEC_RELOAD_WORKS;
 }
 
 uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
@@ -203,7 +202,7 @@ uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
         look_for_changes(e);
     for (uint32_t i = 0; i < x->wants[parts]; i++) {
         const Unit *u = &e->unit[x->wanted[parts][i]];
-        n += u->stage == UINT32_MAX && (reloads(e) ? !u->compiled : exec_unit_stale(e, u));
+        n += u->stage == UINT32_MAX && (exec_reloads(e) ? !u->compiled : exec_unit_stale(e, u));
     }
     return n ? n + exec_canary_cost(e) : 0;
 }
@@ -212,7 +211,7 @@ uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
 {
     const ExecEntry *x = &e->entry[entry];
     uint32_t         n = 0;
-    for (uint32_t i = 0; i < x->wants[parts] && !reloads(e); i++) {
+    for (uint32_t i = 0; i < x->wants[parts] && !exec_reloads(e); i++) {
         const Unit *u = &e->unit[x->wanted[parts][i]];
         bool        trained = false;
         for (uint32_t p = 0; p < u->params; p++)
@@ -272,6 +271,14 @@ static void make_requests(Exec *e, ExecStep *s, void *with)
     }
 }
 
+static bool bind(Exec *e, const Unit *u, Buf *err)
+{
+    Binding b = {u, true, err};
+    for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
+        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
+    return b.ok || exec_not_made(e);
+}
+
 /* ---- making a unit ---- */
 
 bool exec_unit_begin(Exec *e, Unit *u, Buf *err)
@@ -280,7 +287,7 @@ bool exec_unit_begin(Exec *e, Unit *u, Buf *err)
         u->at = surface_lock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
         return true;
     }
-    if (!reloads(e))
+    if (!exec_reloads(e))
         drop_program(e, u); /* it may read the files where they are */
     if (u->at)
         return true;
@@ -308,6 +315,12 @@ bool exec_unit_begin(Exec *e, Unit *u, Buf *err)
     return true;
 }
 
+void exec_unit_drop(Exec *e, Unit *u)
+{
+    if (u->stage != UINT32_MAX)
+        surface_unlock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
+}
+
 /* The MIL text and the plan speak of the same ports. */
 static bool check_ports(const Exec *e, const PlanProgram *g, const Program *p, Buf *err)
 {
@@ -332,6 +345,12 @@ static bool check_ports(const Exec *e, const PlanProgram *g, const Program *p, B
     return true;
 }
 
+bool exec_not_made(Exec *e)
+{
+    e->trouble = device_refusal(e->device) == REFUSED_LIMIT ? EXEC_LIMIT : EXEC_NOT_MADE;
+    return false;
+}
+
 bool exec_unit_end(Exec *e, Unit *u, Buf *err)
 {
     if (u->stage != UINT32_MAX) {
@@ -349,15 +368,41 @@ bool exec_unit_end(Exec *e, Unit *u, Buf *err)
     drop_program(e, u);
     if (!ok) {
         program_free(p);
-        return false;
+        return exec_not_made(e);
     }
     u->compiled = p;
     e->counters.compiles += !again;
     e->counters.reloads += again;
-    Binding b = {u, true, err};
-    for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
-        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
-    return b.ok;
+    u->unbound = !exec_surfaces_fit(e, u);
+    return u->unbound || bind(e, u, err);
+}
+
+bool exec_bind_units(Exec *e, Buf *err)
+{
+    bool any = false, ok = true;
+    for (uint32_t i = 0; ok && i < e->units; i++)
+        if (e->unit[i].unbound) {
+            any = true;
+            ok = exec_surfaces_grow(e, &e->unit[i], err);
+            e->unit[i].unbound = !ok;
+        }
+    for (uint32_t i = 0; any && ok && i < e->units; i++) /* those included that lost their requests */
+        ok = !e->unit[i].compiled || bind(e, &e->unit[i], err);
+    return ok || exec_not_made(e);
+}
+
+bool exec_recompile(Exec *e, uint32_t entry, unsigned parts, Buf *err)
+{
+    exec_settle(e);
+    for (uint32_t i = 0; i < e->units; i++)
+        if (e->unit[i].compiled) {
+            drop_program(e, &e->unit[i]);
+            e->unit[i].made = 0;
+        }
+    for (uint32_t i = 0; e->watch && i < e->plan->programs; i++)
+        watch_reset(&e->watch[i]);
+    e->slow = UINT32_MAX;
+    return exec_bake(e, entry, parts, err);
 }
 
 bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)

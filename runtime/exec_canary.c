@@ -8,14 +8,16 @@
  * The canary: a product of 64 x 64 small integers, whose weights are drawn anew for every bake and reach the device the
  * way those of the plan's programs do: by compiling, or by giving a compiled program new ones. Its output is a matter
  * of whole numbers below 128, exact in fp16 whatever the order of additions: one difference is proof. At the start two
- * versions are made, so that a way that does not work is found before the first update. It costs one small program per
+ * versions are made, so that a way that does not work is found before the first update. Where giving programs new
+ * weights does not work, nothing wrong has been computed then, and the executor compiles them from there on. It costs one small program per
  * update and one evaluation of 64 x 32 outputs: 0.3 MFlop, where a layer of a model has GFlops.
  *
  * The probe: what holds for a small program may not hold for large ones. After the first update and every PROBE_EVERY
  * updates one instance of the plan's own programs, another every time, is evaluated on inputs drawn at random (but
  * fixed), and so is a program compiled from the same text for comparison. Given new weights, an instance must equal, bit
  * for bit, what is compiled with them. Compiled, it must differ from what is compiled with entirely other weights;
- * nothing less would show a cache. A probe costs one compilation and two evaluations of one instance: with 25 instances
+ * nothing less would show a cache. Where it is not known whether giving new weights works, the largest program of the
+ * plan is also asked before the first update: with other weights, given to it and compiled. A probe costs one compilation and two evaluations of one instance: with 25 instances
  * 1/800 of a step of one micro-batch, as it is done once in 64. It is left out where the compile budget has no room.
  *
  * Plans whose weights are inputs need neither: surfaces are read at every evaluation, and the first wrong one shows. */
@@ -55,7 +57,7 @@ struct ExecCanary {
     Surface **port;          /* of probes: [most inputs and outputs of a program] */
     uint64_t  key, old_key;  /* of its weights now, and of those before */
     uint64_t  bakes;         /* that changed weights, since exec_open() */
-    uint64_t  probes;
+    uint64_t  probes, proofs; /* proofs: probes that have shown something */
 };
 
 static int32_t weight(uint64_t key, size_t i)
@@ -68,7 +70,7 @@ static int32_t input(size_t channel, size_t column)
     return (int32_t)((channel * 7 + column * 3) % 5) - 2;
 }
 
-static void put(void *data, PortType type, size_t i, double x)
+void exec_put(void *data, PortType type, size_t i, double x)
 {
     if (type == PORT_F64)
         ((double *)data)[i] = x;
@@ -78,25 +80,23 @@ static void put(void *data, PortType type, size_t i, double x)
         ((uint16_t *)data)[i] = f16_from_f32((float)x);
 }
 
-static double get(const void *data, PortType type, size_t i)
+double exec_get(const void *data, PortType type, size_t i)
 {
     return type == PORT_F64   ? ((const double *)data)[i]
            : type == PORT_F32 ? (double)((const float *)data)[i]
                               : (double)f16_to_f32(((const uint16_t *)data)[i]);
 }
 
-static bool reloads(const Exec *e)
-{
-    return e->plan->weights == PLAN_RELOAD && device_reloads(e->device);
-}
-
 /* ---- the canary ---- */
 
-static bool make_surfaces(ExecCanary *c, Device *d, Buf *err)
+static bool make_surfaces(Exec *e, ExecCanary *c, Buf *err)
 {
-    c->in = surface_new(d, CHANNELS * WIDTH * sizeof(double), err);
-    c->out = c->in ? surface_new(d, CHANNELS * WIDTH * sizeof(double), err) : NULL;
-    return c->out != NULL;
+    const ProgramFunction *f = program_function(c->program, 0);
+    if (!c->in)
+        c->in = surface_new(e->device, port_surface_bytes(&f->input[0]), err);
+    if (!c->out)
+        c->out = surface_new(e->device, port_surface_bytes(&f->output[0]), err);
+    return c->in && c->out;
 }
 
 /* The canary's program with the weights of c->key. */
@@ -110,7 +110,7 @@ static bool renew(Exec *e, ExecCanary *c, Buf *err)
     blob_add(&blob, BLOB_F16, half, sizeof half);
     DeviceFile file = {.path = "@model_path/weights/canary.bin", .data = blob.data, .len = blob.len};
     Program   *donor = c->program;
-    if (donor && !reloads(e)) {
+    if (donor && !exec_reloads(e)) {
         program_free(donor);
         donor = NULL;
     }
@@ -118,7 +118,7 @@ static bool renew(Exec *e, ExecCanary *c, Buf *err)
                        : program_compile(e->device, "canary.mil", canary_mil, sizeof canary_mil - 1, &file, 1, err);
     program_free(donor);
     buf_free(&blob);
-    return c->program != NULL;
+    return c->program || exec_not_made(e);
 }
 
 /* Outputs that the weights of `key` explain. */
@@ -137,25 +137,27 @@ static uint32_t agreeing(const void *out, PortType type, uint64_t key)
                 sum[s] += w * x[i][s];
         }
         for (size_t s = 0; s < WIDTH; s++)
-            n += get(out, type, r * WIDTH + s) == sum[s];
+            n += exec_get(out, type, r * WIDTH + s) == sum[s];
     }
     return n;
 }
 
-static bool evaluate(Program *p, Surface *const *in, Surface *const *out, Buf *err)
+static bool evaluate(Exec *e, Program *p, Surface *const *in, Surface *const *out, Buf *err)
 {
     Request *r = request_new(p, 0, in, out, err);
     bool     ok = r && request_eval(r, err);
     request_free(r);
+    if (!ok)
+        e->trouble = EXEC_EVAL;
     return ok;
 }
 
 /* What to do about it. */
 static void advise(const Exec *e, Buf *err)
 {
-    if (reloads(e))
-        buf_puts(err, "This device does not replace the weights of compiled programs: make the plan again with "
-                      "--weights baked (or dynamic) and continue with --resume");
+    if (exec_reloads(e))
+        buf_puts(err, "This device does not replace the weights of compiled programs: continue with --resume --reload "
+                      "never, or make the plan again with --weights baked or dynamic");
     else
         buf_puts(err, "This device keeps compiled programs without regard to their weights: make the plan again with "
                       "--weights dynamic and continue with --resume");
@@ -167,9 +169,9 @@ static bool sing(Exec *e, ExecCanary *c, Buf *err)
     void    *x = surface_lock(c->in, true);
     for (size_t r = 0; r < CHANNELS; r++)
         for (size_t s = 0; s < WIDTH; s++)
-            put(x, in, r * WIDTH + s, input(r, s));
+            exec_put(x, in, r * WIDTH + s, input(r, s));
     surface_unlock(c->in, true);
-    if (!evaluate(c->program, &c->in, &c->out, err))
+    if (!evaluate(e, c->program, &c->in, &c->out, err))
         return false;
     const void *y = surface_lock(c->out, false);
     uint32_t    now = agreeing(y, out, c->key);
@@ -177,8 +179,9 @@ static bool sing(Exec *e, ExecCanary *c, Buf *err)
     surface_unlock(c->out, false);
     if (now == CHANNELS * WIDTH)
         return true;
+    e->trouble = EXEC_STALE;
     buf_printf(err, "the device computes with stale weights: a test program that was %s gave ",
-               reloads(e) ? "given new weights" : "compiled with new weights");
+               exec_reloads(e) ? "given new weights" : "compiled with new weights");
     if (before == CHANNELS * WIDTH)
         buf_puts(err, "exactly what its old weights give. ");
     else
@@ -193,7 +196,7 @@ static bool sing(Exec *e, ExecCanary *c, Buf *err)
 static bool probe_surfaces(Exec *e, ExecCanary *c, const ProgramFunction *f, Buf *err)
 {
     for (uint32_t i = 0; i < f->inputs + f->outputs; i++) {
-        size_t bytes = i < f->inputs ? f->input[i].bytes : f->output[i - f->inputs].bytes;
+        size_t bytes = port_surface_bytes(i < f->inputs ? &f->input[i] : &f->output[i - f->inputs]);
         if (c->port[i] && surface_bytes(c->port[i]) >= bytes)
             continue;
         surface_free(c->port[i]);
@@ -211,16 +214,16 @@ static void fill_inputs(ExecCanary *c, const ProgramFunction *f)
         size_t      n = p->bytes / port_elem_bytes(p->type);
         uint64_t    key = rng_key(i, p->name);
         for (size_t k = 0; k < n; k++)
-            put(x, p->type, k, rng_uniform(key, k) - 0.5);
+            exec_put(x, p->type, k, rng_uniform(key, k) - 0.5);
         surface_unlock(c->port[i], true);
     }
 }
 
 /* Hash of all outputs of `p`; *finite: how many numbers among them are. */
-static bool outputs(ExecCanary *c, Program *p, uint64_t *hash, uint64_t *finite, Buf *err)
+static bool outputs(Exec *e, ExecCanary *c, Program *p, uint64_t *hash, uint64_t *finite, Buf *err)
 {
     const ProgramFunction *f = program_function(p, 0);
-    if (!evaluate(p, c->port, c->port + f->inputs, err))
+    if (!evaluate(e, p, c->port, c->port + f->inputs, err))
         return false;
     *hash = *finite = 0;
     for (uint32_t i = 0; i < f->outputs; i++) {
@@ -229,7 +232,7 @@ static bool outputs(ExecCanary *c, Program *p, uint64_t *hash, uint64_t *finite,
         uint64_t    pair[2] = {*hash, hash_u64(y, o->bytes)};
         *hash = hash_u64(pair, sizeof pair);
         for (size_t k = 0; k < o->bytes / port_elem_bytes(o->type); k++) {
-            double v = get(y, o->type, k);
+            double v = exec_get(y, o->type, k);
             *finite += isfinite(v) && v != 0;
         }
         surface_unlock(c->port[f->inputs + i], false);
@@ -257,18 +260,19 @@ static bool other_files(const Unit *u, DeviceFile *file, Slab *copy, Buf *err)
     return true;
 }
 
-/* A program for comparison: of the unit's weight files, or of others. */
-static Program *reference(Exec *e, const Unit *u, bool others, Buf *err)
+/* A program for comparison: of the unit's weight files, or of others; compiled, or made of the unit's own. */
+static Program *reference(Exec *e, const Unit *u, bool others, bool reload, Buf *err)
 {
     const ExecProgram *x = &e->program[u->program];
     Arena             *a = arena_new();
     DeviceFile        *file = NEW_N(a, DeviceFile, u->weights + 1u);
     Slab               copy = {0};
     Program           *p = NULL;
+    const char        *name = arena_printf(a, "%s, for comparison", u->name);
     memcpy(file, u->file, u->weights * sizeof *file);
     if (!others || other_files(u, file, &copy, err))
-        p = program_compile(e->device, arena_printf(a, "%s, for comparison", u->name), x->mil, x->mil_len, file,
-                            u->weights, err);
+        p = reload ? program_reload(u->compiled, name, file, u->weights, err)
+                   : program_compile(e->device, name, x->mil, x->mil_len, file, u->weights, err);
     slab_free(&copy);
     arena_free(a);
     return p;
@@ -277,20 +281,44 @@ static Program *reference(Exec *e, const Unit *u, bool others, Buf *err)
 static bool probe(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
 {
     const ProgramFunction *f = program_function(u->compiled, 0);
-    bool                   reload = reloads(e);
+    bool                   reload = exec_reloads(e);
     uint64_t               mine = 0, other = 0, finite = 0, ignored;
-    Program               *twin = reference(e, u, !reload, err);
-    bool                   ok = twin && probe_surfaces(e, c, f, err);
+    Program               *twin = reference(e, u, !reload, false, err);
+    bool                   ok = (twin || exec_not_made(e)) && probe_surfaces(e, c, f, err);
     if (ok)
         fill_inputs(c, f);
-    ok = ok && outputs(c, u->compiled, &mine, &finite, err) && outputs(c, twin, &other, &ignored, err);
+    ok = ok && outputs(e, c, u->compiled, &mine, &finite, err) && outputs(e, c, twin, &other, &ignored, err);
     program_free(twin);
     /* Nothing but zeros and infinities would be alike with any weights. */
+    c->proofs += ok && finite && (mine == other) == reload;
     if (!ok || finite == 0 || (mine == other) == reload)
         return ok;
+    e->trouble = EXEC_STALE;
     buf_printf(err, "the device computes with stale weights: %s, %s. ", u->name,
                reload ? "given new weights, gives another output than one compiled with the same weights"
                       : "compiled with its weights, gives the same output as one compiled with entirely others");
+    advise(e, err);
+    return false;
+}
+
+/* Before the first update: is a program that is given other weights the one that is compiled with them? */
+static bool rehearse(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
+{
+    const ProgramFunction *f = program_function(u->compiled, 0);
+    uint64_t               given = 0, made = 0, finite = 0, ignored;
+    Program               *p = reference(e, u, true, true, err), *q = p ? reference(e, u, true, false, err) : NULL;
+    bool                   ok = (q || exec_not_made(e)) && probe_surfaces(e, c, f, err);
+    if (ok)
+        fill_inputs(c, f);
+    ok = ok && outputs(e, c, p, &given, &finite, err) && outputs(e, c, q, &made, &ignored, err);
+    program_free(p);
+    program_free(q);
+    if (!ok || finite == 0 || given == made)
+        return ok;
+    e->trouble = EXEC_STALE;
+    buf_printf(err, "the device computes with stale weights: %s, given other weights, gives another output than one "
+                    "compiled with them. ",
+               u->name);
     advise(e, err);
     return false;
 }
@@ -318,12 +346,21 @@ static bool probe_next(Exec *e, ExecCanary *c, Buf *err)
 
 /* ---- for exec_renew.c ---- */
 
+static const Unit *largest(const Exec *e)
+{
+    const Unit *most = NULL;
+    for (uint32_t i = 0; i < e->units; i++)
+        if (e->unit[i].compiled && has_param(&e->unit[i]) && (!most || e->unit[i].bytes > most->bytes))
+            most = &e->unit[i];
+    return most;
+}
+
 uint32_t exec_canary_cost(const Exec *e)
 {
     if (!e->options.canary || e->plan->weights == PLAN_DYNAMIC)
         return 0;
     bool started = e->canary && e->canary->program;
-    return reloads(e) ? !started : started ? 1 : START;
+    return exec_reloads(e) ? !started : started ? 1 : START;
 }
 
 /* Different for every state of the weights: a hash of the beginnings of weight files. */
@@ -340,7 +377,7 @@ static uint64_t key_of(const Exec *e, uint64_t version)
     return h;
 }
 
-static bool create(Exec *e, Buf *err)
+static void create(Exec *e)
 {
     uint32_t ports = 0;
     for (uint32_t i = 0; i < e->plan->programs; i++)
@@ -348,26 +385,60 @@ static bool create(Exec *e, Buf *err)
             ports = e->plan->program[i].ins + e->plan->program[i].outs;
     e->canary = xcalloc(1, sizeof *e->canary);
     e->canary->port = NEW_N(e->arena, Surface *, ports + 1u);
-    return make_surfaces(e->canary, e->device, err);
+}
+
+/* The canary with new weights; at the start twice, for only the second time says something. */
+static bool sing_anew(Exec *e, ExecCanary *c, Buf *err)
+{
+    bool ok = true;
+    for (uint64_t i = c->bakes ? START - 1 : 0; ok && i < START; i++) {
+        c->old_key = c->key;
+        c->key = key_of(e, ++c->bakes);
+        ok = renew(e, c, err) && make_surfaces(e, c, err) && sing(e, c, err);
+    }
+    return ok;
+}
+
+/* Before the first update nothing was computed with weights that were given to a program: if that does not work, it is as
+ * if nobody had tried. */
+static bool settle_reload(Exec *e, ExecCanary *c, bool ok, Buf *err)
+{
+    const Unit *u = largest(e);
+    if (ok && e->reload == EXEC_RELOAD_TRY && u && device_compiles_left(e->device))
+        ok = rehearse(e, c, u, err);
+    if (ok)
+        e->reload = EXEC_RELOAD_WORKS;
+    if (ok || e->trouble != EXEC_STALE)
+        return ok;
+    e->reload = EXEC_RELOAD_STALE;
+    e->trouble = EXEC_SOUND;
+    buf_clear(err);
+    c->bakes = 0;
+    return sing_anew(e, c, err);
 }
 
 bool exec_canary(Exec *e, Buf *err)
 {
-    if (!e->options.canary || e->plan->weights == PLAN_DYNAMIC)
+    if (!e->options.canary)
         return true;
-    if (!e->canary && !create(e, err))
-        return false;
+    if (e->plan->weights == PLAN_DYNAMIC)
+        return exec_binding(e, err);
+    if (!e->canary)
+        create(e);
     ExecCanary *c = e->canary;
-    bool        ok = true;
-    for (uint64_t i = c->bakes ? START - 1 : 0; ok && i < START; i++) {
-        c->old_key = c->key;
-        c->key = key_of(e, ++c->bakes);
-        ok = renew(e, c, err) && sing(e, c, err);
-    }
+    bool        first = c->bakes == 0, ok = sing_anew(e, c, err);
+    if (first && exec_reloads(e))
+        ok = settle_reload(e, c, ok, err);
+    ok = ok && exec_binding(e, err);
     uint64_t updates = e->options.canary_from + c->bakes - START;
-    if (ok && updates % PROBE_EVERY == (reloads(e) ? 1 : 0) && device_compiles_left(e->device))
+    if (ok && updates % PROBE_EVERY == (exec_reloads(e) ? 1 : 0) && device_compiles_left(e->device))
         ok = probe_next(e, c, err);
     return ok;
+}
+
+uint64_t exec_proofs(const Exec *e)
+{
+    return e->canary ? e->canary->proofs : 0;
 }
 
 void exec_canary_free(Exec *e)

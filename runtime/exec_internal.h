@@ -6,6 +6,7 @@
 
 #include "convert.h"
 #include "exec.h"
+#include "exec_watch.h"
 #include "kernels.h"
 #include "recipe_parts.h"
 #include "slab.h"
@@ -86,6 +87,7 @@ typedef struct {
     char             *at;       /* where weights go: the files, or the locked surface */
     uint64_t          made;     /* Exec.time then; 0: never */
     Program          *compiled; /* NULL: none */
+    bool              unbound;  /* it wants larger surfaces: its requests are made when nothing else runs */
     /* exec_renew.c, while it works */
     bool     making, baked;
     uint32_t missing, left; /* parameters not yet updated, pieces not yet made */
@@ -190,6 +192,11 @@ struct Exec {
     double       class_since;
     _Atomic uint64_t busy_ns; /* of other threads */
     ExecCanary  *canary; /* NULL: none yet */
+    ExecTrouble  trouble;
+    ExecReload   reload;
+    Watch       *watch; /* [programs]; NULL: the device's evaluations stay as fast as they are */
+    uint32_t     slow;  /* a program whose evaluations have become slower; UINT32_MAX: none */
+    bool         bound; /* exec_binding() has proved it */
 };
 
 /* exec_clock.c */
@@ -261,6 +268,15 @@ typedef struct {
 const uint16_t *exec_recipe_value(const Exec *e, Workspace *w, const Recipe *r, uint32_t k, ConvertCount *count);
 void exec_workspace_free(Workspace *w);
 
+/* exec_canary.c: numbers of any element type that ports have. */
+void   exec_put(void *data, PortType type, size_t i, double x);
+double exec_get(const void *data, PortType type, size_t i);
+/* exec_binding.c: true at once if it was proved before, or need not be. */
+bool exec_binding(Exec *e, Buf *err);
+/* exec_bake.c: can instances get new weights without being compiled? */
+bool exec_reloads(const Exec *e);
+/* exec_bake.c: a program was not made. False. */
+bool exec_not_made(Exec *e);
 /* exec_canary.c: after programs got new weights; true at once if options.canary is not set. */
 bool exec_canary(Exec *e, Buf *err);
 /* Compilations that the next exec_canary() needs. */
@@ -274,7 +290,14 @@ bool exec_unit_stale(const Exec *e, const Unit *u);
 /* Before the weights of a unit are written: Unit.at becomes valid. After: the device gets them. Both on the caller's
  * thread. */
 bool exec_unit_begin(Exec *e, Unit *u, Buf *err);
+void exec_unit_drop(Exec *e, Unit *u); /* after exec_unit_begin(): it is not made after all */
 bool exec_unit_end(Exec *e, Unit *u, Buf *err);
+/* Make the requests that exec_unit_end() has left out. */
+bool exec_bind_units(Exec *e, Buf *err);
+/* exec_grow.c: are the surfaces of a program large enough as it was compiled? Then: make them so; requests that were bound
+ * to smaller ones are dropped. */
+bool exec_surfaces_fit(Exec *e, const Unit *u);
+bool exec_surfaces_grow(Exec *e, const Unit *u, Buf *err);
 
 /* exec_renew.c */
 void exec_build_renewal(Exec *e);

@@ -268,8 +268,12 @@ static bool prepare(Renewal *r, Buf *err)
     for (uint32_t i = 0; i < r->units; i++) {
         Unit *u = &e->unit[r->unit[i]];
         if (u->making && !exec_unit_begin(e, u, err)) {
-            for (; i < r->units; i++)
-                e->unit[r->unit[i]].making = false; /* updates happen all the same */
+            for (uint32_t k = 0; k < r->units; k++) { /* updates happen all the same */
+                if (k < i && e->unit[r->unit[k]].making)
+                    exec_unit_drop(e, &e->unit[r->unit[k]]);
+                e->unit[r->unit[k]].making = false;
+            }
+            r->left = r->params;
             return false;
         }
         r->left += u->making;
@@ -294,7 +298,10 @@ static bool conduct(Renewal *r, bool ok, Buf *err)
             uint64_t time = e->time;
             pthread_mutex_unlock(&r->lock);
             ExecSpan span = exec_span(e, EXEC_COMPILE);
-            ok = ok && exec_unit_end(e, u, err);
+            if (ok)
+                ok = exec_unit_end(e, u, err);
+            else
+                exec_unit_drop(e, u);
             exec_span_end(e, &span, u->name, -1);
             pthread_mutex_lock(&r->lock);
             u->made = ok ? time : 0;
@@ -332,6 +339,7 @@ bool exec_renew(Exec *e, uint32_t entry, unsigned parts, const ExecTrainer *t, B
     ok = conduct(r, ok, err);
     for (uint32_t i = 0; i < helpers; i++)
         pool_wait(e->pool, &r->helper[i]);
+    ok = ok && exec_bind_units(e, err);
     if (ok && e->counters.compiles + e->counters.reloads != made) {
         ExecSpan span = exec_span(e, EXEC_COMPILE);
         ok = exec_canary(e, err);

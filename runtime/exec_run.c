@@ -95,7 +95,14 @@ static bool run_program(Exec *e, const ExecStep *x, uint32_t it, Buf *why)
         return false;
     }
     e->counters.evals++;
-    return request_eval(x->request[it], why);
+    bool ok = request_eval(x->request[it], why);
+    EvalTime took = request_time(x->request[it]);
+    e->counters.engine_ns += took.engine_ns;
+    if (!ok)
+        e->trouble = EXEC_EVAL;
+    else if (e->watch && watch_add(&e->watch[x->step->program], took.wall_ns > took.engine_ns ? took.wall_ns : took.engine_ns))
+        e->slow = x->step->program;
+    return ok;
 }
 
 bool exec_run_step(Exec *e, const ExecStep *x, uint32_t it, bool fresh, ConvertCount *count, Buf *why)

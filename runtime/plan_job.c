@@ -4,13 +4,18 @@
 #include "base/file.h"
 #include "check/check_device.h"
 #include "gemm.h"
+#include "memory.h"
 #include "runtime/train/best.h"
 #include "runtime/train/dist_run.h"
 #include "runtime/train/weights.h"
+#include "target/where.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MEMORY_RELOAD "reload" /* "works" or "stale" */
 
 enum { TRACE_EVENTS = 1 << 18 }; /* 10 MB */
 
@@ -24,28 +29,6 @@ static uint32_t default_threads(const Plan *p, const Dist *d)
     int64_t n = params / PARAMETERS_PER_THREAD;
     n = n > cpus ? cpus : n;
     return (uint32_t)(n < 1 ? 1 : n);
-}
-
-/* For tests: ways in which a device may be wrong (device.h). */
-static bool read_fault(DeviceFault *fault, Buf *err)
-{
-    static const struct {
-        const char *name;
-        DeviceFault fault;
-    } known[] = {{"stale-reload", FAULT_STALE_RELOAD},
-                 {"stale-compile", FAULT_STALE_COMPILE},
-                 {"stale-large", FAULT_STALE_LARGE}};
-    const char *text = getenv("ANERUN_DEVICE_FAULT");
-    *fault = FAULT_NONE;
-    if (!text || !*text)
-        return true;
-    for (size_t i = 0; i < COUNT(known); i++)
-        if (strcmp(known[i].name, text) == 0) {
-            *fault = known[i].fault;
-            return true;
-        }
-    buf_printf(err, "ANERUN_DEVICE_FAULT=%s: known are stale-reload, stale-compile, stale-large", text);
-    return false;
 }
 
 const char *job_run(const Job *j)
@@ -64,7 +47,37 @@ const char *job_run(const Job *j)
 static bool may_restart(const Job *j, uint64_t budget)
 {
     PlanWeightMode mode = j->plan->weights;
-    return j->o.train && budget && dist_size(j->dist) == 1 && (mode == PLAN_BAKED || (mode == PLAN_RELOAD && !device_reloads(j->device)));
+    return j->o.train && dist_size(j->dist) == 1 &&
+           ((budget && (mode == PLAN_BAKED || mode == PLAN_RELOAD)) || device_decays(j->device));
+}
+
+/* Without the proofs of a training run compiling is the safe way. */
+static ExecReload reload(const Job *j)
+{
+    const char *word = j->o.reload ? j->o.reload : "remembered", *known;
+    Buf         note = {0};
+    if (j->plan->weights != PLAN_RELOAD || !j->o.train || strcmp(word, "never") == 0)
+        return EXEC_RELOAD_STALE;
+    if (strcmp(word, "try") == 0)
+        return EXEC_RELOAD_TRY;
+    known = memory_get(j->arena, j->o.device, MEMORY_RELOAD, &note);
+    if (note.len && !j->continues && !j->o.quiet)
+        fprintf(stderr, "anerun: note: %s\n", note.data);
+    buf_free(&note);
+    if (!known || (strcmp(known, "works") != 0 && strcmp(known, "stale") != 0))
+        return EXEC_RELOAD_TRY;
+    if (strcmp(known, "works") == 0)
+        return EXEC_RELOAD_WORKS;
+    if (!j->continues && !j->o.quiet)
+        fprintf(stderr, "anerun: note: programs are compiled anew for every update: giving them new weights was found not "
+                        "to work on this system (--reload try tries again)\n");
+    return EXEC_RELOAD_STALE;
+}
+
+void job_learned(void *with, ExecReload found, Buf *note)
+{
+    const Job *j = with;
+    memory_put(j->o.device, MEMORY_RELOAD, found == EXEC_RELOAD_WORKS ? "works" : "stale", note);
 }
 
 static bool open_exec(Job *j, uint64_t budget)
@@ -72,6 +85,7 @@ static bool open_exec(Job *j, uint64_t budget)
     ExecOptions o = {.wide_ports = j->o.numerics && strcmp(j->o.numerics, "exact") == 0,
                      .pool = j->pool,
                      .trace = j->trace,
+                     .reload = reload(j),
                      .canary = j->o.train};
     if (dist_size(j->dist) > 1) {
         o.grad_ready = window_grad_ready;
@@ -104,6 +118,16 @@ static uint64_t compile_budget(const Job *j)
     return (dist_size(j->dist) > 1 || j->o.bench) && strcmp(j->o.device, "host") == 0 ? 0 : (uint64_t)j->plan->compile_budget;
 }
 
+/* The engine that the host device imitates; NULL: none. */
+static bool imitated(Job *j, const Target **target)
+{
+    *target = NULL;
+    if (!j->o.target)
+        *target = target_of_plan(j->arena, j->plan->target, j->plan->target_hash);
+    return !j->o.target || strcmp(j->o.target, "none") == 0 ||
+           target_find(j->arena, "anerun", j->o.target, target, &j->err);
+}
+
 bool job_open(Job *j)
 {
     bool          exact = j->o.numerics && strcmp(j->o.numerics, "exact") == 0;
@@ -111,10 +135,13 @@ bool job_open(Job *j)
         .numerics = exact ? NUMERICS_EXACT : NUMERICS_ANE,
         .wide_ports = exact,
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
+        .eval_seconds = j->o.eval_timeout == 0 ? INFINITY : j->o.eval_timeout > 0 ? j->o.eval_timeout : 0,
+        .engine_times = j->o.bench || j->o.profile,
+        .faults = getenv("ANERUN_DEVICE_FAULT"), /* for tests: docs/faults.md */
     };
-    if (!read_fault(&options.fault, &j->err) ||
-        !(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
+    if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)) || !imitated(j, &options.target))
         return false;
+    options.latency = j->o.latency;
     uint64_t budget = compile_budget(j);
     options.max_compiles = budget;
     gemm_init();

@@ -1,13 +1,13 @@
 /* cmd_model.c: what every command that reads a model does first: collect the options of MODEL_CASES, then run the front
  * end.
  *
- * Library files and target profiles are looked for in the -I directories, in those of ANEL_PATH (separated by ':'),
- * beside an installed anec, and in the source tree anec was built from. */
+ * Library files and target profiles are looked for in the -I directories, then in the standard places
+ * (target/where.h). */
 #include "base/file.h"
 #include "cmd.h"
 #include "passes/switches.h"
+#include "target/where.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void model_input_init(ModelInput *in, const char *program)
@@ -139,21 +139,17 @@ bool model_option(ModelInput *in, int option, const char *value)
     }
 }
 
+static void add_place(void *with, const char *dir)
+{
+    model_search(with, dir);
+}
+
 /* The standard places come after all -I. */
 static void search_standard(ModelInput *in)
 {
-    const char *env = getenv("ANEL_PATH");
-    if (in->env_searched)
-        return;
+    if (!in->env_searched)
+        standard_places(in->arena, add_place, in);
     in->env_searched = true;
-    for (const char *p = env; p && *p;) {
-        size_t n = strcspn(p, ":");
-        if (n)
-            model_search(in, arena_strndup(in->arena, p, n));
-        p += n + (p[n] == ':');
-    }
-    model_search(in, ANEL_DATA_DIR);
-    model_search(in, ANEL_SOURCE_DIR);
 }
 
 TargetPath model_targets(ModelInput *in)

@@ -4,9 +4,13 @@
  * makes the rest anew. A request holds pointers for every value, fp16 ports among them, which are their surfaces.
  * Evaluating runs the steps in order. It allocates nothing, unless the device's slab has grown since, which changes the
  * pointers. Programs and requests may be made on one thread while another evaluates. */
+#include "base/rng.h"
 #include "cpu.h"
 #include "host/host.h"
+#include "host/host_quirks.h"
+#include "target/target.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,6 +33,8 @@ typedef struct {
     HostDevice *device;
     const HostFunc *fn;
     const ProgramFunction *ports;
+    const Work *work; /* NULL: nobody asks for times */
+    bool garbage; /* the engine that is imitated gives no sensible results */
     HostSurface **input, **output;
     void **own;          /* copies of the surfaces, inputs first: where one is bound twice; else NULL */
     void *slab;          /* the slab `data` points into */
@@ -80,6 +86,7 @@ static Device *host_open(const DeviceOptions *options, Buf *err)
         d->options = *options;
     d->kernels = choose(&d->options);
     d->build = build_of[d->kernels];
+    d->quirks = host_quirks(&d->options);
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->running, NULL);
     return &d->base;
@@ -197,8 +204,8 @@ static bool plan(HostProgram *p, const char *name, const DeviceFile *file, size_
 }
 
 /* A program of `text`, whose constants point to these files. */
-static Program *program_new(HostDevice *d, HostText *text, const char *name, const DeviceFile *file, size_t files,
-                            Buf *err)
+static Program *program_new(HostDevice *d, HostText *text, bool reloaded, const char *name, const DeviceFile *file,
+                            size_t files, Buf *err)
 {
     HostProgram *p = xcalloc(1, sizeof *p);
     p->base.driver = d->base.driver;
@@ -207,6 +214,8 @@ static Program *program_new(HostDevice *d, HostText *text, const char *name, con
     p->text = text;
     bool ok = plan(p, name, file, files, err);
     host_text_planned(d);
+    if (d->options.simulate)
+        p->base.time = host_program_time(d, text, reloaded);
     if (ok)
         return &p->base;
     host_program_free(&p->base);
@@ -222,15 +231,20 @@ static Program *host_compile(Device *base, const char *name, const char *mil, si
         return NULL;
     }
     HostText *t = host_text_get(d, name, mil, len, file, files, err);
-    return t ? program_new(d, t, name, file, files, err) : NULL;
+    return t ? program_new(d, t, false, name, file, files, err) : NULL;
 }
 
 /* Everything but the constants is shared with the donor. */
 static Program *host_reload(const Program *base, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
     HostDevice *d = (HostDevice *)base->device;
+    if (d->options.target && d->options.target->reload == TRI_NO) {
+        buf_printf(err, "%s: error: target %s gives compiled programs no new weights (reload no)\n", name, d->options.target->name);
+        d->base.refusal = REFUSED_LOAD;
+        return NULL;
+    }
     HostText *t = host_text_again(d, ((const HostProgram *)base)->text, name, file, files, err);
-    return t ? program_new(d, t, name, file, files, err) : NULL;
+    return t ? program_new(d, t, true, name, file, files, err) : NULL;
 }
 
 enum { HUGE_PAGE = 2 << 20 };
@@ -314,6 +328,8 @@ static Request *host_request_new(Program *base, uint32_t function, Surface *cons
     r->device = d;
     r->fn = &p->fn[function];
     r->ports = &base->function[function];
+    r->work = p->text->work ? &p->text->work[function] : NULL;
+    r->garbage = p->text->garbage && p->text->garbage[function];
     r->input = xcalloc(fn->inputs + 1, sizeof *r->input);
     r->output = xcalloc(fn->outputs + 1, sizeof *r->output);
     r->data = xcalloc(fn->values + 1, sizeof *r->data);
@@ -382,11 +398,51 @@ static bool evaluate(HostRequest *r, Buf *err)
     return true;
 }
 
+/* What the engine that is imitated asks of surfaces when it runs. */
+static bool surfaces_suffice(const HostRequest *r, Buf *err)
+{
+    const Target *t = r->device->options.target;
+    uint32_t inputs = r->fn->fn->inputs, n = inputs + r->fn->fn->outputs;
+    for (uint32_t i = 0; t && i < n; i++) {
+        const HostSurface *s = i < inputs ? r->input[i] : r->output[i - inputs];
+        if ((int64_t)s->base.bytes >= t->surface_min)
+            continue;
+        buf_printf(err,
+                   "evaluation failed with status 0x1d: the surface of %s '%s' has %zu bytes, target %s evaluates "
+                   "none of less than %" PRId64 " (ANE004)\n",
+                   i < inputs ? "input" : "output", (i < inputs ? &r->ports->input[i] : &r->ports->output[i - inputs])->name,
+                   s->base.bytes, t->name, t->surface_min);
+        return false;
+    }
+    return true;
+}
+
+/* Finite numbers that have nothing to do with the inputs, the same at every evaluation. */
+static void spoil(const HostRequest *r)
+{
+    for (uint32_t i = 0; i < r->fn->fn->outputs; i++) {
+        uint16_t *to = r->output[i]->bytes;
+        uint64_t key = rng_key(i, "garbage");
+        for (size_t k = 0; k < r->ports->output[i].bytes / sizeof *to; k++)
+            to[k] = (uint16_t)rng_u64(key, k) & 0xbbff;
+    }
+}
+
 static bool host_eval(Request *base, Buf *err)
 {
     HostRequest *r = (HostRequest *)base;
+    const HostDevice *d = r->device;
+    if (!surfaces_suffice(r, err))
+        return false;
+    uint64_t from = d->options.latency ? host_now() : 0;
     pthread_mutex_lock(&r->device->running);
     bool ok = evaluate(r, err);
+    if (ok && r->garbage)
+        spoil(r);
+    if (ok && r->work && d->options.simulate)
+        base->time = host_eval_time(d, r->work);
+    if (ok && r->work && d->options.latency)
+        host_wait(from + host_eval_time(d, r->work).wall_ns);
     pthread_mutex_unlock(&r->device->running);
     return ok;
 }
@@ -405,4 +461,5 @@ const Driver host_driver = {
     .request_new = host_request_new,
     .request_free = host_request_free,
     .eval = host_eval,
+    .zeroes = true,
 };

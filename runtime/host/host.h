@@ -1,6 +1,9 @@
 /* host.h: the host device's insides: programs as lists of steps over planned memory.
  *
  * host_text.c   texts, checked once for all programs that are made of them
+ * host_limits.c what the engine that is imitated would refuse
+ * host_quirks.c what it would compute differently
+ * host_times.c  how long it would take
  * host_plan.c   where values live; constants; calls that need no work
  * host_step.c   what runs in which order, and which element-wise calls run together
  * host_run.c    running steps
@@ -12,6 +15,7 @@
 
 #include "driver.h"
 #include "host/half.h"
+#include "target/cost.h"
 
 #include <pthread.h>
 
@@ -38,6 +42,7 @@ typedef struct HostText HostText;
 typedef struct {
     Device base;
     DeviceOptions options;
+    uint32_t quirks; /* bits of quirks.h */
     KernelBuild kernels; /* which of an operation's kernels run */
     Build build;
     pthread_mutex_t lock;    /* texts */
@@ -55,6 +60,8 @@ struct HostText {
     Arena *arena;
     Func *fn;
     uint32_t count, users;
+    bool *garbage; /* by function: the engine that is imitated gives it wrong results (host_limits.h); NULL: none */
+    Work *work;    /* of each function, where times are simulated; NULL: not counted */
     char *mil; /* what it was made of; NULL: not to be found again */
     size_t len;
     uint64_t hash;
@@ -69,6 +76,17 @@ HostText *host_text_again(HostDevice *d, HostText *t, const char *name, const De
 void host_text_planned(HostDevice *d);
 void host_text_release(HostDevice *d, HostText *t);
 void host_text_forget(HostDevice *d); /* texts without users */
+
+/* ---- times ---- */
+
+/* What the target's cost model says of the functions of a text. NULL after a message. */
+Work *host_work(Arena *keep, const char *name, const char *mil, size_t len, uint32_t functions, Buf *err);
+/* With DeviceOptions.simulate: the times of making a program, and of an evaluation of one of its functions. */
+ProgramTime host_program_time(const HostDevice *d, const HostText *t, bool reloaded);
+EvalTime host_eval_time(const HostDevice *d, const Work *w);
+/* With DeviceOptions.latency: the monotonic clock in nanoseconds, and wait until it shows `ns`. */
+uint64_t host_now(void);
+void host_wait(uint64_t ns);
 
 /* ---- memory ---- */
 
@@ -94,6 +112,9 @@ typedef struct HostStep {
     StepKind kind;
     const Call *call; /* NULL: fused, heads */
     Fused *fused;
+    uint16_t over;     /* results whose fp16 bits are beyond become infinite, from result `over_from` on; 0: none */
+    uint32_t over_from;
+    const struct RowQuirk *quirk; /* STEP_CALL: what becomes of its results; NULL: nothing */
     /* STEP_HEADS */
     const struct HostStep *part;
     uint32_t parts, heads;

@@ -6,6 +6,7 @@
  * when they are first read: in order, repeated by rows (a broadcast), or one number. Softmax along the last axis
  * belongs to chains too, with tiles of whole rows. Tiles and the parts that threads take depend on shapes alone. */
 #include "host/host.h"
+#include "host/host_quirks.h"
 
 #include "mil/rules.h"
 #include "scratch.h"
@@ -22,6 +23,7 @@ typedef struct {
     bool x_number, y_number;
     const Call *call;
     const HalfRow *row;
+    const RowQuirk *quirk; /* NULL: none */
     const BroadcastPlan *plan; /* of a load by rows: operand `which` */
     int which;
     int64_t n; /* of a row of softmax */
@@ -136,7 +138,7 @@ Fused *host_fuse(Arena *keep, const HostDevice *d, const HostFunc *f, Call *cons
     u->stored = kept;
     for (uint32_t c = 0; c < calls; c++) {
         const Call *x = u->call[c] = call[c];
-        Op op = {.call = x};
+        Op op = {.call = x, .quirk = host_row_quirk(keep, d, x)};
         kept[c] = stored[c];
         op.x = operand_slot(&b, x, 0, c, made);
         op.x_number = type_elems(&x->arg[0]->type) == 1 && u->n > 1;
@@ -233,15 +235,21 @@ static void run_tile(const Running *g, int64_t from, int64_t n, float *slots)
             break;
         case OP_ONE:
             o->row->one(o->call, x, to, n);
+            if (o->quirk)
+                host_row_quirk_run(o->quirk, x, 1, NULL, 0, to, n);
             h->round(to, (size_t)n);
             break;
         case OP_TWO:
             o->row->two(to, x, !o->x_number, y, !o->y_number, n);
+            if (o->quirk)
+                host_row_quirk_run(o->quirk, x, !o->x_number, y, !o->y_number, to, n);
             h->round(to, (size_t)n);
             break;
         case OP_SOFTMAX:
             for (int64_t i = 0; i < n; i += o->n)
                 h->softmax(x + i, o->n, to + i);
+            if (o->quirk)
+                host_row_quirk_run(o->quirk, x, 1, NULL, 0, to, n);
             h->round(to, (size_t)n);
             break;
         case OP_STORE:

@@ -10,6 +10,7 @@
  * here it is only measured. */
 #include "base/f16.h"
 #include "host/host.h"
+#include "host/host_quirks.h"
 #include "host/kernel.h"
 
 #include <stdlib.h>
@@ -157,7 +158,7 @@ static bool alias(const HostDevice *d, const Call *c, HostFunc *out)
 {
     KernelFn *kernel = kernel_of(c->op, KERNELS_PLAIN);
     bool view = kernel == kernel_view_ane && contiguous(&c->plan.view);
-    if (!view && kernel != kernel_copy_ane)
+    if ((!view && kernel != kernel_copy_ane) || host_moves(d, c))
         return false;
     uint32_t to = c->result[0]->id, from = c->arg[0]->id;
     size_t offset = view ? (size_t)c->plan.view.offset * host_elem(d, c->arg[0]) : 0;

@@ -4,6 +4,7 @@
  * else goes through the kernels of kernels_*.c, which know arrays of Real only: operands are widened into scratch
  * memory, results narrowed, which is exact. */
 #include "host/host.h"
+#include "host/host_quirks.h"
 #include "host/kernel.h"
 
 #include "gemm.h"
@@ -59,8 +60,9 @@ static void rows(const HostRun *r, uint16_t *half, float *wide, int64_t n, bool 
 
 /* ---- kernels on Real ------------------------------------------------------------------------------------------ */
 
-static bool run_call(const HostRun *r, const Call *c)
+static bool run_call(const HostRun *r, const HostStep *s)
 {
+    const Call *c = s->call;
     const HostDevice *d = r->device;
     char *at = r->scratch + ((size_t)c->scratch * d->build.real + ALIGN - 1) / ALIGN * ALIGN;
     Run run = {
@@ -80,6 +82,9 @@ static bool run_call(const HostRun *r, const Call *c)
         at += host_half(d, v) ? wide_bytes(v) : 0;
     }
     kernel_of(c->op, d->kernels)(&run, c);
+    if (s->quirk)
+        host_row_quirk_run(s->quirk, r->wide[c->arg[0]->id], 1, NULL, 0, r->wide[c->result[0]->id],
+                           type_elems(&c->result[0]->type));
     for (uint32_t k = 0; k < c->results && !run.failed; k++)
         if (host_half(d, c->result[k]))
             rows(r, r->data[c->result[k]->id], r->wide[c->result[k]->id], type_elems(&c->result[k]->type), false);
@@ -161,7 +166,10 @@ void host_product_run(const HostRun *r, const HostStep *s, uint32_t head)
     Product p = product_of(r, s->call);
     p.a.data = (const uint16_t *)p.a.data + head * p.a.stride;
     p.b.data = (const uint16_t *)p.b.data + head * p.b.stride;
-    gemm(NULL, 1, p.m, p.n, p.k, p.a, p.b, (GemmOut){p.c + head * (size_t)(p.m * p.n), GEMM_F16, false, p.n, 0});
+    uint16_t *c = p.c + head * (size_t)(p.m * p.n);
+    gemm(NULL, 1, p.m, p.n, p.k, p.a, p.b, (GemmOut){c, GEMM_F16, false, p.n, 0});
+    if (s->over)
+        host_saturate(NULL, c, p.m * p.n, s->over);
 }
 
 /* ---- movement ------------------------------------------------------------------------------------------------- */
@@ -230,11 +238,11 @@ static void run_concat(const HostRun *r, const Call *c)
     }
 }
 
-bool host_step_run(const HostRun *r, const HostStep *s)
+static bool run_step(const HostRun *r, const HostStep *s)
 {
     switch (s->kind) {
     case STEP_CALL:
-        return run_call(r, s->call);
+        return run_call(r, s);
     case STEP_FUSED:
         host_fused_run(r, s->fused);
         return true;
@@ -254,4 +262,13 @@ bool host_step_run(const HostRun *r, const HostStep *s)
         return true;
     }
     return true;
+}
+
+bool host_step_run(const HostRun *r, const HostStep *s)
+{
+    bool ok = run_step(r, s);
+    for (uint32_t k = s->over_from; ok && s->over && k < s->call->results; k++)
+        host_saturate(r->device->options.pool, r->data[s->call->result[k]->id], type_elems(&s->call->result[k]->type),
+                      s->over);
+    return ok;
 }

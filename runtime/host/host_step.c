@@ -5,6 +5,7 @@
  * A value is read from a chain only element by element; whoever reads it otherwise (a broadcast of a row of it, a part)
  * waits for the end of the chain. */
 #include "host/host.h"
+#include "host/host_quirks.h"
 #include "mil/rules.h"
 
 typedef struct {
@@ -137,7 +138,11 @@ void host_steps(Arena *keep, const HostDevice *d, Call *const *call, uint32_t ca
         o.done[c] = true;
         for (uint32_t k = 0; k < call[c]->results; k++)
             o.made[call[c]->result[k]->id] = true;
-        *s = (HostStep){.kind = kind_of(d, call[c]), .call = call[c]};
+        *s = (HostStep){.kind = kind_of(d, call[c]), .call = host_understood(keep, d, call[c])};
+        s->over = host_result_limit(d, call[c], &s->over_from);
+        s->quirk = s->kind == STEP_CALL && host_half(d, call[c]->result[0]) && call[c]->op->type == rule_softmax
+                       ? host_row_quirk(keep, d, call[c])
+                       : NULL;
     }
     arena_free(scratch);
     host_heads(keep, f);

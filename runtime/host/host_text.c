@@ -7,6 +7,7 @@
 #include "host/host.h"
 
 #include "base/hash.h"
+#include "host/host_limits.h"
 #include "plan/blob.h"
 
 #include <stdlib.h>
@@ -92,6 +93,17 @@ static HostText *known(HostDevice *d, const char *mil, size_t len, uint64_t hash
     return t;
 }
 
+/* Hold a text that was checked against the engine that is imitated, if one is. */
+static bool within_limits(HostDevice *d, HostText *t, const Diags *told, uint32_t source, Buf *err)
+{
+    if (!d->options.target)
+        return true;
+    Limits l = host_limits(t->arena, d->options.target, told, source, err);
+    t->garbage = l.garbage;
+    d->base.refusal = l.kind == LIMITS_REFUSED ? REFUSED_ENGINE : REFUSED_TEXT;
+    return l.kind == LIMITS_NONE;
+}
+
 static HostText *check(HostDevice *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
                        size_t files, Buf *err)
 {
@@ -104,7 +116,11 @@ static HostText *check(HostDevice *d, const char *name, const char *mil, size_t 
     for (size_t i = 0; i < files; i++)
         view[i] = (MilFile){file[i].path, file[i].data, file[i].len};
     bool ok = mil_check(t->arena, ds, source, view, (uint32_t)files, &t->fn, &t->count);
-    if (!ok)
+    size_t said = err->len;
+    ok &= within_limits(d, t, ds, source, err);
+    if (ok && d->options.target && (d->options.simulate || d->options.latency))
+        ok = (t->work = host_work(t->arena, name, mil, len, t->count, err)) != NULL;
+    if (!ok && err->len == said)
         diags_render(ds, err);
     arena_free(scratch);
     if (ok)

@@ -66,12 +66,20 @@ static const Option option[] = {
     TO_TEXT("--device", "NAME", device, "what executes programs: host (default), or ane, the engine"),
     TO_TEXT("--numerics", "ane|exact", numerics, "fp16 after every operation, or fp64 throughout (default: ane)"),
     TO_TEXT("--reduce", "strict|lenient", reduce, "sums in fp16 or wide, with --numerics ane (default: strict)"),
+    TO_TEXT("--target", "NAME|FILE|none", target,
+            "the engine whose limits and quirks the host device imitates (default: the plan's)"),
+    TO_FLAG("--latency", latency, "programs take at least as long as predicted for the engine that is imitated"),
     TO_NUMBER("--threads", "N", WHOLE, threads, 1, 4096,
               "threads on the CPU (default: one per 500,000 parameters, at most all)"),
     TO_FLAG("--deterministic", deterministic, "the same bits for any number of processes (setting 'deterministic')"),
     TO_FLAG("--mpi", mpi, "start MPI, although no launcher of it shows in the environment"),
     TO_NUMBER("--compile-budget", "N", WHOLE, compile_budget, 0, 1e9,
               "programs a process compiles before it restarts; 0: any number (default: the target's)"),
+    TO_TEXT("--reload", "try|never|remembered", reload,
+            "whether to give programs new weights without compiling, in plans made for it; what this system's engine does "
+            "with it is proved once and remembered (default)"),
+    TO_NUMBER("--eval-timeout", "SECONDS", REAL, eval_timeout, 0, 1e6,
+              "give a program up that takes longer; 0: never (default: 30 on the engine, never on the host)"),
 };
 
 const Option *options_table(size_t *count)
@@ -222,6 +230,9 @@ static bool check(const Options *o, Buf *err)
         why = "--weights goes with neither --resume nor --ckpt: they bring their own";
     else if (o->numerics && strcmp(o->numerics, "ane") != 0 && strcmp(o->numerics, "exact") != 0)
         why = "--numerics is ane or exact";
+    else if (o->reload && strcmp(o->reload, "try") != 0 && strcmp(o->reload, "never") != 0 &&
+             strcmp(o->reload, "remembered") != 0)
+        why = "--reload is try, never or remembered";
     else if (o->reduce && strcmp(o->reduce, "strict") != 0 && strcmp(o->reduce, "lenient") != 0)
         why = "--reduce is strict or lenient";
     if (why)
@@ -242,7 +253,7 @@ static bool check_overrides(const Options *o, Arena *a, Buf *err)
 
 bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
 {
-    *o = (Options){.compile_budget = UINT64_MAX, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
+    *o = (Options){.compile_budget = UINT64_MAX, .eval_timeout = -1, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
         if (strcmp(word, "-h") == 0)

@@ -13,7 +13,7 @@ typedef struct {
 typedef struct {
     const char *plan;
     bool        help, train, overwrite, no_save, quiet, profile, resume, untrained, check, bench, json;
-    bool        deterministic, mpi;
+    bool        deterministic, mpi, latency;
     const char *help_topic;  /* NULL: the overview */
     const char *eval;        /* file */
     const char *generate;    /* prompt */
@@ -25,8 +25,10 @@ typedef struct {
     const char *weights; /* file of another program */
     const char *merge;   /* file for the weights with adapters merged */
     const char *out, *log, *report, *sample, *trace;
-    const char *device, *numerics, *reduce;
+    const char *device, *numerics, *reduce, *target;
     uint64_t    compile_budget; /* UINT64_MAX: the plan's */
+    const char *reload;         /* NULL: remembered */
+    double      eval_timeout;   /* seconds; 0: none, -1: the device's */
     uint64_t    threads, stop_at, tokens, top_k, generate_seed;
     double      temperature, top_p;
     Override   *override; /* settings, in the order given */

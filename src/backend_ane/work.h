@@ -6,7 +6,7 @@
  *   passes/node_cost.h   one operation on either device, before places are given: prices to compare, no dispatches
  *   Emit.cost            while a program is written: what was in fact written, with the weights apart, so that one text
  *                        gives the cost of every way to bring weights to it (modes.h)
- *   explain/mil_work.c   from the text alone, of any program, anel's or not: what a plan is judged by
+ *   work/mil_work.c      from the text alone, of any program, anel's or not: what a plan is judged by
  *
  * The flops of a product (matmul_flops()), weights that stream slowly (work_notched()) and all times (cost.h) are
  * common. */

@@ -5,11 +5,7 @@
 
 #include "plan/plan.h"
 #include "target/published.h"
-
-typedef struct {
-    const char *op; /* of MIL */
-    uint32_t    count;
-} OpCount;
+#include "work/mil_work.h"
 
 /* Statements of MIL that come from one line of a source. */
 typedef struct {
@@ -99,13 +95,5 @@ Totals analysis_published(Arena *a, const Analysis *x);
 /* Text for people, and a JSON document (with a newline). */
 void explain_text(Arena *a, const Analysis *x, Buf *out);
 void explain_json(Arena *a, const Analysis *x, Buf *out);
-
-/* ---- parts of it ---- */
-
-/* Work and operations of MIL text. `is_param(ctx, path)` says whether a weight file holds parameters; its bytes are added to
- * *params. False with a message. */
-typedef bool IsParam(const void *ctx, const char *path);
-bool mil_work(Arena *a, const char *name, const char *text, size_t len, IsParam *is_param, const void *ctx, Work *work,
-              uint64_t *params, OpCount **op, uint32_t *ops, int64_t *heads, Buf *err);
 
 #endif

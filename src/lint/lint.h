@@ -44,6 +44,22 @@ enum { RULE_FIRST = 1, RULE_LAST = 65 };
 extern const Rule        rule_info[RULE_LAST + 1]; /* by number; the first row is empty */
 extern const char *const rule_scope_name[SCOPE_COUNT];
 
+/* What an engine does with a program that breaks a rule: effects.def. */
+typedef enum {
+    EFFECT_ADVICE,
+    EFFECT_SLOW,
+    EFFECT_WRONG,
+    EFFECT_FAILS,
+    EFFECT_REFUSED,
+    EFFECT_TEXT,
+    EFFECT_HOST,
+    EFFECT_COUNT
+} RuleEffect;
+/* The effect of what a message of lint_mil() tells. */
+RuleEffect violation_effect(const Diag *d);
+/* What effects.def says of a rule, for people: "refused by its compiler (families h13 and h14)"; "" if nothing. */
+const char *rule_effect_text(Arena *a, uint32_t rule);
+
 /* The rule called "ANE039" (or "39"); 0 if there is none. */
 uint32_t rule_find(const char *id);
 /* "MIL, plan": what `checked` says, for people. */

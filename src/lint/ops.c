@@ -88,6 +88,15 @@ static int64_t batches(const MilType *t)
     return t->rank > 2 ? product(t->dim, t->rank - 2) : 1;
 }
 
+/* Is the call all that its function computes? */
+static bool is_alone(const Lint *l, const Call *call)
+{
+    for (uint32_t i = 0; i < l->fn->calls; i++)
+        if (l->fn->call[i] != call && !op_is(l->fn->call[i], "reshape"))
+            return false;
+    return true;
+}
+
 static void check_matmul(Lint *l, const Call *call)
 {
     enum { WORTH = 256, BAD_ROWS = 128, BAD_TERMS = 8192 };
@@ -103,7 +112,8 @@ static void check_matmul(Lint *l, const Call *call)
         violation(l, 20, call->at, "a matmul with the constant matrix '%s'", w->name);
     bool early = early_family(l);
     if (cy && !m->ty && (early || l->t->family == FAMILY_UNKNOWN))
-        violation(l, 31, arg_place(call, "y"), "the constant matrix '%s' is used without transpose_y", y->name);
+        violation_as(l, 31, early && is_alone(l, call) ? LEVEL_ERROR : LEVEL_WARNING, arg_place(call, "y"),
+                     "the constant matrix '%s' is used without transpose_y", y->name);
     if (m->m == BAD_ROWS && m->k >= BAD_TERMS && (early || l->t->family == FAMILY_UNKNOWN))
         violation_as(l, 32, early ? LEVEL_ERROR : LEVEL_WARNING, call->at,
                      "a matmul of %" PRId64 " rows over %" PRId64 " terms", m->m, m->k);

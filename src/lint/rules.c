@@ -69,11 +69,12 @@ void rules_list_json(Buf *out)
     json_t *list = json_array();
     for (uint32_t i = RULE_FIRST; i <= RULE_LAST; i++) {
         const Rule *r = &rule_info[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "id", r->id,
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s}", "id", r->id,
                                               "level", level_name[r->level], "scope", rule_scope_name[r->scope],
                                               "checked", rule_checked_text(a, r->checked), "confidence",
                                               confidence_name[r->conf], "projects", (int)r->projects, "title", r->title,
-                                              "evidence", r->evidence, "where", r->where, "remedy", r->remedy));
+                                              "evidence", r->evidence, "where", r->where, "engine", rule_effect_text(a, i),
+                                              "remedy", r->remedy));
     }
     char *text = json_dumps(list, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     buf_printf(out, "%s\n", text);
@@ -93,6 +94,6 @@ void rule_explain(uint32_t rule, Buf *out)
                r->projects == 0   ? ""
                : r->projects == 1 ? ", one project"
                                   : arena_printf(a, ", %u projects", r->projects));
-    buf_printf(out, "remedy    %s\n", r->remedy);
+    buf_printf(out, "engine    %s\nremedy    %s\n", rule_effect_text(a, rule), r->remedy);
     arena_free(a);
 }

@@ -124,23 +124,6 @@ static void check_matmul(Lint *l, const Call *call)
     check_weight(l, call, "x", m->m, m->k);
 }
 
-/* Where a call cuts its operand's last axis other than at its beginning. */
-static bool cuts_last_axis(const Call *call)
-{
-    const Value *x = call->arg[0];
-    uint32_t     last = x->type.rank - 1;
-    if (x->type.rank == 0)
-        return false;
-    if (op_is(call, "slice_by_size"))
-        return const_number(arg(call, "begin"), last) != 0;
-    if (op_is(call, "slice_by_index")) {
-        const Value *mask = arg(call, "begin_mask");
-        return const_number(arg(call, "begin"), last) != 0 && !(mask && const_number(mask, last) != 0);
-    }
-    int64_t axis = arg_int(call, "axis", 0);
-    return op_is(call, "split") && call->results > 1 && (axis == -1 || axis == (int64_t)last);
-}
-
 static void check_movement(Lint *l, const Call *call)
 {
     enum { PAIRS = 4096 };
@@ -148,10 +131,8 @@ static void check_movement(Lint *l, const Call *call)
     if (op_is(call, "reshape") && x && !x->konst && last_axis(&call->result[0]->type) == 2 &&
         last_axis(&x->type) != 2 && type_elems(&x->type) >= PAIRS)
         violation(l, 42, call->at, "a reshape to rows of 2");
-    if (!op_is(call, "slice_by_size") && !op_is(call, "slice_by_index") && !op_is(call, "split"))
-        return;
     if (l->t->slice_crop_max > 0 && x && !x->konst && l->bound[x->id] > (double)l->t->slice_crop_max &&
-        cuts_last_axis(call))
+        call_cuts_last_axis(call))
         violation(l, 41, call->at,
                   "a slice with an offset along the last axis; on target %s magnitudes over %" PRId64
                   " may not survive it",

@@ -227,3 +227,17 @@ void axis_plan(const MilType *x, uint32_t set, AxisPlan *p)
                 *(pass ? &p->n : &p->outer) *= x->dim[i];
             }
 }
+
+bool call_cuts_last_axis(const Call *call)
+{
+    bool size = strcmp(call->name, "slice_by_size") == 0, index = strcmp(call->name, "slice_by_index") == 0;
+    if ((!size && !index && strcmp(call->name, "split") != 0) || call->arg[0]->type.rank == 0)
+        return false;
+    int64_t last = call->arg[0]->type.rank - 1, axis;
+    if (size || index) {
+        const Value *mask = index ? arg(call, "begin_mask") : NULL;
+        return const_number(arg(call, "begin"), last) != 0 && !(mask && const_number(mask, last) != 0);
+    }
+    axis = arg_int(call, "axis", 0);
+    return call->results > 1 && (axis == -1 || axis == last);
+}

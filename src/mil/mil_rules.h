@@ -65,4 +65,7 @@ bool broadcast(Check *c, Call *call, Value *const *in, uint32_t n, MilType *out)
 void axis_plan(const MilType *x, uint32_t set, AxisPlan *plan);
 int64_t product(const int64_t *x, uint32_t n);
 
+/* Does a call that is in order cut its operand's last axis other than at its beginning? */
+bool call_cuts_last_axis(const Call *call);
+
 #endif

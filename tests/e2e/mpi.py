@@ -221,6 +221,16 @@ class Mpi(unittest.TestCase):
         self.job(2, self.command("--train", "--resume", "--out", out, "--compile-budget", "0"))
         self.assert_same(straight / "ckpt-4", out / "ckpt-4")
 
+    def test_programs_that_have_become_slower_are_compiled_anew(self):
+        """A single process would restart itself; one of several cannot."""
+        straight, out = self.dir / "as-fast-as-ever", self.dir / "slower"
+        same = ["--steps", "600", "--quiet"]
+        self.job(2, self.train(*same, "--out", straight, plan="dynamic"))
+        _, said = self.job(2, ["env", "ANERUN_DEVICE_FAULT=decay-program=300",
+                               *self.train(*same, "--out", out, plan="dynamic")])
+        self.assertIn("times as long as at first: programs are compiled anew", said)
+        self.assert_same(straight / "ckpt-600", out / "ckpt-600")
+
     @staticmethod
     def rank_of(launcher_pid, rank):
         """The process that the launcher gave this rank."""

@@ -46,6 +46,7 @@ char *mil_compile_errors(const char *text, size_t len, const DeviceFile *file, s
 
 void   check_case(const OpCase *c);
 void   check_same(const char *text); /* this machine's kernels against the portable ones; see test_same.c */
+void   check_same_quirks(const char *text, uint32_t quirks); /* both with these quirks */
 double steps16(double got, double want); /* distance in fp16 steps after rounding `want` */
 size_t port_elems(const Port *p);
 

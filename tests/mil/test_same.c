@@ -52,9 +52,10 @@ static bool same(const Port *port, const void *a, const void *b)
     return true;
 }
 
-static bool open_side(Side *s, const char *text, bool plain, Pool *pool, ReduceMode reduce, Buf *err)
+static bool open_side(Side *s, const char *text, bool plain, Pool *pool, ReduceMode reduce, uint32_t quirks, Buf *err)
 {
-    *s = (Side){.device = device_open("host", &(DeviceOptions){.plain = plain, .reduce = reduce, .pool = pool}, err)};
+    DeviceOptions options = {.plain = plain, .reduce = reduce, .pool = pool, .quirks = quirks};
+    *s = (Side){.device = device_open("host", &options, err)};
     s->program = program_compile(s->device, "same.mil", text, strlen(text), NULL, 0, err);
     if (!s->program)
         return false;
@@ -90,6 +91,11 @@ static bool run_side(Side *s, int fill, const char *text, Buf *err)
 
 void check_same(const char *text)
 {
+    check_same_quirks(text, 0);
+}
+
+void check_same_quirks(const char *text, uint32_t quirks)
+{
     for (int mode = 0; mode < 2 * FILLS; mode++) {
         Side       side[2];
         Buf        err = {0};
@@ -97,7 +103,7 @@ void check_same(const char *text)
         bool       ok[2] = {0};
         Pool      *pool = pool_new(3);
         for (int s = 0; s < 2; s++) {
-            cr_assert(open_side(&side[s], text, s == 1, s ? NULL : pool, reduce, &err), "%s\n%s", err.data, text);
+            cr_assert(open_side(&side[s], text, s == 1, s ? NULL : pool, reduce, quirks, &err), "%s\n%s", err.data, text);
             ok[s] = run_side(&side[s], mode % FILLS, text, &err);
         }
         cr_expect_eq(ok[0], ok[1], "%s", text);
@@ -145,7 +151,7 @@ Test(mil_same, every_class_of_float_rounds_alike)
     Buf                   err = {0};
     Port                  port = {.type = PORT_F16, .rank = 1, .dim = {65536}, .bytes = 131072};
     for (int s = 0; s < 2; s++)
-        cr_assert(open_side(&side[s], text, s == 1, NULL, REDUCE_STRICT, &err), "%s", err.data);
+        cr_assert(open_side(&side[s], text, s == 1, NULL, REDUCE_STRICT, 0, &err), "%s", err.data);
     for (size_t l = 0; l < COUNT(low); l++) {
         for (int s = 0; s < 2; s++) {
             uint32_t *x = surface_lock(side[s].in[0], true);

@@ -245,6 +245,7 @@ def document(rules):
         out.append(f"\n### {rule['id']}: {rule['title']}\n")
         out.append(f"{rule['level'].capitalize()}, {rule['scope']}, {rule['confidence']}{projects}. {rule['evidence']}\n")
         out.append(f"* checked by: {rule['checked']}: {rule['where']}")
+        out.append(f"* the engine: {rule['engine']}")
         out.append(f"* remedy: {rule['remedy']}")
         path = CASES / (rule["id"] + ".mil")
         if not path.exists() or "MIL" not in rule["checked"]:

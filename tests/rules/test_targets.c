@@ -78,10 +78,16 @@ Test(targets, early_generations_refuse_more)
                                         "tensor<fp16, [1, 1, 512, 64]> x = reshape(x = i00_x, shape = tensor<int32, [4]>([1, 1, 512, 64]))" NAMED("x") "tensor<fp16, [1, 1, 512, 64]> p = matmul(x = x, y = w, transpose_x = bool(false), transpose_y = bool(false))" NAMED(
                                             "p") "tensor<fp16, [1, 512, 1, 64]> o00_y = reshape(x = p, shape = tensor<int32, [4]>([1, 512, 1, 64]))" NAMED("o00_y")
                                             END;
+    static const char beside[] = HEADER IN(512, 64) "tensor<fp16, [1, 1, 64, 64]> w = const()[name = string(\"w\"), val = " FILE_(
+        "tensor<fp16, [1, 1, 64, 64]>") "];\n"
+                                        "tensor<fp16, [1, 1, 512, 64]> x = reshape(x = i00_x, shape = tensor<int32, [4]>([1, 1, 512, 64]))" NAMED("x") "tensor<fp16, [1, 1, 512, 64]> p = matmul(x = x, y = w, transpose_x = bool(false), transpose_y = bool(false))" NAMED(
+                                            "p") "tensor<fp16, [1, 1, 512, 64]> q = relu(x = p)" NAMED("q") "tensor<fp16, [1, 512, 1, 64]> o00_y = reshape(x = q, shape = tensor<int32, [4]>([1, 512, 1, 64]))" NAMED("o00_y")
+                                            END;
     Target h13 = target(FAMILY_H13), h16 = target(FAMILY_H16);
     cr_assert_eq(on(inline_, 30, &h13), LEVEL_ERROR);
     cr_assert_eq(on(inline_, 30, &h16), LEVEL_WARNING);
-    cr_assert_eq(on(plain_y, 31, &h13), LEVEL_WARNING);
+    cr_assert_eq(on(plain_y, 31, &h13), LEVEL_ERROR); /* alone in its program */
+    cr_assert_eq(on(beside, 31, &h13), LEVEL_WARNING);
     cr_assert_eq(on(plain_y, 31, &h16), LEVEL_OFF);
 }
 

@@ -1,5 +1,5 @@
 /* test_mil_work.c: work counted from MIL text, against figures worked out by hand. */
-#include "explain/analyse.h"
+#include "work/mil_work.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -143,4 +143,28 @@ Test(mil_work, damaged_text_is_refused_or_counted)
             arena_free(a);
         }
     cr_expect(refused > strlen(text));
+}
+
+Test(mil_work, functions_are_counted_apart_with_their_borders)
+{
+    static const char text[] = HEAD
+        "func a<ios18>(tensor<fp16, [1, 64, 1, 32]> x, tensor<fp32, [1, 64, 1, 1]> y) { tensor<fp16, [1, 64, 1, 32]> z = "
+        "add(x = x, y = y)[name = string(\"z\")]; } -> (z);\n"
+        "func b<ios18>(tensor<fp16, [1, 32, 1, 32]> x) { tensor<fp16, [1, 32, 1, 32]> z = relu(x = x)[name = "
+        "string(\"z\")]; tensor<fp16, [1, 32, 1, 32]> u = relu(x = z)[name = string(\"u\")]; } -> (z, u);\n}\n";
+    Arena *a = arena_new();
+    Work   w[2];
+    Buf    err = {0};
+    cr_assert(mil_function_work(a, "test.mil", text, strlen(text), w, 2, &err), "%s", err.data);
+    cr_assert_eq(w[0].in_bytes, 4096 + 256);
+    cr_assert_eq(w[0].out_bytes, 4096);
+    cr_assert_eq(w[0].inner_bytes, 4096 + 256 + 4096);
+    cr_assert_eq(w[0].ops, 1);
+    cr_assert_eq(w[1].in_bytes, 2048);
+    cr_assert_eq(w[1].out_bytes, 4096);
+    cr_assert_eq(w[1].inner_bytes, 4 * 2048);
+    cr_assert_eq(w[1].ops, 2);
+    cr_assert_not(mil_function_work(a, "test.mil", "program", 7, w, 2, &err));
+    buf_free(&err);
+    arena_free(a);
 }

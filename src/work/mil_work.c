@@ -3,7 +3,7 @@
  * Counted from the text alone, by its declared types: products are flops; what is no product, no view and no constant reads
  * its operands and writes its results (bytes that stay on the chip). Taking the input apart and putting the output together
  * is what the surfaces' bytes stand for, and is not counted again. Weight files are counted once each. */
-#include "explain/analyse.h"
+#include "work/mil_work.h"
 
 #include "mil/mil_ast.h"
 
@@ -229,26 +229,59 @@ static int by_count(const void *x, const void *y)
     return a->count != b->count ? (a->count < b->count ? 1 : -1) : strcmp(a->op, b->op);
 }
 
+static AstProgram *parse(Count *c, const char *name, const char *text, size_t len, Buf *err)
+{
+    Sources    *sources = sources_new(c->a);
+    Diags      *ds = diags_new(c->a, sources, "anec");
+    AstProgram *p = mil_parse(c->a, c->names = interner_new(c->a), ds, sources_add(sources, name, text, len));
+    if (p && !ds->errors)
+        return p;
+    buf_printf(err, "%s is no MIL text (anec lint says why)", name);
+    return NULL;
+}
+
+static void function(Count *c, const AstFunc *f)
+{
+    for (const AstParam *x = f->params.first; x; x = x->next)
+        define(c, x)->input = true;
+    for (const AstStmt *s = f->body.first; s; s = s->next)
+        statement(c, f, s);
+}
+
 bool mil_work(Arena *a, const char *name, const char *text, size_t len, IsParam *is_param, const void *ctx, Work *work,
               uint64_t *params, OpCount **op, uint32_t *ops, int64_t *heads, Buf *err)
 {
-    Sources    *sources = sources_new(a);
-    Diags      *ds = diags_new(a, sources, "anec");
-    Count       c = {.a = a, .names = interner_new(a), .work = work, .params = params, .is_param = is_param, .ctx = ctx, .heads = heads};
-    AstProgram *p = mil_parse(a, c.names, ds, sources_add(sources, name, text, len));
-    if (!p || ds->errors) {
-        buf_printf(err, "%s is no MIL text (anec lint says why)", name);
+    Count       c = {.a = a, .work = work, .params = params, .is_param = is_param, .ctx = ctx, .heads = heads};
+    AstProgram *p = parse(&c, name, text, len, err);
+    if (!p)
         return false;
-    }
-    for (const AstFunc *f = p->first; f; f = f->next) {
-        for (const AstParam *x = f->params.first; x; x = x->next)
-            define(&c, x)->input = true;
-        for (const AstStmt *s = f->body.first; s; s = s->next)
-            statement(&c, f, s);
-    }
+    for (const AstFunc *f = p->first; f; f = f->next)
+        function(&c, f);
     if (c.ops)
         qsort(c.op, c.ops, sizeof *c.op, by_count);
     *op = c.op;
     *ops = c.ops;
     return true;
+}
+
+bool mil_function_work(Arena *a, const char *name, const char *text, size_t len, Work *work, uint32_t functions,
+                       Buf *err)
+{
+    uint64_t    params = 0;
+    int64_t     heads = 0;
+    Count       c = {.a = a, .params = &params, .heads = &heads};
+    AstProgram *p = parse(&c, name, text, len, err);
+    uint32_t    i = 0;
+    for (const AstFunc *f = p ? p->first : NULL; f && i < functions; f = f->next) {
+        Work *w = c.work = &work[i++];
+        *w = (Work){0};
+        function(&c, f);
+        for (const AstParam *x = f->params.first; x; x = x->next)
+            w->in_bytes += bytes(&x->type->type);
+        for (const AstValue *r = f->returns.first; r; r = r->next) {
+            const Known *k = find(&c, r->u.name);
+            w->out_bytes += k ? bytes(&k->type) : 0;
+        }
+    }
+    return p != NULL;
 }
