@@ -4,7 +4,7 @@
 set -eu
 
 debian_build="gcc libc6-dev meson ninja-build pkg-config re2c bison libopenblas-dev libdnnl-dev libjansson-dev libxxhash-dev g++ libsentencepiece-dev"
-debian_test="openmpi-bin libopenmpi-dev clang libclang-rt-14-dev libcriterion-dev python3 python3-numpy"
+debian_test="openmpi-bin libopenmpi-dev clang libclang-rt-14-dev libcriterion-dev python3 python3-numpy binutils"
 brew_build="meson ninja pkg-config re2c bison jansson xxhash sentencepiece"
 brew_test="open-mpi criterion numpy"
 
@@ -25,7 +25,14 @@ missing=
 for p in $debian_build ${want_test:+$debian_test}; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
 done
-# Node.js need not be Debian's; its packages of npm are many.
+# To build for other machines and run that (scripts/macos.sh, scripts/arm64.sh), on x86-64 only. Node.js need not be Debian's,
+# whose npm comes in many packages.
+[ "$(uname -m)" = x86_64 ] || want_test=
+if [ -n "$want_test" ]; then
+    for p in gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user; do
+        dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
+    done
+fi
 [ -z "$want_test" ] || command -v npm >/dev/null || missing="$missing nodejs npm"
 [ -n "$missing" ] || exit 0
 echo "install-deps: installing$missing"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Everything that must hold: install what is needed, build with gcc, with clang and with sanitizers, warnings as errors,
-# run every test in each build, compare the plans the three compilers write, build for macOS (scripts/macos.sh), and count.
+# run every test in each build, compare the plans the three compilers write, build for macOS (scripts/macos.sh), build for
+# 64-bit ARM and run that in an emulator (scripts/arm64.sh), and count.
 # The last line is 'N passed, N failed'; the exit status is 0 only if nothing failed.
 set -u
 cd "$(dirname "$0")/.."
@@ -40,6 +41,9 @@ python3 scripts/same-plans.py build-ci/gcc/anec build-ci/clang/anec build-ci/san
 say "macOS"
 scripts/macos.sh >build-ci/macos.log 2>&1
 cat build-ci/macos.log
+say "64-bit ARM"
+scripts/arm64.sh build-ci/gcc >build-ci/arm64.log 2>&1
+cat build-ci/arm64.log
 say "done"
-python3 scripts/count-tests.py build-ci/*/meson-logs/testlog*.txt build-ci/plans.log build-ci/macos.log \
+python3 scripts/count-tests.py build-ci/*/meson-logs/testlog*.txt build-ci/plans.log build-ci/macos.log build-ci/arm64.log \
     $(ls build-ci/other.log 2>/dev/null)
