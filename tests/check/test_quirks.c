@@ -43,7 +43,8 @@ static CheckRow compare(const char *text, uint32_t quirks, double scale, char na
         got[i] = (double)f16_to_f32(from[i]);
     surface_unlock(out, false);
     CheckRows rows = {0};
-    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, NULL, (CheckRow){.program = "test"}, &rows);
+    check_compare(a, m, (const double *const *)in,
+                  (const double *const[]){got}, NULL, NULL, (CheckRow){.program = "test"}, &rows);
     CheckRow row = rows.row[0];
     strncpy(name, rows.row[0].output, 31);
     request_free(r);
