@@ -67,7 +67,7 @@ func: "'func'" "a name"[name] "'<'" "a name"[opset] "'>'" "'('" params "')'" "'{
     {
         $$ = NEW(p->arena, AstFunc);
         *$$ = (AstFunc){.name = $name, .at = @name, .opset = $opset, .opset_at = @opset, .params = $params,
-                        .body = $stmts, .returns = $names, .returns_at = @names};
+                        .body = $stmts, .returns = $names, .returns_at = @names, .whole = @$};
     }
 ;
 stmts: %empty           { $$ = (AstStmts){0}; }

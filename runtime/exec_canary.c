@@ -85,11 +85,6 @@ static double get(const void *data, PortType type, size_t i)
                               : (double)f16_to_f32(((const uint16_t *)data)[i]);
 }
 
-static bool reloads(const Exec *e)
-{
-    return e->plan->weights == PLAN_RELOAD && device_reloads(e->device);
-}
-
 /* ---- the canary ---- */
 
 static bool make_surfaces(ExecCanary *c, Device *d, Buf *err)
@@ -110,7 +105,7 @@ static bool renew(Exec *e, ExecCanary *c, Buf *err)
     blob_add(&blob, BLOB_F16, half, sizeof half);
     DeviceFile file = {.path = "@model_path/weights/canary.bin", .data = blob.data, .len = blob.len};
     Program   *donor = c->program;
-    if (donor && !reloads(e)) {
+    if (donor && !exec_reloads(e)) {
         program_free(donor);
         donor = NULL;
     }
@@ -142,9 +137,9 @@ static uint32_t agreeing(const void *out, PortType type, uint64_t key)
     return n;
 }
 
-static bool evaluate(Program *p, Surface *const *in, Surface *const *out, Buf *err)
+static bool evaluate(Program *p, uint32_t function, Surface *const *in, Surface *const *out, Buf *err)
 {
-    Request *r = request_new(p, 0, in, out, err);
+    Request *r = request_new(p, function, in, out, err);
     bool     ok = r && request_eval(r, err);
     request_free(r);
     return ok;
@@ -153,7 +148,7 @@ static bool evaluate(Program *p, Surface *const *in, Surface *const *out, Buf *e
 /* What to do about it. */
 static void advise(const Exec *e, Buf *err)
 {
-    if (reloads(e))
+    if (exec_reloads(e))
         buf_puts(err, "This device does not replace the weights of compiled programs: make the plan again with "
                       "--weights baked (or dynamic) and continue with --resume");
     else
@@ -169,7 +164,7 @@ static bool sing(Exec *e, ExecCanary *c, Buf *err)
         for (size_t s = 0; s < WIDTH; s++)
             put(x, in, r * WIDTH + s, input(r, s));
     surface_unlock(c->in, true);
-    if (!evaluate(c->program, &c->in, &c->out, err))
+    if (!evaluate(c->program, 0, &c->in, &c->out, err))
         return false;
     const void *y = surface_lock(c->out, false);
     uint32_t    now = agreeing(y, out, c->key);
@@ -178,7 +173,7 @@ static bool sing(Exec *e, ExecCanary *c, Buf *err)
     if (now == CHANNELS * WIDTH)
         return true;
     buf_printf(err, "the device computes with stale weights: a test program that was %s gave ",
-               reloads(e) ? "given new weights" : "compiled with new weights");
+               exec_reloads(e) ? "given new weights" : "compiled with new weights");
     if (before == CHANNELS * WIDTH)
         buf_puts(err, "exactly what its old weights give. ");
     else
@@ -217,10 +212,10 @@ static void fill_inputs(ExecCanary *c, const ProgramFunction *f)
 }
 
 /* Hash of all outputs of `p`; *finite: how many numbers among them are. */
-static bool outputs(ExecCanary *c, Program *p, uint64_t *hash, uint64_t *finite, Buf *err)
+static bool outputs(ExecCanary *c, Program *p, uint32_t function, uint64_t *hash, uint64_t *finite, Buf *err)
 {
-    const ProgramFunction *f = program_function(p, 0);
-    if (!evaluate(p, c->port, c->port + f->inputs, err))
+    const ProgramFunction *f = program_function(p, function);
+    if (!evaluate(p, function, c->port, c->port + f->inputs, err))
         return false;
     *hash = *finite = 0;
     for (uint32_t i = 0; i < f->outputs; i++) {
@@ -260,15 +255,13 @@ static bool other_files(const Unit *u, DeviceFile *file, Slab *copy, Buf *err)
 /* A program for comparison: of the unit's weight files, or of others. */
 static Program *reference(Exec *e, const Unit *u, bool others, Buf *err)
 {
-    const ExecProgram *x = &e->program[u->program];
-    Arena             *a = arena_new();
-    DeviceFile        *file = NEW_N(a, DeviceFile, u->weights + 1u);
-    Slab               copy = {0};
-    Program           *p = NULL;
+    Arena      *a = arena_new();
+    DeviceFile *file = NEW_N(a, DeviceFile, u->weights + 1u);
+    Slab        copy = {0};
+    Program    *p = NULL;
     memcpy(file, u->file, u->weights * sizeof *file);
     if (!others || other_files(u, file, &copy, err))
-        p = program_compile(e->device, arena_printf(a, "%s, for comparison", u->name), x->mil, x->mil_len, file,
-                            u->weights, err);
+        p = exec_bank_twin(e, u, file, arena_printf(a, "%s, for comparison", e->bank[u->bank].name), err);
     slab_free(&copy);
     arena_free(a);
     return p;
@@ -276,14 +269,16 @@ static Program *reference(Exec *e, const Unit *u, bool others, Buf *err)
 
 static bool probe(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
 {
-    const ProgramFunction *f = program_function(u->compiled, 0);
-    bool                   reload = reloads(e);
+    Program               *program = exec_unit_program(e, u);
+    const ProgramFunction *f = program_function(program, u->function);
+    bool                   reload = exec_reloads(e);
     uint64_t               mine = 0, other = 0, finite = 0, ignored;
     Program               *twin = reference(e, u, !reload, err);
     bool                   ok = twin && probe_surfaces(e, c, f, err);
     if (ok)
         fill_inputs(c, f);
-    ok = ok && outputs(c, u->compiled, &mine, &finite, err) && outputs(c, twin, &other, &ignored, err);
+    ok = ok && outputs(c, program, u->function, &mine, &finite, err) &&
+         outputs(c, twin, u->function, &other, &ignored, err);
     program_free(twin);
     /* Nothing but zeros and infinities would be alike with any weights. */
     if (!ok || finite == 0 || (mine == other) == reload)
@@ -308,10 +303,10 @@ static bool probe_next(Exec *e, ExecCanary *c, Buf *err)
 {
     uint32_t total = 0;
     for (uint32_t i = 0; i < e->units; i++)
-        total += e->unit[i].compiled && has_param(&e->unit[i]);
+        total += exec_unit_program(e, &e->unit[i]) && has_param(&e->unit[i]);
     uint32_t wanted = total ? (uint32_t)(c->probes++ % total) : 0;
     for (uint32_t i = 0, at = 0; i < e->units; i++)
-        if (e->unit[i].compiled && has_param(&e->unit[i]) && at++ == wanted)
+        if (exec_unit_program(e, &e->unit[i]) && has_param(&e->unit[i]) && at++ == wanted)
             return probe(e, c, &e->unit[i], err);
     return true;
 }
@@ -323,7 +318,7 @@ uint32_t exec_canary_cost(const Exec *e)
     if (!e->options.canary || e->plan->weights == PLAN_DYNAMIC)
         return 0;
     bool started = e->canary && e->canary->program;
-    return reloads(e) ? !started : started ? 1 : START;
+    return exec_reloads(e) ? !started : started ? 1 : START;
 }
 
 /* Different for every state of the weights: a hash of the beginnings of weight files. */
@@ -332,7 +327,7 @@ static uint64_t key_of(const Exec *e, uint64_t version)
     uint64_t h = version;
     for (uint32_t i = 0; i < e->units; i++) {
         const Unit *u = &e->unit[i];
-        if (u->compiled && u->weights) {
+        if (exec_unit_program(e, u) && u->weights) {
             uint64_t pair[2] = {h, hash_u64(u->file[0].data, u->file[0].len < SAMPLE ? u->file[0].len : SAMPLE)};
             h = hash_u64(pair, sizeof pair);
         }
@@ -365,7 +360,7 @@ bool exec_canary(Exec *e, Buf *err)
         ok = renew(e, c, err) && sing(e, c, err);
     }
     uint64_t updates = e->options.canary_from + c->bakes - START;
-    if (ok && updates % PROBE_EVERY == (reloads(e) ? 1 : 0) && device_compiles_left(e->device))
+    if (ok && updates % PROBE_EVERY == (exec_reloads(e) ? 1 : 0) && device_compiles_left(e->device))
         ok = probe_next(e, c, err);
     return ok;
 }

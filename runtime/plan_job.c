@@ -104,6 +104,23 @@ static uint64_t compile_budget(const Job *j)
     return (dist_size(j->dist) > 1 || j->o.bench) && strcmp(j->o.device, "host") == 0 ? 0 : (uint64_t)j->plan->compile_budget;
 }
 
+/* Where several processes of a job share a machine and the target has several engines, each uses the next. One process
+ * uses one engine at a time, whichever the system picks: a step is a chain of programs that wait for each other. */
+static uint32_t die(const Job *j)
+{
+    if (j->o.die)
+        return (uint32_t)j->o.die;
+    return j->plan->dies > 1 && dist_local(j->dist) > 1 ? 1 + dist_local_rank(j->dist) % (uint32_t)j->plan->dies : 0;
+}
+
+static const Plan *open_plan(Job *j)
+{
+    Plan *p = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err);
+    if (p && j->o.functions)
+        p->functions = (int64_t)j->o.functions;
+    return p;
+}
+
 bool job_open(Job *j)
 {
     bool          exact = j->o.numerics && strcmp(j->o.numerics, "exact") == 0;
@@ -113,8 +130,9 @@ bool job_open(Job *j)
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
     };
     if (!read_fault(&options.fault, &j->err) ||
-        !(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)))
+        !(j->plan = open_plan(j)))
         return false;
+    options.die = die(j);
     uint64_t budget = compile_budget(j);
     options.max_compiles = budget;
     gemm_init();

@@ -27,6 +27,8 @@ typedef struct {
     const char *out, *log, *report, *sample, *trace;
     const char *device, *numerics, *reduce;
     uint64_t    compile_budget; /* UINT64_MAX: the plan's */
+    uint64_t    functions, die; /* 0: the plan's */
+    const char *print_banks;
     uint64_t    threads, stop_at, tokens, top_k, generate_seed;
     double      temperature, top_p;
     Override   *override; /* settings, in the order given */

@@ -105,6 +105,7 @@ typedef struct AstFunc {
     AstStmts        body;
     AstValues       returns; /* names */
     Span            returns_at;
+    Span            whole; /* from "func" to the last ";" */
     struct AstFunc *next;
 } AstFunc;
 
