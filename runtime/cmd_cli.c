@@ -4,7 +4,6 @@
 #include "runtime/train/options_table.h"
 #include "runtime/train/settings.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const CliSection fixed[] = {
@@ -66,23 +65,7 @@ int cmd_completion(int argc, char **argv)
 {
     Arena *a = arena_new();
     Cli    c = describe(a);
-    Buf    out = {0}, err = {0};
-    int    status = EXIT_OK;
-    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
-        buf_puts(&out, "usage: anerun completion bash|zsh|fish\n\nPrint a script that completes command lines; for bash:\n"
-                       "  source <(anerun completion bash)\n");
-    else if (argc != 2)
-        buf_puts(&err, "for which shell? bash, zsh or fish");
-    else
-        cli_completion(&c, argv[1], &out, &err);
-    if (err.len) {
-        fprintf(stderr, "anerun completion: %s\n", err.data);
-        status = EXIT_USAGE;
-    } else {
-        fputs(out.data, stdout);
-    }
-    buf_free(&out);
-    buf_free(&err);
+    int    status = cli_cmd_completion(&c, argc, argv);
     arena_free(a);
     return status;
 }
@@ -91,14 +74,7 @@ int cmd_man(int argc, char **argv)
 {
     Arena *a = arena_new();
     Cli    c = describe(a);
-    Buf    out = {0};
-    (void)argv;
-    if (argc == 1)
-        cli_man(&c, &out);
-    else
-        buf_puts(&out, "usage: anerun man\n\nPrint the manual page; to read it: anerun man | man -l -\n");
-    fputs(out.data, stdout);
-    buf_free(&out);
+    int    status = cli_cmd_man(&c, argc, argv);
     arena_free(a);
-    return EXIT_OK;
+    return status;
 }

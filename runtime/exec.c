@@ -208,11 +208,6 @@ const ExecParam *exec_param(const Exec *e, uint32_t id)
     return &e->param[id];
 }
 
-uint32_t exec_states(const Exec *e)
-{
-    return e->plan->state_count;
-}
-
 const ExecState *exec_state(const Exec *e, uint32_t id)
 {
     return &e->state[id];

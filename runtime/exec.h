@@ -82,7 +82,6 @@ typedef struct {
 
 uint32_t         exec_params(const Exec *e); /* ids are 0 .. exec_params() - 1, in the plan's order */
 const ExecParam *exec_param(const Exec *e, uint32_t id);
-uint32_t         exec_states(const Exec *e);
 const ExecState *exec_state(const Exec *e, uint32_t id);
 
 /* Initial values: element i of a parameter is drawn from rng_key(seed, path) with counter i. States are set by

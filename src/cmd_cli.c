@@ -3,8 +3,6 @@
 
 #include "base/cli.h"
 
-#include <string.h>
-
 const CommandOptions cmd_completion_options = {NULL, 0}, cmd_man_options = {NULL, 0};
 
 static const CliSection sections[] = {
@@ -39,23 +37,9 @@ static Cli describe(Arena *a)
 
 int cmd_completion(int argc, char **argv)
 {
-    static const char *const shells[] = {"bash", "zsh", "fish", NULL};
     Arena *a = arena_new();
     Cli    c = describe(a);
-    Buf    out = {0}, err = {0};
-    bool   help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    int    status = EXIT_OK;
-    if (help)
-        printf("anec completion bash|zsh|fish: print a script that completes command lines;\n"
-               "for bash: source <(anec completion bash)\n");
-    else if (argc != 2)
-        status = usage_error("anec completion", NULL, NULL, "for which shell? bash, zsh or fish");
-    else if (!cli_completion(&c, argv[1], &out, &err))
-        status = usage_error("anec completion", shells, argv[1], "%s", err.data);
-    else
-        fputs(out.data, stdout);
-    buf_free(&out);
-    buf_free(&err);
+    int    status = cli_cmd_completion(&c, argc, argv);
     arena_free(a);
     return status;
 }
@@ -64,14 +48,7 @@ int cmd_man(int argc, char **argv)
 {
     Arena *a = arena_new();
     Cli    c = describe(a);
-    Buf    out = {0};
-    (void)argv;
-    if (argc == 1)
-        cli_man(&c, &out);
-    else
-        buf_puts(&out, "anec man: print the manual page; to read it: anec man | man -l -\n");
-    fputs(out.data, stdout);
-    buf_free(&out);
+    int    status = cli_cmd_man(&c, argc, argv);
     arena_free(a);
-    return EXIT_OK;
+    return status;
 }

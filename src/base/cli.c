@@ -373,15 +373,14 @@ static void fish(const Cli *c, Buf *out)
     buf_free(&names);
 }
 
+const char *const cli_shells[] = {"bash", "zsh", "fish", NULL};
+
 bool cli_completion(const Cli *c, const char *shell, Buf *out, Buf *err)
 {
-    static const struct {
-        const char *name;
-        void (*write)(const Cli *c, Buf *out);
-    } known[] = {{"bash", bash}, {"zsh", zsh}, {"fish", fish}};
-    for (size_t i = 0; i < COUNT(known); i++)
-        if (strcmp(known[i].name, shell) == 0) {
-            known[i].write(c, out);
+    static void (*const write[])(const Cli *c, Buf *out) = {bash, zsh, fish};
+    for (size_t i = 0; cli_shells[i]; i++)
+        if (strcmp(cli_shells[i], shell) == 0) {
+            write[i](c, out);
             return true;
         }
     buf_printf(err, "there is no completion for '%s', only for bash, zsh and fish", shell);

@@ -40,5 +40,11 @@ typedef struct {
 void cli_man(const Cli *c, Buf *out);
 /* A script for "bash", "zsh" or "fish". False with a sentence in `err` for another shell. */
 bool cli_completion(const Cli *c, const char *shell, Buf *out, Buf *err);
+extern const char *const cli_shells[]; /* those it knows; NULL ends the list */
+
+/* The commands that print these: `completion SHELL` and `man`. argv[0] is the command. The exit status: 0, or 2 with a
+ * message on stderr if the command line is wrong. */
+int cli_cmd_completion(const Cli *c, int argc, char **argv);
+int cli_cmd_man(const Cli *c, int argc, char **argv);
 
 #endif

@@ -128,6 +128,13 @@ class CommandLine(unittest.TestCase):
                 done = subprocess.run([TOOLS[tool], *words], capture_output=True, text=True, check=False)
                 self.assertEqual((done.returncode, done.stdout), (2, ""))
                 self.assertIn("bash, zsh" if len(words) == 1 else "only for bash, zsh and fish", done.stderr)
+            for words, told in ((["completion", "bsh"], "did you mean 'bash'?"), (["man", "x"], "takes no arguments, not 'x'")):
+                done = subprocess.run([TOOLS[tool], *words], capture_output=True, text=True, check=False)
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertIn(f"{tool} {words[0]}: ", done.stderr)
+                self.assertIn(told, done.stderr)
+            for word in ("completion", "man"):
+                self.assertTrue(run(TOOLS[tool], word, "--help").startswith(f"usage: {tool} {word}"))
 
 
 if __name__ == "__main__":
