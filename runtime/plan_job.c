@@ -121,6 +121,11 @@ static const Plan *open_plan(Job *j)
     return p;
 }
 
+static bool is_member(const void *exec, const char *name, uint32_t function, uint32_t *program, uint32_t *instance)
+{
+    return exec_bank_member(exec, name, function, program, instance);
+}
+
 bool job_open(Job *j)
 {
     bool          exact = j->o.numerics && strcmp(j->o.numerics, "exact") == 0;
@@ -144,6 +149,8 @@ bool job_open(Job *j)
         j->device = check_device_new(j->device, j->plan);
     if (!open_exec(j, budget))
         return false;
+    if (j->o.check)
+        check_device_members(j->device, is_member, j->exec);
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     j->session.dist = j->dist;
     j->session.pool = j->pool;

@@ -102,3 +102,24 @@ void mil_join_end(const MilPiece *first, Buf *out)
 {
     copy(first, first->whole.end, (uint32_t)first->len, out);
 }
+
+bool mil_take_out(const char *name, const char *text, size_t len, uint32_t function, Buf *out, Buf *err)
+{
+    Arena            *a = arena_new();
+    Sources          *sources = sources_new(a);
+    Diags            *ds = diags_new(a, sources, name);
+    const AstProgram *p = mil_parse(a, interner_new(a), ds, sources_add(sources, name, text, len));
+    const AstFunc    *f = p ? p->first : NULL;
+    for (uint32_t i = 0; f && i < function; i++)
+        f = f->next;
+    if (f) {
+        buf_add(out, text, p->first->whole.begin);
+        buf_add(out, text + f->whole.begin, f->whole.end - f->whole.begin);
+        buf_add(out, text + p->last->whole.end, len - p->last->whole.end);
+    } else if (p)
+        buf_printf(err, "%s: error: there is no function %u\n", name, (unsigned)function);
+    else
+        diags_render(ds, err);
+    arena_free(a);
+    return f != NULL;
+}

@@ -1,4 +1,4 @@
-/* mil_join.h: several programs of one function each, written as one program of several functions.
+/* mil_join.h: several programs of one function each, written as one program of several functions, and one taken out again.
  *
  * Text is copied, not printed anew: what the compiler wrote and people reviewed is what is compiled, but for the name of
  * each function and the paths of its weight files. */
@@ -25,5 +25,8 @@ void mil_join_begin(const MilPiece *first, Buf *out);
 void mil_join_add(const MilPiece *p, const char *function, const char *prefix, MilShares *shares, const void *with,
                   Buf *out);
 void mil_join_end(const MilPiece *first, Buf *out);
+
+/* A program of nothing but function number `function` of a text. False with a message if it cannot be read or has none. */
+bool mil_take_out(const char *name, const char *text, size_t len, uint32_t function, Buf *out, Buf *err);
 
 #endif

@@ -56,25 +56,41 @@ uint32_t plan_instances(const Plan *p, Arena *a, uint32_t entry, bool forward, b
 typedef struct {
     const Plan *p;
     uint32_t    k;
+    int32_t     index; /* of the loop */
 } Instance;
+
+/* The group that a parameter of a recipe is in; in a plan that is being made, before plan_resolve(), by its name. */
+static const PlanParam *group_of(const Instance *x, const Recipe *r)
+{
+    for (uint32_t g = 0; g < x->p->params; g++) {
+        const PlanParam *q = &x->p->param[g];
+        if (r->param ? r->param[x->k] - q->id < (uint32_t)q->n
+                     : strcmp(q->pattern, r->pattern) == 0 &&
+                           (!strstr(q->pattern, "{L}") || (uint32_t)x->index - (uint32_t)q->first < (uint32_t)q->n))
+            return q;
+    }
+    return NULL;
+}
 
 /* Recipe visitor: goes on as long as no parameter is one that training changes. */
 static bool is_frozen(const Recipe *r, void *with)
 {
-    const Instance *x = with;
     if (r->kind != RECIPE_PARAM)
         return true;
-    uint32_t id = r->param[x->k], g = 0;
-    while (id - x->p->param[g].id >= (uint32_t)x->p->param[g].n)
-        g++;
-    return x->p->param[g].frozen;
+    const PlanParam *q = group_of(with, r);
+    return q && q->frozen;
+}
+
+bool plan_recipe_trained(const Plan *p, const Recipe *r, uint32_t k, int32_t index)
+{
+    return !plan_recipe_visit(r, is_frozen, &(Instance){p, k, index});
 }
 
 bool plan_instance_trained(const Plan *p, PlanInstance x)
 {
     const PlanProgram *g = &p->program[x.program];
     for (uint32_t i = 0; i < g->weights; i++)
-        if (!plan_recipe_visit(g->weight[i].recipe, is_frozen, &(Instance){p, x.k}))
+        if (plan_recipe_trained(p, g->weight[i].recipe, x.k, g->first + (int32_t)x.k))
             return true;
     return false;
 }
@@ -92,7 +108,7 @@ bool plan_weight_shared(const Plan *p, const PlanWeight *w)
 
 uint64_t plan_weight_bytes(const PlanWeight *w)
 {
-    return 2 * BLOB_ALIGN + 2 * (uint64_t)plan_numel(w->recipe->shape);
+    return 2 * BLOB_ALIGN + 2 * (uint64_t)plan_numel(w->shape);
 }
 
 /* ---- banks ---- */

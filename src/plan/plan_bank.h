@@ -26,7 +26,10 @@ typedef struct {
 
 /* The instances that the parts of an entry run, the first needed first, each once. Their number; the list is `a`'s. */
 uint32_t plan_instances(const Plan *p, Arena *a, uint32_t entry, bool forward, bool backward, PlanInstance **out);
-/* Is it a constant made of a parameter that training changes? */
+/* Is the value of a recipe made of a parameter that training changes, for instance k, which belongs to this index of the
+ * loop? */
+bool plan_recipe_trained(const Plan *p, const Recipe *r, uint32_t k, int32_t index);
+/* Has it a constant made of a parameter that training changes? */
 bool plan_instance_trained(const Plan *p, PlanInstance x);
 /* Divide instances, each given once. The number of banks, in the order of their first members. */
 uint32_t plan_banks(const Plan *p, Arena *a, const PlanInstance *x, uint32_t n, PlanBank **out);
