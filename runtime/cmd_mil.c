@@ -340,7 +340,7 @@ static bool run(Job *j)
     j->surface = NEW_N(j->arena, Surface *, j->surfaces + 1);
     for (uint32_t i = 0; i < j->surfaces; i++) {
         const Port *port = i < f->inputs ? &f->input[i] : &f->output[i - f->inputs];
-        if (!(j->surface[i] = surface_new(j->dev, port->bytes, &j->err)) ||
+        if (!(j->surface[i] = surface_new(j->dev, port_surface_bytes(port), &j->err)) ||
             (i < f->inputs && !fill_input(j, port, j->surface[i])))
             return false;
     }

@@ -15,6 +15,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -179,6 +180,8 @@ static bool run_job(Job *j, int argc, char **argv, int *status)
         }
     } else if (!job_join(j) || !job_open(j) || !act(j)) {
         fflush(stdout);
+        while (j->err.len && j->err.data[j->err.len - 1] == '\n')
+            j->err.data[--j->err.len] = 0;
         if (dist_size(j->dist) > 1)
             dist_fail(j->dist, j->err.len ? j->err.data : "failed");
         if (j->dist || dist_spokesman())
@@ -190,6 +193,10 @@ static bool run_job(Job *j, int argc, char **argv, int *status)
     }
     if (j->trace && !job_write_trace(j))
         *status = EXIT_FAILED;
+    if (j->device && device_wedged(j->device)) { /* a thread is still in the driver: nothing may be taken from under it */
+        fflush(NULL);
+        _Exit(EXIT_FAILED);
+    }
     job_close(j);
     buf_free(&text);
     return *status == EXIT_OK && j->state && state_head(j->state)->continues;

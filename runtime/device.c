@@ -1,14 +1,24 @@
-/* device.c: picks a driver by name, checks what holds for all of them, and dispatches; see device.h and driver.h. */
+/* device.c: picks a driver by name, checks what holds for all of them, and dispatches; see device.h and driver.h.
+ *
+ * What engines were seen to do wrong without a word is answered here, once for every driver: compilations that fail by
+ * chance are tried again, surfaces are zeroed, evaluations that do not return are given up (docs/faults.md). */
 #include "device.h"
 
 #include "device_fault.h"
+#include "worker.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 static const Driver *const drivers[] = {&host_driver, &ane_driver};
+
+size_t port_surface_bytes(const Port *p)
+{
+    return p->alloc > p->bytes ? p->alloc : p->bytes;
+}
 
 size_t port_elem_bytes(PortType type)
 {
@@ -29,12 +39,18 @@ Device *device_open(const char *name, const DeviceOptions *options, Buf *err)
 {
     for (size_t i = 0; i < COUNT(drivers); i++)
         if (strcmp(drivers[i]->name, name) == 0) {
+            Faults *faults = NULL;
+            if (options && !faults_parse(options->faults, &faults, err))
+                return NULL;
             Device *d = drivers[i]->open(options, err);
-            if (d && options) {
-                d->max_evals = options->max_evals;
-                d->max_compiles = options->max_compiles;
-                d->fault = options->fault;
+            if (!d) {
+                faults_free(faults);
+                return NULL;
             }
+            d->faults = faults;
+            d->max_evals = options ? options->max_evals : 0;
+            d->max_compiles = options ? options->max_compiles : 0;
+            d->eval_seconds = options && options->eval_seconds > 0 ? options->eval_seconds : drivers[i]->eval_seconds;
             return d;
         }
     buf_printf(err, "there is no device '%s'; known devices:", name);
@@ -43,14 +59,52 @@ Device *device_open(const char *name, const DeviceOptions *options, Buf *err)
     return NULL;
 }
 
+/* What the engine may still write to, and what is on the stack of a thread that never comes back, is left to the process;
+ * tools that look for leaks find it here. */
+static void abandon(void *object)
+{
+    static void   **left;
+    static uint32_t lefts, cap;
+    if (lefts == cap) {
+        void **more = xcalloc(cap = 2 * cap + 16, sizeof *more);
+        if (lefts)
+            memcpy(more, left, lefts * sizeof *left);
+        free(left);
+        left = more;
+    }
+    left[lefts++] = object;
+}
+
+static bool usable(const Device *d, Buf *err)
+{
+    if (d->wedged)
+        buf_puts(err, "an evaluation did not return; the device is not used again in this process\n");
+    return !d->wedged;
+}
+
 void device_close(Device *d)
 {
     if (!d)
         return;
     if (d->programs || d->surfaces)
         bug("a device is closed while %u programs and %u surfaces of it are alive", d->programs, d->surfaces);
-    fault_close(d);
+    if (d->wedged) {
+        abandon(d);
+        return;
+    }
+    faults_free(d->faults);
+    worker_free(d->worker);
     d->driver->close(d);
+}
+
+bool device_wedged(const Device *d)
+{
+    return d->wedged || (d->within && device_wedged(d->within));
+}
+
+bool device_decays(const Device *d)
+{
+    return d->driver->decays || (d->within && device_decays(d->within)) || (d->faults && (d->faults->decay || d->faults->decay_program));
 }
 
 DeviceCounts device_counts(const Device *d)
@@ -91,23 +145,98 @@ static void made(Device *d, Program *p, uint64_t ns, bool compiled)
         d->refusal = REFUSED_TEXT;
 }
 
-static Program *compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
-                        Buf *err)
+/* What is to be made: compiled of a text, or of a donor. */
+typedef struct {
+    Device        *device;
+    const Program *donor; /* NULL: compile */
+    const char    *name, *mil;
+    size_t         len;
+    const DeviceFile *file;
+    size_t         files;
+} Making;
+
+static Program *reload(const Making *m, Buf *err)
 {
+    Device  *d = m->device;
+    uint64_t from = now_ns();
+    d->refusal = REFUSED_NOT;
+    Program *p = d->driver->reload(m->donor, m->name, m->file, m->files, err);
+    made(d, p, now_ns() - from, false);
+    return p;
+}
+
+static Program *compile(const Making *m, Buf *err)
+{
+    Device *d = m->device;
     if (!device_compiles_left(d)) {
         buf_printf(err,
                    "%s: error: the compile budget of %" PRIu64 " programs in a process is used up: a new process has to "
                    "go on (--compile-budget N, or plans whose weights are inputs: anec --weights dynamic)\n",
-                   name, d->max_compiles);
+                   m->name, d->max_compiles);
         d->refusal = REFUSED_LIMIT;
         return NULL;
     }
     d->made.compiles++;
     d->refusal = REFUSED_NOT;
+    if (d->faults && !fault_compile(d, m->name, err))
+        return NULL;
     uint64_t from = now_ns();
-    Program *p = d->driver->compile(d, name, mil, len, file, files, err);
+    Program *p = d->driver->compile(d, m->name, m->mil, m->len, m->file, m->files, err);
     made(d, p, now_ns() - from, true);
     return p;
+}
+
+static Program *attempt(const Making *m, Buf *err)
+{
+    Program *p = m->donor ? reload(m, err) : compile(m, err);
+    if (!p || !m->device->faults || fault_load(m->device, p, m->name, err))
+        return p;
+    m->device->driver->program_free(p);
+    return NULL;
+}
+
+static void forget(Buf *err, size_t said)
+{
+    if (err->data)
+        err->data[err->len = said] = 0;
+}
+
+static bool stale(Device *d)
+{
+    return (d->faults && fault_stale(d)) || (d->driver->stale && d->driver->stale(d));
+}
+
+/* Some compilations and loads fail by chance, while the system is busy: they are tried again, a number of times that does
+ * not depend on timing, 100 ms, 200 ms, 400 ms later. Espresso tries five times, 100 ms to 1 s apart. */
+static Program *make(const Making *m, Buf *err)
+{
+    Device        *d = m->device;
+    const unsigned retries = d->faults && d->driver->retries < 3 ? 3 : d->driver->retries;
+    const size_t   said = err->len;
+    bool           dropped = false;
+    if (!usable(d, err))
+        return NULL;
+    for (unsigned i = 0;;) {
+        Program *p = attempt(m, err);
+        if (p) {
+            d->programs++;
+            d->made.programs++;
+            p->name = xcalloc(1, strlen(m->name) + 1);
+            strcpy(p->name, m->name);
+            return p;
+        }
+        if (!dropped && !m->donor && stale(d)) {
+            dropped = true; /* a kept copy did not load, and is gone: that is no chance */
+        } else if (i == retries || (d->refusal != REFUSED_ENGINE && d->refusal != REFUSED_LOAD)) {
+            if (i)
+                buf_printf(err, "(tried %u times)\n", i + 1);
+            return NULL;
+        } else {
+            unsigned ms = 100u << i++;
+            nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
+        }
+        forget(err, said);
+    }
 }
 
 Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file, size_t files,
@@ -121,16 +250,9 @@ Program *program_compile(Device *d, const char *name, const char *mil, size_t le
         buf_printf(err, "%s: error: the text holds a NUL byte: MIL is UTF-8 text\n", name);
         return NULL;
     }
-    const FaultFiles *kept = d->fault ? fault_compile(d, mil, len, file, files) : NULL;
-    size_t            said = err->len;
-    Program          *p = compile(d, name, mil, len, kept ? kept->file : file, files, err);
-    if (!p && d->driver->stale && d->driver->stale(d)) {
-        if (err->data)
-            err->data[err->len = said] = 0;
-        p = compile(d, name, mil, len, kept ? kept->file : file, files, err);
-    }
-    d->programs += p != NULL;
-    d->made.programs += p != NULL;
+    const FaultFiles *kept = d->faults ? fault_files(d->faults, mil, len, file, files) : NULL;
+    const Making      m = {d, NULL, name, mil, len, kept ? kept->file : file, files};
+    Program          *p = make(&m, err);
     if (p)
         p->kept = kept;
     return p;
@@ -150,15 +272,12 @@ bool device_reloads(const Device *d)
 
 Program *program_reload(const Program *donor, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
-    const FaultFiles *kept = donor->device->fault ? fault_reload(donor) : NULL;
-    uint64_t          from = now_ns();
-    donor->device->refusal = REFUSED_NOT;
-    Program *p = donor->driver->reload(donor, name, kept ? kept->file : file, kept ? kept->files : files, err);
-    made(donor->device, p, now_ns() - from, false);
+    const FaultFiles *kept = donor->device->faults ? fault_reload(donor->device->faults, donor) : NULL;
+    const Making      m = {.device = donor->device, .donor = donor, .name = name, .file = kept ? kept->file : file,
+                           .files = kept ? kept->files : files};
+    Program          *p = make(&m, err);
     if (p)
         p->kept = donor->kept; /* without a fault of reloads that is not looked at */
-    donor->device->programs += p != NULL;
-    donor->device->made.programs += p != NULL;
     return p;
 }
 
@@ -169,6 +288,11 @@ void program_free(Program *p)
     if (p->requests)
         bug("a program is freed while %u requests of it are alive", p->requests);
     p->device->programs--;
+    if (p->device->wedged) {
+        abandon(p);
+        return;
+    }
+    free(p->name);
     p->driver->program_free(p);
 }
 
@@ -194,8 +318,14 @@ Surface *surface_new(Device *d, size_t bytes, Buf *err)
         return NULL;
     }
     size_t rounded = (bytes + SURFACE_ALIGN - 1) / SURFACE_ALIGN * SURFACE_ALIGN;
-    Surface *s = d->driver->surface_new(d, rounded ? rounded : SURFACE_ALIGN, err);
+    Surface *s = usable(d, err) ? d->driver->surface_new(d, rounded ? rounded : SURFACE_ALIGN, err) : NULL;
     if (s) {
+        if (d->faults)
+            fault_surface(d->faults, s);
+        if (!d->driver->zeroes || d->faults) { /* fresh ones may hold NaN, also behind what ports use */
+            memset(d->driver->surface_lock(s, true), 0, s->bytes);
+            d->driver->surface_unlock(s, true);
+        }
         s->device = d;
         d->surfaces++;
         d->made.surfaces++;
@@ -210,7 +340,10 @@ void surface_free(Surface *s)
     if (s->uses)
         bug("a surface is freed while %u requests are bound to it", s->uses);
     s->device->surfaces--;
-    s->driver->surface_free(s);
+    if (s->device->wedged)
+        abandon(s);
+    else
+        s->driver->surface_free(s);
 }
 
 size_t surface_bytes(const Surface *s)
@@ -232,7 +365,7 @@ static bool ports_fit(const ProgramFunction *f, const char *kind, const Port *po
                       Buf *err)
 {
     for (uint32_t i = 0; i < n; i++) {
-        size_t need = port[i].alloc > port[i].bytes ? port[i].alloc : port[i].bytes;
+        size_t need = port_surface_bytes(&port[i]);
         if (!surface[i] || surface[i]->bytes < need) {
             buf_printf(err, "function '%s': %s '%s' needs %zu bytes, its surface has %zu\n", f->name, kind,
                        port[i].name, need, surface[i] ? surface[i]->bytes : 0);
@@ -252,16 +385,25 @@ Request *request_new(Program *p, uint32_t function, Surface *const *input, Surfa
     if (!ports_fit(f, "input", f->input, f->inputs, input, err) ||
         !ports_fit(f, "output", f->output, f->outputs, output, err))
         return NULL;
-    Request *r = p->driver->request_new(p, function, input, output, err);
-    if (!r)
+    if (!usable(p->device, err))
         return NULL;
-    r->program = p;
-    r->surfaces = f->inputs + f->outputs;
-    r->surface = xcalloc(r->surfaces + 1u, sizeof *r->surface);
-    for (uint32_t i = 0; i < r->surfaces; i++) {
-        r->surface[i] = i < f->inputs ? input[i] : output[i - f->inputs];
-        r->surface[i]->uses++;
+    uint32_t  n = f->inputs + f->outputs;
+    Surface **surface = xcalloc(n + 1u, sizeof *surface);
+    memcpy(surface, input, f->inputs * sizeof(Surface *));
+    memcpy(surface + f->inputs, output, f->outputs * sizeof(Surface *));
+    if (p->device->faults)
+        fault_bind(p->device->faults, f, surface);
+    Request *r = p->driver->request_new(p, function, surface, surface + f->inputs, err);
+    if (!r) {
+        free(surface);
+        return NULL;
     }
+    r->program = p;
+    r->function = f;
+    r->surfaces = n;
+    r->surface = surface;
+    for (uint32_t i = 0; i < n; i++)
+        surface[i]->uses++;
     p->requests++;
     p->device->made.requests++;
     return r;
@@ -274,14 +416,60 @@ void request_free(Request *r)
     for (uint32_t i = 0; i < r->surfaces; i++)
         r->surface[i]->uses--;
     r->program->requests--;
+    if (r->program->device->wedged) {
+        abandon(r);
+        return;
+    }
     free(r->surface);
     r->driver->request_free(r);
+}
+
+/* One evaluation. On the heap where a thread does it that may never come back. */
+typedef struct {
+    Request *request;
+    bool     ok;
+    Buf      why;
+} Evaluation;
+
+static void evaluate(void *with)
+{
+    Evaluation *e = with;
+    Request    *r = e->request;
+    Faults     *f = r->program->device->faults;
+    r->time = (EvalTime){0};
+    uint64_t from = now_ns();
+    e->ok = (!f || fault_eval(f, r, &e->why)) && r->driver->eval(r, &e->why);
+    if (e->ok && !r->time.wall_ns)
+        r->time.wall_ns = now_ns() - from;
+    if (e->ok && f)
+        fault_evaluated(f, r);
+}
+
+/* True if it has returned. */
+static bool evaluate_within(Device *d, Evaluation *e, Buf *err)
+{
+    if (!d->worker && !(d->worker = worker_new())) {
+        buf_puts(&e->why, "cannot start a thread for evaluations\n");
+        return true;
+    }
+    if (worker_call(d->worker, evaluate, e, d->eval_seconds))
+        return true;
+    d->wedged = true;
+    abandon(e);
+    abandon(d->worker);
+    buf_printf(err, "evaluation %" PRIu64 " of '%s' did not return within %g s (--eval-timeout); the device is not used "
+                    "again in this process\n",
+               e->request->program->evals, e->request->program->name, d->eval_seconds);
+    return false;
 }
 
 bool request_eval(Request *r, Buf *err)
 {
     Program *p = r->program;
-    if (p->device->max_evals && p->evals >= p->device->max_evals) {
+    Device  *d = p->device;
+    if (!usable(d, err))
+        return false;
+    if (d->max_evals && p->evals >= d->max_evals) {
         buf_printf(err, "the program was evaluated %" PRIu64 " times: compile it again\n", p->evals);
         return false;
     }
@@ -290,12 +478,25 @@ bool request_eval(Request *r, Buf *err)
         return false;
     }
     p->evals++;
-    p->device->made.evals++;
-    r->time = (EvalTime){0};
-    uint64_t from = now_ns();
-    bool     ok = r->driver->eval(r, err);
-    if (ok && !r->time.wall_ns)
-        r->time.wall_ns = now_ns() - from;
+    d->made.evals++;
+    Evaluation  here = {.request = r}, *e = &here;
+    bool        limited = d->eval_seconds > 0 && isfinite(d->eval_seconds);
+    if (limited) {
+        e = xcalloc(1, sizeof *e);
+        *e = here;
+    }
+    if (!limited)
+        evaluate(e);
+    else if (!evaluate_within(d, e, err))
+        return false;
     atomic_store(&p->busy, false);
+    bool ok = e->ok;
+    if (!ok && d->driver->open) /* a driver around another one (check/) passes on what that one has said */
+        buf_printf(err, "evaluation %" PRIu64 " of '%s' failed: ", p->evals, p->name);
+    if (!ok)
+        buf_puts(err, e->why.data ? e->why.data : "the driver does not say why\n");
+    buf_free(&e->why);
+    if (limited)
+        free(e);
     return ok;
 }

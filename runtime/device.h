@@ -32,17 +32,6 @@ typedef struct Request Request;
 typedef enum { NUMERICS_ANE, NUMERICS_EXACT } Numerics; /* fp16 after every op, or fp64 throughout */
 typedef enum { REDUCE_STRICT, REDUCE_LENIENT } ReduceMode; /* reduce_sum: fp16 partial sums, or fp32 */
 
-/* Ways in which weights were seen to go stale on the engine, for tests of what has to notice: a device that takes new
- * weights and computes with the old ones. */
-typedef enum {
-    FAULT_NONE,
-    FAULT_STALE_RELOAD,  /* program_reload() keeps the donor's weights (maderix/ANE: files of a live program rewritten) */
-    FAULT_STALE_COMPILE, /* program_compile() gives what was first compiled from the same text (a cache that does not
-                            look at weight files) */
-    FAULT_STALE_LARGE,   /* as STALE_RELOAD, for programs with more than FAULT_LARGE bytes of weights only */
-} DeviceFault;
-enum { FAULT_LARGE = 16384 };
-
 typedef struct {
     Numerics   numerics;
     ReduceMode reduce; /* ignored with NUMERICS_EXACT */
@@ -54,14 +43,17 @@ typedef struct {
     /* So many compilations a device takes in a process (compile_budget of the target): program_compile() refuses
      * the next. Giving a program new weights without compiling is not counted. 0: any number. */
     uint64_t max_compiles;
-    DeviceFault fault;
+    /* What goes wrong on purpose, for tests of what has to notice: "word,word=value,..." of faults.def; NULL: nothing.
+     * device_open() refuses other words. Not needed afterwards. */
+    const char *faults;
     /* What the host device imitates beyond the numerics: this engine's limits and quirks. NULL: nothing; ignored by
      * real engines. Outlives the device. */
     const struct Target *target;
     /* The host device tells the times that the target's cost model predicts instead of measured ones, so that what is
      * computed from times has the same bytes everywhere. Ignored without a target. */
     bool simulate;
-    /* Seconds after which an evaluation is given up and the device with it; 0: as the driver sees fit. */
+    /* Seconds after which an evaluation is given up and the device with it (device_wedged()); 0: as the driver sees fit;
+     * INFINITY: never. Evaluations that may be given up run on a thread of their own. */
     double eval_seconds;
     /* On parts with several engines the one to use, from 1; 0: the system decides. */
     uint32_t die;
@@ -97,6 +89,8 @@ typedef struct {
     uint32_t    inputs, outputs;
 } ProgramFunction;
 
+/* What the surface of a port must hold: `alloc`, and never less than `bytes`. */
+size_t port_surface_bytes(const Port *p);
 /* Bytes of one element. */
 size_t port_elem_bytes(PortType type);
 const char *port_type_name(PortType type); /* "fp16" */
@@ -115,9 +109,16 @@ typedef struct {
 DeviceCounts device_counts(const Device *d);
 /* Compilations that max_compiles still allows; UINT64_MAX: any number. */
 uint64_t device_compiles_left(const Device *d);
+/* Has an evaluation not returned in its time? Then nothing is known about the memory it was given, and nothing of the
+ * device is used or freed any more: compile, evaluate and the like fail, the functions that free leave everything to the
+ * process. Whoever ends such a process does it with _Exit(), for a thread is still in the driver. */
+bool device_wedged(const Device *d);
+/* Do evaluations of this device grow slower with their number (exec_watch.c)? */
+bool device_decays(const Device *d);
 
 /* Compile the `len` bytes of UTF-8 text at `mil`; `name` is used in messages (a file name). Programs without weights
- * have 0 files. The texts and files are not needed afterwards. */
+ * have 0 files. The texts and files are not needed afterwards. Where a driver's compilations may fail by chance, a failed
+ * one is tried again a few times, later each time; every attempt counts. */
 Program *program_compile(Device *d, const char *name, const char *mil, size_t len, const DeviceFile *file,
                          size_t files, Buf *err);
 /* Why the last program_compile() or program_reload() of the device gave no program. */
@@ -160,7 +161,8 @@ void  surface_unlock(Surface *s, bool write);
  * its port is refused. Requests are built once and evaluated many times; they do not own the surfaces. */
 Request *request_new(Program *p, uint32_t function, Surface *const *input, Surface *const *output, Buf *err);
 void     request_free(Request *r);
-/* Blocks until the outputs are written. A program that is being evaluated is not evaluated a second time. */
+/* Blocks until the outputs are written. A program that is being evaluated is not evaluated a second time. After a failure
+ * the outputs hold anything. */
 bool     request_eval(Request *r, Buf *err);
 /* How long its last successful evaluation took: for the caller, and on the engine itself (0: the system does not tell). */
 typedef struct {

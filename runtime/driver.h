@@ -28,19 +28,25 @@ typedef struct {
     /* Did the last compile() fail only because something kept from an earlier process would not load? Then it has been
      * dropped and compile() is called once more. NULL: the driver keeps nothing. */
     bool (*stale)(Device *d);
+    bool zeroes;           /* surface_new() gives zeroed ones */
+    unsigned retries;      /* of a compilation or a load that failed: some fail by chance, while the system is busy */
+    double   eval_seconds; /* how long evaluations may take where DeviceOptions says nothing; 0: any time */
+    bool     decays;       /* see device_decays() */
 } Driver;
 
 /* A driver fills in what comes before the comment "device.c"; what comes after is zero when it returns. */
 struct Device {
     const Driver *driver;
+    Device       *within; /* for a driver around another one: its device; else NULL */
     Refusal       refusal; /* set by compile() and reload() where they fail; REFUSED_TEXT if a driver says nothing */
     /* device.c */
-    uint64_t           max_evals, max_compiles;
-    DeviceFault        fault;
-    Arena             *kept_in; /* device_fault.c; NULL: nothing yet */
-    struct FaultFiles *kept;
-    DeviceCounts       made;
-    uint32_t           programs, surfaces; /* alive */
+    uint64_t       max_evals, max_compiles;
+    struct Faults *faults; /* device_fault.c; NULL: none */
+    struct Worker *worker; /* that evaluations are given to; NULL: none yet */
+    double         eval_seconds; /* INFINITY: the caller evaluates */
+    bool           wedged;
+    DeviceCounts   made;
+    uint32_t       programs, surfaces; /* alive */
 };
 
 struct Program {
@@ -50,6 +56,7 @@ struct Program {
     uint32_t         functions;
     ProgramTime      time; /* left zero, device.c fills in what it measures */
     /* device.c */
+    char       *name;
     uint32_t    requests; /* alive */
     uint64_t    evals;
     atomic_bool busy;
@@ -69,7 +76,8 @@ struct Request {
     EvalTime      time; /* of the last evaluation; wall_ns left zero: device.c measures it */
     /* device.c */
     Program  *program;
-    Surface **surface; /* that it is bound to */
+    const ProgramFunction *function;
+    Surface **surface; /* that it is bound to: inputs, then outputs */
     uint32_t  surfaces;
 };
 

@@ -294,6 +294,11 @@ uint64_t exec_compiles_left(const Exec *e)
     return device_compiles_left(e->device);
 }
 
+ExecTrouble exec_trouble(const Exec *e)
+{
+    return e->trouble;
+}
+
 size_t exec_bytes(const Exec *e)
 {
     return e->bytes;

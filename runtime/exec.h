@@ -161,6 +161,21 @@ bool exec_end_window(Exec *e, uint32_t entry, bool *updated, Buf *err);
  * cannot hold, on its way to or from the device: the gradients are worthless. */
 bool exec_overflowed(const Exec *e);
 
+/* ---- what went wrong ---- */
+/* What the last function that failed met. Whatever it was, parameters are those of the last window whose update was
+ * decided on: exec_end_window() completes an update before it fails. */
+typedef enum {
+    EXEC_SOUND,   /* nothing of the device's */
+    EXEC_EVAL,    /* a program could not be evaluated, or did not return */
+    EXEC_NOT_MADE, /* a program could not be made */
+    EXEC_LIMIT,   /* nor can any other in this process: a new one has to go on */
+    EXEC_STALE,   /* programs compute with other weights than they were given, maybe since exec_proofs() last grew */
+    EXEC_BINDING  /* programs read and write other surfaces than they were given */
+} ExecTrouble;
+ExecTrouble exec_trouble(const Exec *e);
+/* Proofs with a program of the plan itself that the device computes with the weights it was given. */
+uint64_t exec_proofs(const Exec *e);
+
 /* ---- what it cost ---- */
 /* What the caller's thread does while it is in the executor; `waiting` is for work of other threads. The classes add up
  * to that time. */

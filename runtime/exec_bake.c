@@ -278,6 +278,12 @@ void exec_stage_end(Exec *e, Unit *u)
         e->counters.staged += u->weight[i].numel * 2;
 }
 
+void exec_unit_drop(Exec *e, Unit *u)
+{
+    if (u->stage != UINT32_MAX)
+        surface_unlock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
+}
+
 bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)
 {
     ExecClass before = exec_switch(e, EXEC_BAKE);

@@ -194,6 +194,7 @@ static void drop_program(Exec *e, ExecBank *b)
         exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, drop_requests, &(Binding){.bank = (uint32_t)(b - e->bank)});
     program_free(b->compiled);
     b->compiled = NULL;
+    b->unbound = false;
 }
 
 void exec_free_programs(Exec *e)
@@ -217,7 +218,36 @@ static void make_requests(Exec *e, ExecStep *s, void *with)
     }
 }
 
+static bool bind(Exec *e, const ExecBank *b, Buf *err)
+{
+    Binding x = {(uint32_t)(b - e->bank), true, err};
+    for (uint32_t i = 0; x.ok && i < e->plan->entries; i++)
+        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &x);
+    return x.ok || exec_not_made(e);
+}
+
+bool exec_bind_banks(Exec *e, Buf *err)
+{
+    bool any = false, ok = true;
+    for (uint32_t i = 0; ok && i < e->banks; i++) {
+        ExecBank *b = &e->bank[i];
+        any = any || b->unbound;
+        for (uint32_t k = 0; b->unbound && ok && k < b->units; k++)
+            ok = exec_surfaces_grow(e, &e->unit[b->unit[k]], err);
+        b->unbound = b->unbound && !ok;
+    }
+    for (uint32_t i = 0; any && ok && i < e->banks; i++) /* those included that lost their requests */
+        ok = !e->bank[i].compiled || bind(e, &e->bank[i], err);
+    return ok || exec_not_made(e);
+}
+
 /* ---- the device's part ---- */
+
+bool exec_not_made(Exec *e)
+{
+    e->trouble = device_refusal(e->device) == REFUSED_LIMIT ? EXEC_LIMIT : EXEC_NOT_MADE;
+    return false;
+}
 
 /* The MIL text and the plan speak of the same ports. */
 static bool check_ports(const Exec *e, const PlanProgram *g, const ProgramFunction *f, Buf *err)
@@ -278,15 +308,14 @@ bool exec_bank_end(Exec *e, ExecBank *b, Buf *err)
     drop_program(e, b);
     if (!ok) {
         program_free(p);
-        return false;
+        return exec_not_made(e);
     }
     b->compiled = p;
     e->counters.compiles += !again;
     e->counters.reloads += again;
-    Binding bind = {(uint32_t)(b - e->bank), true, err};
-    for (uint32_t i = 0; bind.ok && i < e->plan->entries; i++)
-        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &bind);
-    return bind.ok;
+    for (uint32_t i = 0; i < b->units; i++)
+        b->unbound = b->unbound || !exec_surfaces_fit(e, &e->unit[b->unit[i]]);
+    return b->unbound || bind(e, b, err);
 }
 
 Program *exec_bank_twin(Exec *e, const Unit *u, const DeviceFile *own, const char *name, Buf *err)

@@ -55,7 +55,7 @@ struct ExecCanary {
     Surface **port;          /* of probes: [most inputs and outputs of a program] */
     uint64_t  key, old_key;  /* of its weights now, and of those before */
     uint64_t  bakes;         /* that changed weights, since exec_open() */
-    uint64_t  probes;
+    uint64_t  probes, proofs; /* proofs: probes that have shown something */
 };
 
 static int32_t weight(uint64_t key, size_t i)
@@ -87,11 +87,14 @@ static double get(const void *data, PortType type, size_t i)
 
 /* ---- the canary ---- */
 
-static bool make_surfaces(ExecCanary *c, Device *d, Buf *err)
+static bool make_surfaces(Exec *e, ExecCanary *c, Buf *err)
 {
-    c->in = surface_new(d, CHANNELS * WIDTH * sizeof(double), err);
-    c->out = c->in ? surface_new(d, CHANNELS * WIDTH * sizeof(double), err) : NULL;
-    return c->out != NULL;
+    const ProgramFunction *f = program_function(c->program, 0);
+    if (!c->in)
+        c->in = surface_new(e->device, port_surface_bytes(&f->input[0]), err);
+    if (!c->out)
+        c->out = surface_new(e->device, port_surface_bytes(&f->output[0]), err);
+    return c->in && c->out;
 }
 
 /* The canary's program with the weights of c->key. */
@@ -113,7 +116,7 @@ static bool renew(Exec *e, ExecCanary *c, Buf *err)
                        : program_compile(e->device, "canary.mil", canary_mil, sizeof canary_mil - 1, &file, 1, err);
     program_free(donor);
     buf_free(&blob);
-    return c->program != NULL;
+    return c->program || exec_not_made(e);
 }
 
 /* Outputs that the weights of `key` explain. */
@@ -137,11 +140,13 @@ static uint32_t agreeing(const void *out, PortType type, uint64_t key)
     return n;
 }
 
-static bool evaluate(Program *p, uint32_t function, Surface *const *in, Surface *const *out, Buf *err)
+static bool evaluate(Exec *e, Program *p, uint32_t function, Surface *const *in, Surface *const *out, Buf *err)
 {
     Request *r = request_new(p, function, in, out, err);
     bool     ok = r && request_eval(r, err);
     request_free(r);
+    if (!ok)
+        e->trouble = EXEC_EVAL;
     return ok;
 }
 
@@ -164,7 +169,7 @@ static bool sing(Exec *e, ExecCanary *c, Buf *err)
         for (size_t s = 0; s < WIDTH; s++)
             put(x, in, r * WIDTH + s, input(r, s));
     surface_unlock(c->in, true);
-    if (!evaluate(c->program, 0, &c->in, &c->out, err))
+    if (!evaluate(e, c->program, 0, &c->in, &c->out, err))
         return false;
     const void *y = surface_lock(c->out, false);
     uint32_t    now = agreeing(y, out, c->key);
@@ -172,6 +177,7 @@ static bool sing(Exec *e, ExecCanary *c, Buf *err)
     surface_unlock(c->out, false);
     if (now == CHANNELS * WIDTH)
         return true;
+    e->trouble = EXEC_STALE;
     buf_printf(err, "the device computes with stale weights: a test program that was %s gave ",
                exec_reloads(e) ? "given new weights" : "compiled with new weights");
     if (before == CHANNELS * WIDTH)
@@ -188,7 +194,7 @@ static bool sing(Exec *e, ExecCanary *c, Buf *err)
 static bool probe_surfaces(Exec *e, ExecCanary *c, const ProgramFunction *f, Buf *err)
 {
     for (uint32_t i = 0; i < f->inputs + f->outputs; i++) {
-        size_t bytes = i < f->inputs ? f->input[i].bytes : f->output[i - f->inputs].bytes;
+        size_t bytes = port_surface_bytes(i < f->inputs ? &f->input[i] : &f->output[i - f->inputs]);
         if (c->port[i] && surface_bytes(c->port[i]) >= bytes)
             continue;
         surface_free(c->port[i]);
@@ -212,10 +218,10 @@ static void fill_inputs(ExecCanary *c, const ProgramFunction *f)
 }
 
 /* Hash of all outputs of `p`; *finite: how many numbers among them are. */
-static bool outputs(ExecCanary *c, Program *p, uint32_t function, uint64_t *hash, uint64_t *finite, Buf *err)
+static bool outputs(Exec *e, ExecCanary *c, Program *p, uint32_t function, uint64_t *hash, uint64_t *finite, Buf *err)
 {
     const ProgramFunction *f = program_function(p, function);
-    if (!evaluate(p, function, c->port, c->port + f->inputs, err))
+    if (!evaluate(e, p, function, c->port, c->port + f->inputs, err))
         return false;
     *hash = *finite = 0;
     for (uint32_t i = 0; i < f->outputs; i++) {
@@ -274,15 +280,17 @@ static bool probe(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
     bool                   reload = exec_reloads(e);
     uint64_t               mine = 0, other = 0, finite = 0, ignored;
     Program               *twin = reference(e, u, !reload, err);
-    bool                   ok = twin && probe_surfaces(e, c, f, err);
+    bool                   ok = (twin || exec_not_made(e)) && probe_surfaces(e, c, f, err);
     if (ok)
         fill_inputs(c, f);
-    ok = ok && outputs(c, program, u->function, &mine, &finite, err) &&
-         outputs(c, twin, u->function, &other, &ignored, err);
+    ok = ok && outputs(e, c, program, u->function, &mine, &finite, err) &&
+         outputs(e, c, twin, u->function, &other, &ignored, err);
     program_free(twin);
     /* Nothing but zeros and infinities would be alike with any weights. */
+    c->proofs += ok && finite && (mine == other) == reload;
     if (!ok || finite == 0 || (mine == other) == reload)
         return ok;
+    e->trouble = EXEC_STALE;
     buf_printf(err, "the device computes with stale weights: %s, %s. ", u->name,
                reload ? "given new weights, gives another output than one compiled with the same weights"
                       : "compiled with its weights, gives the same output as one compiled with entirely others");
@@ -335,7 +343,7 @@ static uint64_t key_of(const Exec *e, uint64_t version)
     return h;
 }
 
-static bool create(Exec *e, Buf *err)
+static void create(Exec *e)
 {
     uint32_t ports = 0;
     for (uint32_t i = 0; i < e->plan->programs; i++)
@@ -343,26 +351,30 @@ static bool create(Exec *e, Buf *err)
             ports = e->plan->program[i].ins + e->plan->program[i].outs;
     e->canary = xcalloc(1, sizeof *e->canary);
     e->canary->port = NEW_N(e->arena, Surface *, ports + 1u);
-    return make_surfaces(e->canary, e->device, err);
 }
 
 bool exec_canary(Exec *e, Buf *err)
 {
     if (!e->options.canary || e->plan->weights == PLAN_DYNAMIC)
         return true;
-    if (!e->canary && !create(e, err))
-        return false;
+    if (!e->canary)
+        create(e);
     ExecCanary *c = e->canary;
     bool        ok = true;
     for (uint64_t i = c->bakes ? START - 1 : 0; ok && i < START; i++) {
         c->old_key = c->key;
         c->key = key_of(e, ++c->bakes);
-        ok = renew(e, c, err) && sing(e, c, err);
+        ok = renew(e, c, err) && make_surfaces(e, c, err) && sing(e, c, err);
     }
     uint64_t updates = e->options.canary_from + c->bakes - START;
     if (ok && updates % PROBE_EVERY == (exec_reloads(e) ? 1 : 0) && device_compiles_left(e->device))
         ok = probe_next(e, c, err);
     return ok;
+}
+
+uint64_t exec_proofs(const Exec *e)
+{
+    return e->canary ? e->canary->proofs : 0;
 }
 
 void exec_canary_free(Exec *e)

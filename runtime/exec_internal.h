@@ -100,6 +100,7 @@ typedef struct {
     DeviceFile *file; /* of all units; NULL: not collected yet */
     uint32_t    files;
     Program    *compiled; /* NULL: none */
+    bool        unbound;  /* it wants larger surfaces: its requests are made when nothing else runs */
     bool        making;   /* exec_renew.c, while it works */
 } ExecBank;
 
@@ -205,6 +206,7 @@ struct Exec {
     double       class_since;
     _Atomic uint64_t busy_ns; /* of other threads */
     ExecCanary  *canary; /* NULL: none yet */
+    ExecTrouble  trouble;
 };
 
 /* exec_clock.c */
@@ -292,6 +294,7 @@ bool exec_reloads(const Exec *e);
  * the caller's thread. */
 bool exec_unit_begin(Exec *e, Unit *u, Buf *err);
 void exec_stage_end(Exec *e, Unit *u);
+void exec_unit_drop(Exec *e, Unit *u); /* after exec_unit_begin(): it is not made after all */
 
 /* exec_bank.c */
 /* Settle what every unit that the parts of the entry run is compiled as. */
@@ -306,6 +309,15 @@ Program *exec_unit_program(const Exec *e, const Unit *u);
 /* A program of the text of the unit's bank and of its files, but with `own` in place of the unit's: to compare with. */
 Program *exec_bank_twin(Exec *e, const Unit *u, const DeviceFile *own, const char *name, Buf *err);
 void     exec_free_programs(Exec *e);
+/* Make the requests that exec_bank_end() has left out. */
+bool exec_bind_banks(Exec *e, Buf *err);
+/* A program was not made: remember why. False. */
+bool exec_not_made(Exec *e);
+
+/* exec_grow.c: are the surfaces of a unit large enough for its function as it was compiled? Then: make them so; requests
+ * that were bound to smaller ones are dropped. */
+bool exec_surfaces_fit(Exec *e, const Unit *u);
+bool exec_surfaces_grow(Exec *e, const Unit *u, Buf *err);
 
 /* exec_renew.c */
 void exec_build_renewal(Exec *e);

@@ -315,8 +315,14 @@ static bool prepare(Renewal *r, Buf *err)
         if (u->function == 0 && u->bank != UINT32_MAX && e->bank[u->bank].making)
             exec_bank_begin(e, &e->bank[u->bank]);
         if (u->making && !exec_unit_begin(e, u, err)) {
-            for (; i < r->units; i++)
-                e->unit[r->unit[i]].making = false; /* updates happen all the same */
+            for (uint32_t k = 0; k < r->units; k++) { /* updates happen all the same */
+                if (k < i && e->unit[r->unit[k]].making)
+                    exec_unit_drop(e, &e->unit[r->unit[k]]);
+                e->unit[r->unit[k]].making = false;
+                if (e->unit[r->unit[k]].bank != UINT32_MAX)
+                    e->bank[e->unit[r->unit[k]].bank].making = false;
+            }
+            r->left = r->params;
             return false;
         }
         r->left += u->making;
@@ -347,8 +353,10 @@ static bool hand_over(Renewal *r, uint32_t from, uint32_t end, bool ok, Buf *err
         return ok;
     pthread_mutex_unlock(&r->lock);
     ExecSpan span = exec_span(e, EXEC_COMPILE);
-    if (stage)
+    if (stage && ok)
         exec_stage_end(e, u);
+    else if (stage)
+        exec_unit_drop(e, u);
     else
         ok = ok && exec_bank_end(e, &e->bank[u->bank], err);
     exec_span_end(e, &span, stage ? u->name : e->bank[u->bank].name, -1);
@@ -407,6 +415,7 @@ bool exec_renew(Exec *e, uint32_t entry, unsigned parts, const ExecTrainer *t, B
     ok = conduct(r, ok, err);
     for (uint32_t i = 0; i < helpers; i++)
         pool_wait(e->pool, &r->helper[i]);
+    ok = ok && exec_bind_banks(e, err);
     if (ok && e->counters.compiles + e->counters.reloads != made) {
         ExecSpan span = exec_span(e, EXEC_COMPILE);
         ok = exec_canary(e, err);

@@ -95,7 +95,10 @@ static bool run_program(Exec *e, const ExecStep *x, uint32_t it, Buf *why)
         return false;
     }
     e->counters.evals++;
-    return request_eval(x->request[it], why);
+    if (request_eval(x->request[it], why))
+        return true;
+    e->trouble = EXEC_EVAL;
+    return false;
 }
 
 bool exec_run_step(Exec *e, const ExecStep *x, uint32_t it, bool fresh, ConvertCount *count, Buf *why)

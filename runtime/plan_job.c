@@ -8,6 +8,7 @@
 #include "runtime/train/dist_run.h"
 #include "runtime/train/weights.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,28 +25,6 @@ static uint32_t default_threads(const Plan *p, const Dist *d)
     int64_t n = params / PARAMETERS_PER_THREAD;
     n = n > cpus ? cpus : n;
     return (uint32_t)(n < 1 ? 1 : n);
-}
-
-/* For tests: ways in which a device may be wrong (device.h). */
-static bool read_fault(DeviceFault *fault, Buf *err)
-{
-    static const struct {
-        const char *name;
-        DeviceFault fault;
-    } known[] = {{"stale-reload", FAULT_STALE_RELOAD},
-                 {"stale-compile", FAULT_STALE_COMPILE},
-                 {"stale-large", FAULT_STALE_LARGE}};
-    const char *text = getenv("ANERUN_DEVICE_FAULT");
-    *fault = FAULT_NONE;
-    if (!text || !*text)
-        return true;
-    for (size_t i = 0; i < COUNT(known); i++)
-        if (strcmp(known[i].name, text) == 0) {
-            *fault = known[i].fault;
-            return true;
-        }
-    buf_printf(err, "ANERUN_DEVICE_FAULT=%s: known are stale-reload, stale-compile, stale-large", text);
-    return false;
 }
 
 const char *job_run(const Job *j)
@@ -133,9 +112,10 @@ bool job_open(Job *j)
         .numerics = exact ? NUMERICS_EXACT : NUMERICS_ANE,
         .wide_ports = exact,
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
+        .eval_seconds = j->o.eval_timeout == 0 ? INFINITY : j->o.eval_timeout > 0 ? j->o.eval_timeout : 0,
+        .faults = getenv("ANERUN_DEVICE_FAULT"), /* for tests: docs/faults.md */
     };
-    if (!read_fault(&options.fault, &j->err) ||
-        !(j->plan = open_plan(j)))
+    if (!(j->plan = open_plan(j)))
         return false;
     options.die = die(j);
     uint64_t budget = compile_budget(j);

@@ -93,21 +93,16 @@ static bool describe(AneModel *m, const AneModelSetup *s, const char *mil, size_
 
 /* ---- compile and load ---- */
 
-static bool compile(AneModel *m, const AneModelSetup *s, Buf *err)
+static bool compile(AneModel *m, Buf *err)
 {
     const AneLibrary *l = m->lib;
-    for (unsigned attempt = 0;; attempt++) {
-        ObjcId error = NULL;
-        if (ANE_CALL(l, compile)(m->object, ANE_SEL(l, compile), ANE_QOS, m->options, &error))
-            return true;
-        if (attempt >= s->retries) {
-            buf_puts(err, "compiling was refused: ");
-            cf_error_text(l, error, err);
-            buf_puts(err, "\n");
-            return false;
-        }
-        pause_ms(100u << attempt); /* a published trainer retries five times, 100 ms to 1 s apart */
-    }
+    ObjcId            error = NULL;
+    if (ANE_CALL(l, compile)(m->object, ANE_SEL(l, compile), ANE_QOS, m->options, &error))
+        return true;
+    buf_puts(err, "compiling was refused: ");
+    cf_error_text(l, error, err);
+    buf_puts(err, "\n");
+    return false;
 }
 
 static bool load(AneModel *m, Buf *err)
@@ -146,7 +141,7 @@ AneModel *ane_model_new(const AneModelSetup *s, const char *mil, size_t len, con
     else if (ok) {
         *from_copy = !s->fresh && ANE_HAS(l, compiled_exists) &&
                      ANE_CALL(l, compiled_exists)(m->object, ANE_SEL(l, compiled_exists));
-        ok = *from_copy || compile(m, s, err);
+        ok = *from_copy || compile(m, err);
     }
     ok = ok && load(m, err);
     l->objc_autoreleasePoolPop(pool);

@@ -17,7 +17,6 @@ typedef struct {
     const AneLibrary *lib;
     const char       *temporary; /* directory for the models' directories, ending in '/' */
     CfRef             options;   /* the dictionary for compile, load and evaluate; never NULL */
-    unsigned          retries;   /* of a failed compilation, waiting longer each time: under load some fail by chance */
     bool              fresh;     /* compile even where a compiled copy of an earlier process exists */
     AneModel        **alive;     /* head of the list of all models: equal ones share a directory */
 } AneModelSetup;

@@ -183,7 +183,7 @@ static Surface **surfaces_for(Device *d, const Port *port, uint32_t n, Buf *err)
 {
     Surface **s = calloc(n + 1u, sizeof *s);
     for (uint32_t i = 0; s && i < n; i++)
-        if (!(s[i] = surface_new(d, port[i].bytes, err))) {
+        if (!(s[i] = surface_new(d, port_surface_bytes(&port[i]), err))) {
             while (i-- > 0)
                 surface_free(s[i]);
             free(s);
@@ -440,7 +440,7 @@ static void drop_request(Request *base)
 #define FUNCTIONS                                                                                               \
     .name = "check", .close = close_device, .compile = compile, .program_free = program_drop,                   \
     .surface_new = new_surface, .surface_free = drop_surface, .surface_lock = lock, .surface_unlock = unlock,   \
-    .request_new = new_request, .request_free = drop_request, .eval = eval
+    .request_new = new_request, .request_free = drop_request, .eval = eval, .zeroes = true
 
 static const Driver plain_driver = {FUNCTIONS}, reloading_driver = {FUNCTIONS, .reload = reload};
 
@@ -450,7 +450,7 @@ Device *check_device_new(Device *inner, const Plan *plan)
     if (!d || !(d->compiled = calloc(plan->programs + 1u, sizeof *d->compiled)))
         bug("out of memory");
     d->base.driver = device_reloads(inner) ? &reloading_driver : &plain_driver;
-    d->inner = inner;
+    d->inner = d->base.within = inner;
     d->plan = plan;
     d->arena = arena_new();
     return &d->base;

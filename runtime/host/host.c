@@ -398,4 +398,5 @@ const Driver host_driver = {
     .request_new = host_request_new,
     .request_free = host_request_free,
     .eval = host_eval,
+    .zeroes = true,
 };

@@ -98,6 +98,8 @@ bool run_hand_over(Run *t, Buf *why)
     h->scaler = t->scaler;
     put_health(h, &t->health);
     h->saved = t->saved;
+    h->proven = t->proven;
+    h->sound = t->sound;
     h->started = t->report.started;
     h->last = t->report.last;
     h->first = t->report.first;
@@ -122,6 +124,8 @@ void run_take_over(Run *t)
     t->scaler = h->scaler;
     get_health(h, &t->health);
     t->saved = h->saved;
+    t->proven = h->proven;
+    t->sound = h->sound;
     t->warned = h->warned;
     t->s->settings.data_verified = h->data_stamp;
     t->s->settings.eval_verified = h->eval_stamp;

@@ -76,6 +76,8 @@ static const Option option[] = {
     TO_NUMBER("--functions", "N", WHOLE, functions, 1, 256,
               "programs of the plan compiled as one; 1: each by itself (default: the target's)"),
     TO_NUMBER("--die", "N", WHOLE, die, 1, 4, "the engine to use on chips with several (default: shared out among processes)"),
+    TO_NUMBER("--eval-timeout", "SECONDS", REAL, eval_timeout, 0, 1e6,
+              "give a program up that takes longer; 0: never (default: 30 on the engine, never on the host)"),
 };
 
 const Option *options_table(size_t *count)
@@ -247,7 +249,7 @@ static bool check_overrides(const Options *o, Arena *a, Buf *err)
 
 bool options_parse(Options *o, Arena *a, int argc, char **argv, Buf *err)
 {
-    *o = (Options){.compile_budget = UINT64_MAX, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
+    *o = (Options){.compile_budget = UINT64_MAX, .eval_timeout = -1, .device = "host", .tokens = 256, .temperature = 0.8, .top_p = 1};
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *value = NULL;
         if (strcmp(word, "-h") == 0)

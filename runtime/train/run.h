@@ -37,6 +37,10 @@ typedef struct {
     StateHead          *head;       /* NULL: no state to be carried on */
     bool                continues;  /* an earlier image of the process has begun this run */
     bool                outdated;   /* programs have older weights than the parameters: no budget to compile them */
+    bool                applied;    /* the update of this step was decided on: it is completed whatever follows */
+    uint64_t            proofs;     /* exec_proofs() after the last step */
+    uint64_t            proven;     /* step until which the device is known to have computed with the right weights */
+    uint64_t            sound;      /* step of the last checkpoint up to there; 0: none */
     uint64_t            per_update; /* programs that an update compiles */
 } Run;
 
@@ -58,6 +62,10 @@ void run_take_over_report(Run *t);
 void run_log_restart(Run *t);
 /* What the executors of all images have counted. */
 ExecCounters run_counters(const Run *t);
+/* After a failure: keep what was trained, and say how to go on. False. */
+bool run_stop(Run *t, Buf *err);
+/* Save a checkpoint of the last completed step (train.c). `final`: it is the last chance. */
+bool run_save(Run *t, bool final, Buf *err);
 /* Say once that programs compute with clamped weights. */
 void run_warn_of_large_weights(Run *t);
 /* Fill in names of the classes of time. */

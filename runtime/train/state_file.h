@@ -46,6 +46,7 @@ typedef struct {
     uint8_t      had_gradient[8192];
     uint64_t     data_stamp, eval_stamp; /* of data that were checked */
     uint64_t     saved;                   /* step of the last checkpoint */
+    uint64_t     proven, sound;           /* Run */
     double       started, last;           /* Report: first step, last line */
     uint64_t     first, tokens;           /* Report */
     uint32_t     lines;                   /* Report: of progress that the cursor stands behind */

@@ -111,6 +111,7 @@ static bool decide(void *with, bool overflowed)
         return false;
     if (set->clip > 0 && norm > set->clip)
         factor *= set->clip / norm;
+    t->applied = true;
     optim_step_init(&t->optim, set, t->step.lr, factor, ++t->r.updates);
     return true;
 }
@@ -160,12 +161,25 @@ bool run_step(Run *t, Buf *err)
     Exec           *e = t->s->exec;
     ExecCounters    before = *exec_counters(e);
     double          started = clock_seconds(), scale = t->scaler.scale;
-    bool            updated;
+    RunState        run = t->r;
+    Scaler          scaler = t->scaler;
+    bool            updated = false;
+    t->applied = false;
     memset(t->step.class_seconds, 0, sizeof t->step.class_seconds);
     t->step.lr = schedule_lr(set, t->r.step);
     t->trainer.collect = window_collects(t->window) ? collect : NULL;
-    if (!micro_batches(t, err) || !exec_end_window(e, t->entry, &updated, err))
+    bool ok = micro_batches(t, err) && exec_end_window(e, t->entry, &updated, err);
+    if (!ok && !t->applied) { /* as if the step had never begun */
+        t->r = run;
+        t->scaler = scaler;
         return false;
+    }
+    if (!ok && exec_trouble(e) == EXEC_LIMIT) { /* sooner than the budget says: a new process goes on */
+        buf_trim(err);
+        report_warning(&t->report, "%s", err->data);
+        buf_clear(err);
+        t->outdated = ok = true;
+    }
 
     uint64_t tokens = data_tokens(t->data) * window_size(t->window);
     t->r.step++;
@@ -187,6 +201,13 @@ bool run_step(Run *t, Buf *err)
     t->step.class_seconds[CLASS_OTHER] = rest > 0 ? rest : 0;
     report_step(&t->report, &t->step);
     health_tell(&t->health, &t->report, t->r.step, t->step.loss, updated);
+    if (!ok)
+        return false;
+    if (exec_proofs(e) != t->proofs) {
+        t->proofs = exec_proofs(e);
+        t->proven = t->r.step;
+        t->sound = t->saved;
+    }
     if (!scaler_gives_up(&t->scaler))
         return true;
     if (health_reason(&t->health)) {

@@ -50,7 +50,7 @@ static void release_signals(void)
 
 /* A checkpoint that cannot be written (a full disk) is no reason to lose the run: the next one may succeed. Only at the
  * end does it count as failure. */
-static bool save(Run *t, bool final, Buf *err)
+bool run_save(Run *t, bool final, Buf *err)
 {
     Buf    why = {0};
     double started = clock_seconds();
@@ -64,6 +64,7 @@ static bool save(Run *t, bool final, Buf *err)
     bool ok = checkpoint_save(t->o->run, &t->s->layout, &t->r, &settings, settings.keep, &why);
     if (ok) {
         t->saved = t->r.step;
+        t->sound = t->saved <= t->proven ? t->saved : t->sound;
         report_log_save(&t->report, t->r.step, path.data, clock_seconds() - started);
     } else if (final) {
         buf_printf(err, "the checkpoint of step %llu was not saved: %s", (unsigned long long)t->r.step, why.data);
@@ -83,7 +84,7 @@ static bool keep_best(Run *t, double loss, Buf *err)
     Buf why = {0};
     if (!t->o->run || !t->s->settings.keep_best || !best_is(t->o->run, t->r.step, loss))
         return true;
-    if (t->saved != t->r.step && !save(t, false, err))
+    if (t->saved != t->r.step && !run_save(t, false, err))
         return false;
     if (t->saved == t->r.step && !best_mark(t->o->run, t->r.step, loss, &why))
         report_warning(&t->report, "the best checkpoint was not marked: %s", why.data);
@@ -118,7 +119,7 @@ static bool hand_over(Run *t, Buf *err)
     Buf why = {0};
     if (run_hand_over(t, &why))
         return true;
-    if (t->o->run && !save(t, true, err))
+    if (t->o->run && !run_save(t, true, err))
         buf_puts(err, "; ");
     buf_printf(err, "after step %llu the compile budget of a process is used up, but %s", (unsigned long long)t->r.step,
                why.data);
@@ -138,27 +139,27 @@ static bool loop(Run *t, Buf *err)
     run_warn_of_large_weights(t);
     for (; done || (t->r.step < t->end && !(t->stop = run_agreed_signal(t, *stop_signal))); done = false) {
         if (!done && !run_step(t, err))
-            return false;
+            return run_stop(t, err);
         bool programs = (t->r.step < t->end || settings_evaluates(set)) && !*stop_signal; /* are wanted once more */
         if (t->outdated && programs)
             return hand_over(t, err);
         if (settings_evaluates(set) && every(set->eval_every, t->r.step) && !t->outdated) {
             if (!evaluate(t, err))
-                return false;
+                return run_stop(t, err);
             evaluated = t->r.step;
         }
         if (!every(set->save_every, t->r.step))
             continue;
-        if (!run_ranks_same(t, err) || (t->o->run && t->saved != t->r.step && !save(t, false, err)))
+        if (!run_ranks_same(t, err) || (t->o->run && t->saved != t->r.step && !run_save(t, false, err)))
             return false;
     }
     t->stop = run_agreed_signal(t, *stop_signal);
     /* Whatever ended the loop, and whenever a signal came: the last step is evaluated (if there is time) and saved. */
     if (settings_evaluates(set) && evaluated != t->r.step && !t->stop && !t->outdated && !evaluate(t, err))
-        return false;
+        return run_stop(t, err);
     if (!run_ranks_same(t, err))
         return false;
-    return !t->o->run || t->r.step == t->report.first || t->saved == t->r.step || save(t, true, err);
+    return !t->o->run || t->r.step == t->report.first || t->saved == t->r.step || run_save(t, true, err);
 }
 
 /* ---- from start to end ---- */
@@ -206,7 +207,7 @@ static bool start(Run *t, Buf *err)
         t->scaler.in_a_row = t->scaler.forgiven = t->r.skipped_in_a_row;
         if (t->scaler.kind == SCALE_DYNAMIC)
             t->scaler.scale = t->r.loss_scale;
-        t->saved = t->r.step;
+        t->saved = t->sound = t->proven = t->r.step;
     }
     uint64_t steps = t->s->settings.steps, stop = t->o->stop_at;
     t->end = stop && stop < steps ? stop : steps;
@@ -242,7 +243,7 @@ static bool start(Run *t, Buf *err)
 /* In a new image before it is ready, or in the old one because there is no new one: what was trained is kept. */
 static bool rescue(Run *t, Buf *err)
 {
-    if (t->o->run && t->saved != t->r.step && t->r.step != t->head->first && save(t, true, err))
+    if (t->o->run && t->saved != t->r.step && t->r.step != t->head->first && run_save(t, true, err))
         buf_printf(err, "%s'%s/ckpt-%llu' was saved: --resume continues", err->len ? "; " : "", t->o->run,
                    (unsigned long long)t->r.step);
     return false;

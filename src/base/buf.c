@@ -96,3 +96,9 @@ void buf_free(Buf *b)
     free(b->data);
     *b = (Buf){0};
 }
+
+void buf_trim(Buf *b)
+{
+    while (b->len && strchr(" \n.", b->data[b->len - 1]))
+        b->data[--b->len] = 0;
+}

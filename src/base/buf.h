@@ -17,6 +17,8 @@ void buf_vprintf(Buf *b, const char *fmt, va_list ap);
 /* The shortest decimal text that strtod() reads back as exactly `x`; always with a '.' or an exponent, so that it
  * lexes as a float. Independent of the locale. Infinities and NaN print as inf, -inf, nan. */
 void buf_double(Buf *b, double x);
+/* Drop blanks and line ends at the end, and a full stop there: the text goes on in a sentence. */
+void buf_trim(Buf *b);
 void buf_clear(Buf *b); /* length 0, memory kept */
 void buf_free(Buf *b);
 

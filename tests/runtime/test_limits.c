@@ -1,4 +1,4 @@
-/* test_limits.c: how often a device compiles, and devices that go on with old weights. */
+/* test_limits.c: how often a device compiles. */
 #include "base/f16.h"
 #include "device.h"
 #include "plan/blob.h"
@@ -85,20 +85,4 @@ Test(limits, without_a_budget_there_is_no_limit)
         program_free(adds(d, NULL, 1));
     cr_assert_eq(device_counts(d).compiles, 200);
     closed(d);
-}
-
-Test(limits, faults_keep_the_weights_they_say)
-{
-    static const struct {
-        DeviceFault fault;
-        float       reloaded, compiled; /* after weights 1 were replaced by 2 */
-    } expected[] = {{FAULT_NONE, 2, 2}, {FAULT_STALE_RELOAD, 1, 2}, {FAULT_STALE_COMPILE, 2, 1}, {FAULT_STALE_LARGE, 2, 2}};
-    for (size_t i = 0; i < COUNT(expected); i++) {
-        Device  *d = opened(&(DeviceOptions){.fault = expected[i].fault});
-        Program *first = adds(d, NULL, 1);
-        cr_assert(added(adds(d, first, 2)) == expected[i].reloaded);
-        cr_assert(added(adds(d, NULL, 2)) == expected[i].compiled);
-        cr_assert(added(first) == 1);
-        closed(d);
-    }
 }

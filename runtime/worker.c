@@ -1,5 +1,5 @@
 /* worker.c: see worker.h. */
-#include "ane/worker.h"
+#include "worker.h"
 
 #include "base/arena.h"
 
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-struct AneWorker {
+struct Worker {
     pthread_mutex_t lock;
     pthread_cond_t  wake, done;
     pthread_t       thread;
@@ -20,7 +20,7 @@ struct AneWorker {
 
 static void *work(void *with)
 {
-    AneWorker *w = with;
+    Worker *w = with;
     pthread_mutex_lock(&w->lock);
     while (!w->end) {
         if (!w->fn) {
@@ -37,9 +37,9 @@ static void *work(void *with)
     return NULL;
 }
 
-AneWorker *ane_worker_new(void)
+Worker *worker_new(void)
 {
-    AneWorker *w = xcalloc(1, sizeof *w);
+    Worker *w = xcalloc(1, sizeof *w);
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->wake, NULL);
     pthread_cond_init(&w->done, NULL);
@@ -49,7 +49,7 @@ AneWorker *ane_worker_new(void)
     return NULL;
 }
 
-bool ane_worker_call(AneWorker *w, void (*fn)(void *with), void *with, double seconds)
+bool worker_call(Worker *w, void (*fn)(void *with), void *with, double seconds)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until); /* what condition variables count by on every system */
@@ -73,7 +73,7 @@ bool ane_worker_call(AneWorker *w, void (*fn)(void *with), void *with, double se
     return ok;
 }
 
-void ane_worker_free(AneWorker *w)
+void worker_free(Worker *w)
 {
     if (!w || w->wedged)
         return;
