@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 
 typedef struct {
-    double   ms[BENCH_STEPS], device, bake, compile, tokens; /* sums over the steps */
+    double   ms[BENCH_STEPS], device, engine, bake, compile, tokens; /* sums over the steps */
     uint32_t steps, seen;
 } Times;
 
@@ -30,6 +30,7 @@ static void on_step(void *with, const StepReport *s)
         return;
     t->ms[t->steps++] = 1e3 * s->seconds;
     t->device += class_ms(s, "device");
+    t->engine += 1e3 * s->engine_seconds;
     t->bake += class_ms(s, "bake");
     t->compile += class_ms(s, "compile");
     t->tokens += (double)s->tokens;
@@ -125,6 +126,8 @@ static void print(const Session *s, const BenchOptions *o, Times *t, FILE *out)
                               (json_int_t)o->threads, "warm_up", (int)BENCH_WARM_UP, "steps", (int)t->steps);
         for (size_t i = 0; i < COUNT(figure); i++)
             json_object_set_new(j, figure[i].name, json_real(rounded(figure[i].value)));
+        if (t->engine > 0)
+            json_object_set_new(j, "engine_ms", json_real(rounded(t->engine / n)));
         json_dumpf(j, out, JSON_COMPACT | JSON_REAL_PRECISION(6));
         fputc('\n', out);
         json_decref(j);
@@ -133,9 +136,12 @@ static void print(const Session *s, const BenchOptions *o, Times *t, FILE *out)
     fprintf(out, "anel-bench %d | anerun %s | %s | %s | %s %s | %u threads", BENCH_VERSION, o->version, o->device, o->numerics,
             s->plan->model, hash, (unsigned)o->threads);
     fprintf(out, " | %.4g ms/step (min %.4g, n %u) | %.4g tokens/s | device %.4g ms | cpu %.4g ms | bake %.4g ms | compile %.4g ms"
-                 " | %.4g MB | %.4g GFLOP/s\n",
+                 " | %.4g MB | %.4g GFLOP/s",
             median, t->ms[0], (unsigned)t->steps, figure[2].value, figure[3].value, figure[4].value, figure[5].value,
             figure[6].value, figure[7].value, figure[8].value);
+    if (t->engine > 0)
+        fprintf(out, " | engine %.4g ms", t->engine / n);
+    fputc('\n', out);
 }
 
 /* Settings that change the amount of work stay the plan's: the optimizer, accumulation, clipping. */

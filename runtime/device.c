@@ -389,8 +389,8 @@ Request *request_new(Program *p, uint32_t function, Surface *const *input, Surfa
         return NULL;
     uint32_t  n = f->inputs + f->outputs;
     Surface **surface = xcalloc(n + 1u, sizeof *surface);
-    memcpy(surface, input, f->inputs * sizeof(Surface *));
-    memcpy(surface + f->inputs, output, f->outputs * sizeof(Surface *));
+    for (uint32_t i = 0; i < n; i++)
+        surface[i] = i < f->inputs ? input[i] : output[i - f->inputs];
     if (p->device->faults)
         fault_bind(p->device->faults, f, surface);
     Request *r = p->driver->request_new(p, function, surface, surface + f->inputs, err);
@@ -493,8 +493,8 @@ bool request_eval(Request *r, Buf *err)
     bool ok = e->ok;
     if (!ok && d->driver->open) /* a driver around another one (check/) passes on what that one has said */
         buf_printf(err, "evaluation %" PRIu64 " of '%s' failed: ", p->evals, p->name);
-    if (!ok)
-        buf_puts(err, e->why.data ? e->why.data : "the driver does not say why\n");
+    if (!ok || e->why.len)
+        buf_puts(err, e->why.len ? e->why.data : "the driver does not say why\n");
     buf_free(&e->why);
     if (limited)
         free(e);

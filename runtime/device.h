@@ -57,6 +57,8 @@ typedef struct {
     double eval_seconds;
     /* On parts with several engines the one to use, from 1; 0: the system decides. */
     uint32_t die;
+    /* Ask the engine how long evaluations take on it (EvalTime.engine_ns). It may cost; systems that cannot tell leave 0. */
+    bool engine_times;
     bool plain; /* portable code even where faster code for this machine exists; the results are the same */
     Pool *pool; /* the host device computes with its threads; NULL: with the caller's alone. Outlives the device. */
 } DeviceOptions;

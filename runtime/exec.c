@@ -165,6 +165,8 @@ Exec *exec_open(const Plan *p, const char *plan_dir, Device *d, const ExecOption
     e->pool = o->pool;
     e->class = EXEC_CLASSES;
     e->options = *o;
+    e->reload = p->weights == PLAN_RELOAD && device_reloads(d) && o->reload != EXEC_RELOAD_STALE ? o->reload
+                                                                                                : EXEC_RELOAD_NONE;
     if (!make_memory(e, o, err) || !exec_read_files(e, plan_dir, err)) {
         exec_close(e);
         return NULL;
@@ -292,6 +294,11 @@ const void *exec_result(const Exec *e, uint32_t entry, uint32_t k)
 uint64_t exec_compiles_left(const Exec *e)
 {
     return device_compiles_left(e->device);
+}
+
+ExecReload exec_reload(const Exec *e)
+{
+    return e->reload;
 }
 
 ExecTrouble exec_trouble(const Exec *e)

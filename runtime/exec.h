@@ -35,6 +35,14 @@
 
 typedef struct Exec Exec;
 
+/* Whether programs are given new weights without compiling (plan.h, PLAN_RELOAD). */
+typedef enum {
+    EXEC_RELOAD_TRY,   /* what the options say: it is not known whether that works here, and proved at the start */
+    EXEC_RELOAD_WORKS, /* it was proved; what is proved all the time goes on */
+    EXEC_RELOAD_STALE, /* it does not work here */
+    EXEC_RELOAD_NONE,  /* the plan or the device has no use for it, or the options say that it does not work */
+} ExecReload;
+
 typedef struct {
     /* Memory for parameters and gradients: exec_floats() and exec_grad_floats() floats, 64-byte aligned, zeroed or
      * holding what an earlier run left there (a mapped file). NULL: the executor allocates it. Never freed by the executor. */
@@ -51,6 +59,7 @@ typedef struct {
      * fails if it does not. `canary_from`: updates before this executor was opened, for what is not done every time. */
     bool     canary;
     uint64_t canary_from;
+    ExecReload reload; /* in plans that say so; anything else means that programs are compiled anew */
     Trace *trace; /* records what runs when; may be NULL. Outlives the executor. */
 } ExecOptions;
 
@@ -173,6 +182,8 @@ typedef enum {
     EXEC_BINDING  /* programs read and write other surfaces than they were given */
 } ExecTrouble;
 ExecTrouble exec_trouble(const Exec *e);
+/* Does replacing weights work? TRY: nothing was baked yet. STALE: it was found not to, in time, and programs are compiled. */
+ExecReload exec_reload(const Exec *e);
 /* Proofs with a program of the plan itself that the device computes with the weights it was given. */
 uint64_t exec_proofs(const Exec *e);
 
@@ -200,6 +211,7 @@ typedef struct {
     uint64_t clamped;           /* values beyond fp16 moved to the device */
     uint64_t nonfinite;         /* NaN moved to the device; infinities and NaN moved from it */
     uint64_t saturated_weights; /* weights beyond fp16, over all bakes */
+    uint64_t engine_ns;         /* of evaluations, on the engine itself, as the device tells it; 0: it does not */
     double   seconds[EXEC_CLASSES];
     double   worker_seconds; /* other threads busy with steps, updates and weights, all together */
 } ExecCounters;

@@ -187,7 +187,7 @@ bool exec_unit_stale(const Exec *e, const Unit *u)
 
 bool exec_reloads(const Exec *e)
 {
-    return e->plan->weights == PLAN_RELOAD && device_reloads(e->device);
+    return e->reload == EXEC_RELOAD_TRY || e->reload == EXEC_RELOAD_WORKS;
 }
 
 /* Has the unit at `at` of a list of wanted ones a bank that none before it has? */

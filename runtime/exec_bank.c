@@ -318,7 +318,7 @@ bool exec_bank_end(Exec *e, ExecBank *b, Buf *err)
     return b->unbound || bind(e, b, err);
 }
 
-Program *exec_bank_twin(Exec *e, const Unit *u, const DeviceFile *own, const char *name, Buf *err)
+Program *exec_bank_twin(Exec *e, const Unit *u, const DeviceFile *own, const char *name, bool reload, Buf *err)
 {
     const ExecBank *b = &e->bank[u->bank];
     Arena          *a = arena_new();
@@ -330,7 +330,8 @@ Program *exec_bank_twin(Exec *e, const Unit *u, const DeviceFile *own, const cha
                 file[i] = own[w];
                 file[i].path = b->file[i].path;
             }
-    Program *p = program_compile(e->device, name, b->mil, b->mil_len, file, b->files, err);
+    Program *p = reload ? program_reload(b->compiled, name, file, b->files, err)
+                        : program_compile(e->device, name, b->mil, b->mil_len, file, b->files, err);
     arena_free(a);
     return p;
 }

@@ -8,14 +8,16 @@
  * The canary: a product of 64 x 64 small integers, whose weights are drawn anew for every bake and reach the device the
  * way those of the plan's programs do: by compiling, or by giving a compiled program new ones. Its output is a matter
  * of whole numbers below 128, exact in fp16 whatever the order of additions: one difference is proof. At the start two
- * versions are made, so that a way that does not work is found before the first update. It costs one small program per
+ * versions are made, so that a way that does not work is found before the first update. Where giving programs new
+ * weights does not work, nothing wrong has been computed then, and the executor compiles them from there on. It costs one small program per
  * update and one evaluation of 64 x 32 outputs: 0.3 MFlop, where a layer of a model has GFlops.
  *
  * The probe: what holds for a small program may not hold for large ones. After the first update and every PROBE_EVERY
  * updates one instance of the plan's own programs, another every time, is evaluated on inputs drawn at random (but
  * fixed), and so is a program compiled from the same text for comparison. Given new weights, an instance must equal, bit
  * for bit, what is compiled with them. Compiled, it must differ from what is compiled with entirely other weights;
- * nothing less would show a cache. A probe costs one compilation and two evaluations of one instance: with 25 instances
+ * nothing less would show a cache. Where it is not known whether giving new weights works, the largest program of the
+ * plan is also asked before the first update: with other weights, given to it and compiled. A probe costs one compilation and two evaluations of one instance: with 25 instances
  * 1/800 of a step of one micro-batch, as it is done once in 64. It is left out where the compile budget has no room.
  *
  * Plans whose weights are inputs need neither: surfaces are read at every evaluation, and the first wrong one shows. */
@@ -68,7 +70,7 @@ static int32_t input(size_t channel, size_t column)
     return (int32_t)((channel * 7 + column * 3) % 5) - 2;
 }
 
-static void put(void *data, PortType type, size_t i, double x)
+void exec_put(void *data, PortType type, size_t i, double x)
 {
     if (type == PORT_F64)
         ((double *)data)[i] = x;
@@ -78,7 +80,7 @@ static void put(void *data, PortType type, size_t i, double x)
         ((uint16_t *)data)[i] = f16_from_f32((float)x);
 }
 
-static double get(const void *data, PortType type, size_t i)
+double exec_get(const void *data, PortType type, size_t i)
 {
     return type == PORT_F64   ? ((const double *)data)[i]
            : type == PORT_F32 ? (double)((const float *)data)[i]
@@ -135,7 +137,7 @@ static uint32_t agreeing(const void *out, PortType type, uint64_t key)
                 sum[s] += w * x[i][s];
         }
         for (size_t s = 0; s < WIDTH; s++)
-            n += get(out, type, r * WIDTH + s) == sum[s];
+            n += exec_get(out, type, r * WIDTH + s) == sum[s];
     }
     return n;
 }
@@ -154,8 +156,8 @@ static bool evaluate(Exec *e, Program *p, uint32_t function, Surface *const *in,
 static void advise(const Exec *e, Buf *err)
 {
     if (exec_reloads(e))
-        buf_puts(err, "This device does not replace the weights of compiled programs: make the plan again with "
-                      "--weights baked (or dynamic) and continue with --resume");
+        buf_puts(err, "This device does not replace the weights of compiled programs: continue with --resume --reload "
+                      "never, or make the plan again with --weights baked or dynamic");
     else
         buf_puts(err, "This device keeps compiled programs without regard to their weights: make the plan again with "
                       "--weights dynamic and continue with --resume");
@@ -167,7 +169,7 @@ static bool sing(Exec *e, ExecCanary *c, Buf *err)
     void    *x = surface_lock(c->in, true);
     for (size_t r = 0; r < CHANNELS; r++)
         for (size_t s = 0; s < WIDTH; s++)
-            put(x, in, r * WIDTH + s, input(r, s));
+            exec_put(x, in, r * WIDTH + s, input(r, s));
     surface_unlock(c->in, true);
     if (!evaluate(e, c->program, 0, &c->in, &c->out, err))
         return false;
@@ -212,7 +214,7 @@ static void fill_inputs(ExecCanary *c, const ProgramFunction *f)
         size_t      n = p->bytes / port_elem_bytes(p->type);
         uint64_t    key = rng_key(i, p->name);
         for (size_t k = 0; k < n; k++)
-            put(x, p->type, k, rng_uniform(key, k) - 0.5);
+            exec_put(x, p->type, k, rng_uniform(key, k) - 0.5);
         surface_unlock(c->port[i], true);
     }
 }
@@ -230,7 +232,7 @@ static bool outputs(Exec *e, ExecCanary *c, Program *p, uint32_t function, uint6
         uint64_t    pair[2] = {*hash, hash_u64(y, o->bytes)};
         *hash = hash_u64(pair, sizeof pair);
         for (size_t k = 0; k < o->bytes / port_elem_bytes(o->type); k++) {
-            double v = get(y, o->type, k);
+            double v = exec_get(y, o->type, k);
             *finite += isfinite(v) && v != 0;
         }
         surface_unlock(c->port[f->inputs + i], false);
@@ -258,8 +260,8 @@ static bool other_files(const Unit *u, DeviceFile *file, Slab *copy, Buf *err)
     return true;
 }
 
-/* A program for comparison: of the unit's weight files, or of others. */
-static Program *reference(Exec *e, const Unit *u, bool others, Buf *err)
+/* A program for comparison: of the unit's weight files, or of others; compiled, or made of the unit's own. */
+static Program *reference(Exec *e, const Unit *u, bool others, bool reload, Buf *err)
 {
     Arena      *a = arena_new();
     DeviceFile *file = NEW_N(a, DeviceFile, u->weights + 1u);
@@ -267,7 +269,7 @@ static Program *reference(Exec *e, const Unit *u, bool others, Buf *err)
     Program    *p = NULL;
     memcpy(file, u->file, u->weights * sizeof *file);
     if (!others || other_files(u, file, &copy, err))
-        p = exec_bank_twin(e, u, file, arena_printf(a, "%s, for comparison", e->bank[u->bank].name), err);
+        p = exec_bank_twin(e, u, file, arena_printf(a, "%s, for comparison", e->bank[u->bank].name), reload, err);
     slab_free(&copy);
     arena_free(a);
     return p;
@@ -279,7 +281,7 @@ static bool probe(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
     const ProgramFunction *f = program_function(program, u->function);
     bool                   reload = exec_reloads(e);
     uint64_t               mine = 0, other = 0, finite = 0, ignored;
-    Program               *twin = reference(e, u, !reload, err);
+    Program               *twin = reference(e, u, !reload, false, err);
     bool                   ok = (twin || exec_not_made(e)) && probe_surfaces(e, c, f, err);
     if (ok)
         fill_inputs(c, f);
@@ -294,6 +296,28 @@ static bool probe(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
     buf_printf(err, "the device computes with stale weights: %s, %s. ", u->name,
                reload ? "given new weights, gives another output than one compiled with the same weights"
                       : "compiled with its weights, gives the same output as one compiled with entirely others");
+    advise(e, err);
+    return false;
+}
+
+/* Before the first update: is a program that is given other weights the one that is compiled with them? */
+static bool rehearse(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
+{
+    const ProgramFunction *f = program_function(exec_unit_program(e, u), u->function);
+    uint64_t               given = 0, made = 0, finite = 0, ignored;
+    Program               *p = reference(e, u, true, true, err), *q = p ? reference(e, u, true, false, err) : NULL;
+    bool                   ok = (q || exec_not_made(e)) && probe_surfaces(e, c, f, err);
+    if (ok)
+        fill_inputs(c, f);
+    ok = ok && outputs(e, c, p, u->function, &given, &finite, err) && outputs(e, c, q, u->function, &made, &ignored, err);
+    program_free(p);
+    program_free(q);
+    if (!ok || finite == 0 || given == made)
+        return ok;
+    e->trouble = EXEC_STALE;
+    buf_printf(err, "the device computes with stale weights: %s, given other weights, gives another output than one "
+                    "compiled with them. ",
+               u->name);
     advise(e, err);
     return false;
 }
@@ -320,6 +344,15 @@ static bool probe_next(Exec *e, ExecCanary *c, Buf *err)
 }
 
 /* ---- for exec_renew.c ---- */
+
+static const Unit *largest(const Exec *e)
+{
+    const Unit *most = NULL;
+    for (uint32_t i = 0; i < e->units; i++)
+        if (exec_unit_program(e, &e->unit[i]) && has_param(&e->unit[i]) && (!most || e->unit[i].bytes > most->bytes))
+            most = &e->unit[i];
+    return most;
+}
 
 uint32_t exec_canary_cost(const Exec *e)
 {
@@ -353,19 +386,49 @@ static void create(Exec *e)
     e->canary->port = NEW_N(e->arena, Surface *, ports + 1u);
 }
 
-bool exec_canary(Exec *e, Buf *err)
+/* The canary with new weights; at the start twice, for only the second time says something. */
+static bool sing_anew(Exec *e, ExecCanary *c, Buf *err)
 {
-    if (!e->options.canary || e->plan->weights == PLAN_DYNAMIC)
-        return true;
-    if (!e->canary)
-        create(e);
-    ExecCanary *c = e->canary;
-    bool        ok = true;
+    bool ok = true;
     for (uint64_t i = c->bakes ? START - 1 : 0; ok && i < START; i++) {
         c->old_key = c->key;
         c->key = key_of(e, ++c->bakes);
         ok = renew(e, c, err) && make_surfaces(e, c, err) && sing(e, c, err);
     }
+    return ok;
+}
+
+/* Before the first update nothing was computed with weights that were given to a program: if that does not work, it is as
+ * if nobody had tried. */
+static bool settle_reload(Exec *e, ExecCanary *c, bool ok, Buf *err)
+{
+    const Unit *u = largest(e);
+    if (ok && e->reload == EXEC_RELOAD_TRY && u && device_compiles_left(e->device))
+        ok = rehearse(e, c, u, err);
+    if (ok)
+        e->reload = EXEC_RELOAD_WORKS;
+    if (ok || e->trouble != EXEC_STALE)
+        return ok;
+    e->reload = EXEC_RELOAD_STALE;
+    e->trouble = EXEC_SOUND;
+    buf_clear(err);
+    c->bakes = 0;
+    return sing_anew(e, c, err);
+}
+
+bool exec_canary(Exec *e, Buf *err)
+{
+    if (!e->options.canary)
+        return true;
+    if (e->plan->weights == PLAN_DYNAMIC)
+        return exec_binding(e, err);
+    if (!e->canary)
+        create(e);
+    ExecCanary *c = e->canary;
+    bool        first = c->bakes == 0, ok = sing_anew(e, c, err);
+    if (first && exec_reloads(e))
+        ok = settle_reload(e, c, ok, err);
+    ok = ok && exec_binding(e, err);
     uint64_t updates = e->options.canary_from + c->bakes - START;
     if (ok && updates % PROBE_EVERY == (exec_reloads(e) ? 1 : 0) && device_compiles_left(e->device))
         ok = probe_next(e, c, err);

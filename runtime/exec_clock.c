@@ -99,6 +99,9 @@ void exec_profile(const Exec *e, Buf *out)
     for (int c = 0; c < EXEC_CLASSES; c++)
         buf_printf(out, "%-32s %-9s %10s %10.4f %5.1f%%\n", "total", exec_class_name[c], "", n->seconds[c],
                    total > 0 ? 100 * n->seconds[c] / total : 0);
+    if (n->engine_ns)
+        buf_printf(out, "%-32s %-9s %10s %10.4f %5.1f%%\n", "of it on the engine", "device", "", 1e-9 * (double)n->engine_ns,
+                   total > 0 ? 1e-7 * (double)n->engine_ns / total : 0);
     buf_printf(out, "%-32s %-9s %10s %10.4f %5.1f%%\n", "beside it", "workers", "", busy,
                total > 0 ? 100 * busy / total : 0);
     buf_printf(out, "%llu programs run, %llu compiled, %llu given new weights; %.1f MB of weights staged\n",

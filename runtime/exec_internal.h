@@ -207,6 +207,8 @@ struct Exec {
     _Atomic uint64_t busy_ns; /* of other threads */
     ExecCanary  *canary; /* NULL: none yet */
     ExecTrouble  trouble;
+    ExecReload   reload;
+    bool         bound; /* exec_binding() has proved it */
 };
 
 /* exec_clock.c */
@@ -278,6 +280,11 @@ typedef struct {
 const uint16_t *exec_recipe_value(const Exec *e, Workspace *w, const Recipe *r, uint32_t k, ConvertCount *count);
 void exec_workspace_free(Workspace *w);
 
+/* exec_canary.c: numbers of any element type that ports have. */
+void   exec_put(void *data, PortType type, size_t i, double x);
+double exec_get(const void *data, PortType type, size_t i);
+/* exec_binding.c: true at once if it was proved before, or need not be. */
+bool exec_binding(Exec *e, Buf *err);
 /* exec_canary.c: after programs got new weights; true at once if options.canary is not set. */
 bool exec_canary(Exec *e, Buf *err);
 /* Compilations that the next exec_canary() needs. */
@@ -306,8 +313,9 @@ void exec_bank_begin(Exec *e, ExecBank *b);
 bool exec_bank_end(Exec *e, ExecBank *b, Buf *err);
 /* What the unit's function is part of; NULL: nothing is compiled. */
 Program *exec_unit_program(const Exec *e, const Unit *u);
-/* A program of the text of the unit's bank and of its files, but with `own` in place of the unit's: to compare with. */
-Program *exec_bank_twin(Exec *e, const Unit *u, const DeviceFile *own, const char *name, Buf *err);
+/* A program of the text of the unit's bank and of its files, but with `own` in place of the unit's: to compare with. It is
+ * compiled, or the unit's own program given the files. */
+Program *exec_bank_twin(Exec *e, const Unit *u, const DeviceFile *own, const char *name, bool reload, Buf *err);
 void     exec_free_programs(Exec *e);
 /* Make the requests that exec_bank_end() has left out. */
 bool exec_bind_banks(Exec *e, Buf *err);

@@ -95,10 +95,11 @@ static bool run_program(Exec *e, const ExecStep *x, uint32_t it, Buf *why)
         return false;
     }
     e->counters.evals++;
-    if (request_eval(x->request[it], why))
-        return true;
-    e->trouble = EXEC_EVAL;
-    return false;
+    bool ok = request_eval(x->request[it], why);
+    e->counters.engine_ns += request_time(x->request[it]).engine_ns;
+    if (!ok)
+        e->trouble = EXEC_EVAL;
+    return ok;
 }
 
 bool exec_run_step(Exec *e, const ExecStep *x, uint32_t it, bool fresh, ConvertCount *count, Buf *why)

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "check/check_device.h"
 #include "gemm.h"
+#include "memory.h"
 #include "runtime/train/best.h"
 #include "runtime/train/dist_run.h"
 #include "runtime/train/weights.h"
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MEMORY_RELOAD "reload" /* "works" or "stale" */
 
 enum { TRACE_EVENTS = 1 << 18 }; /* 10 MB */
 
@@ -43,7 +46,36 @@ const char *job_run(const Job *j)
 static bool may_restart(const Job *j, uint64_t budget)
 {
     PlanWeightMode mode = j->plan->weights;
-    return j->o.train && budget && dist_size(j->dist) == 1 && (mode == PLAN_BAKED || (mode == PLAN_RELOAD && !device_reloads(j->device)));
+    return j->o.train && budget && dist_size(j->dist) == 1 && (mode == PLAN_BAKED || mode == PLAN_RELOAD);
+}
+
+/* Without the proofs of a training run compiling is the safe way. */
+static ExecReload reload(const Job *j)
+{
+    const char *word = j->o.reload ? j->o.reload : "remembered", *known;
+    Buf         note = {0};
+    if (j->plan->weights != PLAN_RELOAD || !j->o.train || strcmp(word, "never") == 0)
+        return EXEC_RELOAD_STALE;
+    if (strcmp(word, "try") == 0)
+        return EXEC_RELOAD_TRY;
+    known = memory_get(j->arena, j->o.device, MEMORY_RELOAD, &note);
+    if (note.len && !j->continues && !j->o.quiet)
+        fprintf(stderr, "anerun: note: %s\n", note.data);
+    buf_free(&note);
+    if (!known || (strcmp(known, "works") != 0 && strcmp(known, "stale") != 0))
+        return EXEC_RELOAD_TRY;
+    if (strcmp(known, "works") == 0)
+        return EXEC_RELOAD_WORKS;
+    if (!j->continues && !j->o.quiet)
+        fprintf(stderr, "anerun: note: programs are compiled anew for every update: giving them new weights was found not "
+                        "to work on this system (--reload try tries again)\n");
+    return EXEC_RELOAD_STALE;
+}
+
+void job_learned(void *with, ExecReload found, Buf *note)
+{
+    const Job *j = with;
+    memory_put(j->o.device, MEMORY_RELOAD, found == EXEC_RELOAD_WORKS ? "works" : "stale", note);
 }
 
 static bool open_exec(Job *j, uint64_t budget)
@@ -51,6 +83,7 @@ static bool open_exec(Job *j, uint64_t budget)
     ExecOptions o = {.wide_ports = j->o.numerics && strcmp(j->o.numerics, "exact") == 0,
                      .pool = j->pool,
                      .trace = j->trace,
+                     .reload = reload(j),
                      .canary = j->o.train};
     if (dist_size(j->dist) > 1) {
         o.grad_ready = window_grad_ready;
@@ -113,6 +146,7 @@ bool job_open(Job *j)
         .wide_ports = exact,
         .reduce = j->o.reduce && strcmp(j->o.reduce, "lenient") == 0 ? REDUCE_LENIENT : REDUCE_STRICT,
         .eval_seconds = j->o.eval_timeout == 0 ? INFINITY : j->o.eval_timeout > 0 ? j->o.eval_timeout : 0,
+        .engine_times = j->o.bench || j->o.profile,
         .faults = getenv("ANERUN_DEVICE_FAULT"), /* for tests: docs/faults.md */
     };
     if (!(j->plan = open_plan(j)))

@@ -52,6 +52,9 @@ bool job_load_weights(Job *j);
  * error. */
 bool job_write_trace(const Job *j);
 
+/* What a run has found out about giving programs new weights; for TrainOptions.learned, with the job. */
+void job_learned(void *with, ExecReload reload, Buf *note);
+
 /* The action of --train (plan_train.c). */
 bool plan_train(Job *j);
 

@@ -76,6 +76,8 @@ bool plan_train(Job *j)
                       .state = j->state};
     t.machine = arena_printf(j->arena, "%s, %s numerics, %u threads", j->o.device, j->o.numerics ? j->o.numerics : "ane",
                              (unsigned)pool_threads(j->pool));
+    t.learned = job_learned;
+    t.learned_with = j;
     if (j->continues)
         return continue_training(j, &t);
     if (!prepare_run(j, &t))

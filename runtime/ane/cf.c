@@ -82,18 +82,51 @@ bool cf_text(const AneLibrary *l, CfRef string, Buf *out)
     return ok;
 }
 
-void cf_error_text(const AneLibrary *l, ObjcId error, Buf *out)
+/* Append a text of the error's in front of its domain, unless it says nothing new. */
+static void add_text(const AneLibrary *l, CfRef text, size_t from, Buf *out)
 {
+    Buf t = {0};
+    if (cf_text(l, text, &t) && t.len && (!out->data || !strstr(out->data + from, t.data)))
+        buf_printf(out, "%s%s", out->len > from ? "; " : "", t.data);
+    buf_free(&t);
+}
+
+int64_t cf_error_text(const AneLibrary *l, ObjcId error, Buf *out)
+{
+    enum { DEPTH = 4 }; /* errors under errors: nobody reports more than one */
     if (!error) {
         buf_puts(out, "no reason was given");
-        return;
+        return 0;
     }
-    CfRef description = l->CFErrorCopyDescription(error);
-    if (!cf_text(l, description, out))
-        buf_puts(out, "an error without a description");
-    cf_release(l, description);
-    buf_puts(out, " (");
-    if (!cf_text(l, l->CFErrorGetDomain(error), out))
-        buf_puts(out, "unknown domain");
-    buf_printf(out, ", code %ld)", l->CFErrorGetCode(error));
+    int64_t first = 0;
+    CfRef   info[DEPTH] = {0};
+    int     depth = 0;
+    for (CfRef e = error; e && depth < DEPTH; depth++) {
+        if (depth)
+            buf_puts(out, "; under it: ");
+        if (!is(l, e, l->CFErrorGetTypeID())) {
+            buf_puts(out, "an object that is no error");
+            break;
+        }
+        size_t from = out->len;
+        CfRef  description = l->CFErrorCopyDescription(e), reason = l->CFErrorCopyFailureReason(e);
+        info[depth] = l->CFErrorCopyUserInfo(e);
+        add_text(l, description, from, out);
+        add_text(l, reason, from, out);
+        add_text(l, cf_get(l, info[depth], "NSDebugDescription"), from, out);
+        cf_release(l, description);
+        cf_release(l, reason);
+        if (out->len == from)
+            buf_puts(out, "an error without a description");
+        buf_puts(out, " (");
+        if (!cf_text(l, l->CFErrorGetDomain(e), out))
+            buf_puts(out, "unknown domain");
+        CfIndex code = l->CFErrorGetCode(e);
+        buf_printf(out, ", code %ld)", code);
+        first = depth ? first : (int64_t)code;
+        e = cf_get(l, info[depth], "NSUnderlyingError");
+    }
+    for (int i = 0; i < DEPTH; i++)
+        cf_release(l, info[i]); /* they hold the errors that were read */
+    return first;
 }

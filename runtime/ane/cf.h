@@ -1,4 +1,5 @@
-/* cf.h: values of CoreFoundation from and to C. What is created here is owned by the caller: ane_cf_release(). */
+/* cf.h: values of CoreFoundation from and to C; Foundation's are the same objects (docs/engine.md E404). What is created
+ * here is owned by the caller: cf_release(). */
 #ifndef ANEL_ANE_CF_H
 #define ANEL_ANE_CF_H
 
@@ -20,7 +21,8 @@ size_t cf_count(const AneLibrary *l, CfRef array);
 CfRef  cf_at(const AneLibrary *l, CfRef array, size_t i);
 /* Appends the text; false if it is no string. */
 bool cf_text(const AneLibrary *l, CfRef string, Buf *out);
-/* Domain, code and description of an NSError. NULL: "no reason was given". */
-void cf_error_text(const AneLibrary *l, ObjcId error, Buf *out);
+/* An NSError for people: description, reason, domain and code, and the errors under it; NULL: "no reason was given". What
+ * is no NSError is said to be none. Returns the code, 0 without one. */
+int64_t cf_error_text(const AneLibrary *l, ObjcId error, Buf *out);
 
 #endif

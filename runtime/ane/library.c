@@ -1,5 +1,5 @@
 /* library.c: see library.h. Where things are is known from published projects: the private framework loads from its path
- * in any process, without entitlements (maderix/ANE, Orion and others). */
+ * in any process, without entitlements (docs/engine.md E401). */
 #include "ane/library.h"
 
 #include "base/arena.h"
@@ -10,6 +10,7 @@
 static const char *const path[ANE_LIBRARIES] = {
     [ANE_OBJC] = "/usr/lib/libobjc.A.dylib",
     [ANE_COREFOUNDATION] = "/System/Library/Frameworks/CoreFoundation.framework/CoreFoundation",
+    [ANE_FOUNDATION] = "/System/Library/Frameworks/Foundation.framework/Foundation",
     [ANE_IOSURFACE] = "/System/Library/Frameworks/IOSurface.framework/IOSurface",
     [ANE_FRAMEWORK] = "/System/Library/PrivateFrameworks/AppleNeuralEngine.framework/AppleNeuralEngine",
 };
@@ -22,6 +23,7 @@ typedef struct {
 
 #define OBJC           ANE_OBJC
 #define COREFOUNDATION ANE_COREFOUNDATION
+#define FOUNDATION     ANE_FOUNDATION
 #define IOSURFACE      ANE_IOSURFACE
 static const Symbol symbol[] = {
 #define FUNCTION(library, result, name, arguments) {#name, library, offsetof(AneLibrary, name)},
@@ -89,6 +91,22 @@ static void plain_encoding(const char *in, char *out, size_t size)
     out[n] = 0;
 }
 
+static bool same_types(const AneLibrary *l, ObjcMethod *have, int i, char *found, size_t size)
+{
+    char        want[64];
+    const char *types = have ? l->method_getTypeEncoding(have) : NULL;
+    plain_encoding(method[i].encoding, want, sizeof want);
+    plain_encoding(types ? types : "", found, size);
+    return have && strcmp(want, found) == 0;
+}
+
+bool ane_library_answers(const AneLibrary *l, ObjcId object, AneMethodName m)
+{
+    char found[128];
+    return object && l->selector[m] &&
+           same_types(l, l->class_getInstanceMethod(l->object_getClass(object), l->selector[m]), m, found, sizeof found);
+}
+
 static void find_method(AneLibrary *l, int i, Buf *err)
 {
     const Method *m = &method[i];
@@ -99,10 +117,8 @@ static void find_method(AneLibrary *l, int i, Buf *err)
     if (l->class[i])
         have = m->kind == '+' ? l->class_getClassMethod(l->class[i], l->selector[i])
                               : l->class_getInstanceMethod(l->class[i], l->selector[i]);
-    const char *types = have ? l->method_getTypeEncoding(have) : NULL;
+    l->has[i] = same_types(l, have, i, found, sizeof found);
     plain_encoding(m->encoding, want, sizeof want);
-    plain_encoding(types ? types : "", found, sizeof found);
-    l->has[i] = have && strcmp(want, found) == 0;
     if (l->has[i] || !m->required)
         return;
     if (!l->class[i])

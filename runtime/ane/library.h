@@ -22,7 +22,7 @@ typedef const void        *CfRef; /* CFTypeRef: any object of CoreFoundation, wh
 typedef long               CfIndex;
 typedef struct __IOSurface IoSurface;
 
-typedef enum { ANE_OBJC, ANE_COREFOUNDATION, ANE_IOSURFACE, ANE_FRAMEWORK, ANE_LIBRARIES } AneLibraryName;
+typedef enum { ANE_OBJC, ANE_COREFOUNDATION, ANE_FOUNDATION, ANE_IOSURFACE, ANE_FRAMEWORK, ANE_LIBRARIES } AneLibraryName;
 
 typedef enum {
 #define METHOD(name, class, kind, need, selector, encoding, result, arguments, purpose) ANE_METHOD_##name,
@@ -51,8 +51,13 @@ typedef struct {
 #define ANE_CLASS(l, method) ((ObjcId)(l)->class[ANE_METHOD_##method])
 #define ANE_HAS(l, method)   ((l)->has[ANE_METHOD_##method])
 
+/* Has this object, whatever its class turns out to be, the method with the types of methods.def? What the framework hands
+ * out is asked before it gets a message: exceptions cannot be caught in C (docs/engine.md E407). NULL has no methods. */
+#define ANE_ANSWERS(l, object, method) ane_library_answers((l), (object), ANE_METHOD_##method)
+bool ane_library_answers(const AneLibrary *l, ObjcId object, AneMethodName method);
+
 /* Find everything. False, with the complete list of what is missing or has other types, one a line. `override` names one
- * library that stands for all four (tests put a substitute there); NULL: the system's. */
+ * library that stands for all five (tests put a substitute there); NULL: the system's. */
 bool ane_library_open(AneLibrary *l, const char *override, Buf *err);
 void ane_library_close(AneLibrary *l);
 /* A table for people: every class and method, whether it is there, and what for. */

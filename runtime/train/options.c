@@ -76,6 +76,9 @@ static const Option option[] = {
     TO_NUMBER("--functions", "N", WHOLE, functions, 1, 256,
               "programs of the plan compiled as one; 1: each by itself (default: the target's)"),
     TO_NUMBER("--die", "N", WHOLE, die, 1, 4, "the engine to use on chips with several (default: shared out among processes)"),
+    TO_TEXT("--reload", "try|never|remembered", reload,
+            "whether to give programs new weights without compiling, in plans made for it; what this system's engine does "
+            "with it is proved once and remembered (default)"),
     TO_NUMBER("--eval-timeout", "SECONDS", REAL, eval_timeout, 0, 1e6,
               "give a program up that takes longer; 0: never (default: 30 on the engine, never on the host)"),
 };
@@ -229,6 +232,9 @@ static bool check(const Options *o, Buf *err)
         why = "--weights goes with neither --resume nor --ckpt: they bring their own";
     else if (o->numerics && strcmp(o->numerics, "ane") != 0 && strcmp(o->numerics, "exact") != 0)
         why = "--numerics is ane or exact";
+    else if (o->reload && strcmp(o->reload, "try") != 0 && strcmp(o->reload, "never") != 0 &&
+             strcmp(o->reload, "remembered") != 0)
+        why = "--reload is try, never or remembered";
     else if (o->reduce && strcmp(o->reduce, "strict") != 0 && strcmp(o->reduce, "lenient") != 0)
         why = "--reduce is strict or lenient";
     if (why)

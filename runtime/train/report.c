@@ -238,6 +238,8 @@ static void log_step(Report *r, const StepReport *s)
     for (uint32_t i = 0; i < s->classes; i++)
         json_object_set_new(ms, s->class_name[i], number(s->class_seconds[i] * 1e3));
     json_object_set_new(o, "ms", ms);
+    if (s->engine_seconds > 0)
+        json_object_set_new(o, "engine_ms", number(s->engine_seconds * 1e3));
     log_line(r, o);
 }
 

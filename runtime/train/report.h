@@ -32,6 +32,7 @@ typedef struct {
     const char *class_name[REPORT_CLASSES];
     double      class_seconds[REPORT_CLASSES];
     uint32_t    classes;
+    double      engine_seconds; /* of the device's, on the engine itself; 0: nobody knows */
 } StepReport;
 
 struct Progress;

@@ -64,6 +64,8 @@ void run_log_restart(Run *t);
 ExecCounters run_counters(const Run *t);
 /* After a failure: keep what was trained, and say how to go on. False. */
 bool run_stop(Run *t, Buf *err);
+/* Tell others whether giving programs new weights works. */
+void run_learned(Run *t, ExecReload reload);
 /* Save a checkpoint of the last completed step (train.c). `final`: it is the last chance. */
 bool run_save(Run *t, bool final, Buf *err);
 /* Say once that programs compute with clamped weights. */

@@ -199,6 +199,7 @@ bool run_step(Run *t, Buf *err)
         rest -= t->step.class_seconds[c];
     }
     t->step.class_seconds[CLASS_OTHER] = rest > 0 ? rest : 0;
+    t->step.engine_seconds = 1e-9 * (double)(now->engine_ns - before.engine_ns);
     report_step(&t->report, &t->step);
     health_tell(&t->health, &t->report, t->r.step, t->step.loss, updated);
     if (!ok)

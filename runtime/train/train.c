@@ -234,7 +234,9 @@ static bool start(Run *t, Buf *err)
         return false;
     t->s->window = t->window = window_new(t->s, t->entry);
     if (!run_within_budget(t, err) || !exec_bake(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD, err))
-        return false;
+        return run_stop(t, err);
+    t->per_update = exec_rebake_cost(t->s->exec, t->entry, EXEC_FORWARD | EXEC_BACKWARD); /* weights may be given otherwise now */
+    run_learned(t, exec_reload(t->s->exec));
     if (t->continues)
         run_log_restart(t);
     return true;

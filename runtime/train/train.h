@@ -18,6 +18,10 @@ typedef struct {
     /* Parameters are in it (state_params()), moments will be. When it `continues`, so does the run: `resume` and `weights`
      * are not looked at. NULL: a run that has used up its compile budget cannot go on. */
     StateFile  *state;
+    /* Called once it is known whether giving programs new weights works (EXEC_RELOAD_WORKS or _STALE); may be NULL. What
+     * cannot be remembered is a sentence in `note`. */
+    void (*learned)(void *with, ExecReload reload, Buf *note);
+    void       *learned_with;
     void (*on_step)(void *with, const StepReport *s); /* called after every step; may be NULL */
     void       *on_step_with;
 } TrainOptions;

@@ -22,9 +22,24 @@ static void doubt(const Run *t, Buf *err)
     buf_free(&path);
 }
 
+void run_learned(Run *t, ExecReload reload)
+{
+    Buf note = {0};
+    if (reload == EXEC_RELOAD_STALE && !t->continues && t->o->learned)
+        report_note(&t->report, "note: this device does not replace the weights of compiled programs: they are compiled "
+                                "anew for every update (the results are the same)");
+    if ((reload == EXEC_RELOAD_STALE || reload == EXEC_RELOAD_WORKS) && t->o->learned)
+        t->o->learned(t->o->learned_with, reload, &note);
+    if (note.len && !t->continues)
+        report_note(&t->report, "note: %s", note.data);
+    buf_free(&note);
+}
+
 bool run_stop(Run *t, Buf *err)
 {
     ExecTrouble trouble = exec_trouble(t->s->exec);
+    if (trouble == EXEC_STALE && exec_reload(t->s->exec) == EXEC_RELOAD_WORKS)
+        run_learned(t, EXEC_RELOAD_STALE);
     if (trouble == EXEC_SOUND || !t->o->run)
         return false;
     buf_trim(err);

@@ -328,3 +328,9 @@ uint64_t exec_proofs(const Exec *e)
     (void)e;
     return 0;
 }
+
+ExecReload exec_reload(const Exec *e)
+{
+    (void)e;
+    return EXEC_RELOAD_NONE;
+}

