@@ -318,6 +318,11 @@ bool exec_bank_end(Exec *e, ExecBank *b, Buf *err)
     return b->unbound || bind(e, b, err);
 }
 
+static bool equal_files(const DeviceFile *x, const DeviceFile *y)
+{
+    return x->data == y->data || (x->len == y->len && memcmp(x->data, y->data, x->len) == 0);
+}
+
 Program *exec_bank_twin(Exec *e, const Unit *u, const DeviceFile *own, const char *name, bool reload, Buf *err)
 {
     const ExecBank *b = &e->bank[u->bank];
@@ -326,7 +331,7 @@ Program *exec_bank_twin(Exec *e, const Unit *u, const DeviceFile *own, const cha
     memcpy(file, b->file, b->files * sizeof *file);
     for (uint32_t i = 0; i < b->files; i++)
         for (uint32_t w = 0; w < u->weights; w++)
-            if (b->file[i].data == u->file[w].data) {
+            if (equal_files(&b->file[i], &u->file[w])) { /* as after an update: what was equal stays so */
                 file[i] = own[w];
                 file[i].path = b->file[i].path;
             }

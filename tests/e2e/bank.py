@@ -39,6 +39,7 @@ class Bank(unittest.TestCase):
         cls.text = cls.dir / "text.txt"
         cls.text.write_text("".join(f"{i * i % 97} bottles of beer, " for i in range(300)))
         cls.plan = {}
+        os.environ["ANEL_STATE_DIR"] = str(cls.dir / "state")
 
     @classmethod
     def tearDownClass(cls):
@@ -193,10 +194,11 @@ class Bank(unittest.TestCase):
             self.assertEqual(numbers(out / "ckpt-4/model.safetensors"), want, (first, then))
 
     def test_a_budget_lasts_longer(self):
-        """One bank and the canary for every update: a process that may compile 5 programs makes two updates."""
+        """One bank and the canary for every update; a process begins with one more version of the canary, and where there is room
+        it proves something else."""
         plan = self.compiled("baked", 256)
         want, losses, _ = self.trained(plan, steps=5)
-        for budget, restarts in ((1 + CANARY, 4), (1 + CANARY + 2, 2)):
+        for budget, restarts in ((1 + CANARY, 4), (1 + CANARY + 3, 2)):
             out, log = self.dir / f"budget-{budget}", self.dir / f"budget-{budget}.log"
             self.train(plan, "--steps", 5, "--out", out, "--log", log, "--compile-budget", budget)
             self.assertEqual(numbers(out / "ckpt-5/model.safetensors"), want)
@@ -228,10 +230,17 @@ class Bank(unittest.TestCase):
             self.assertEqual(list(temporary.iterdir()), [])
 
     def test_stale_weights_in_a_bank_are_noticed(self):
-        for fault, mode in (("stale-reload", "reload"), ("stale-large", "reload"), ("stale-compile", "baked")):
-            said = self.train(self.compiled(mode, 256), "--steps", 2, "--no-save", status=1,
-                              env={**os.environ, "ANERUN_DEVICE_FAULT": fault})
-            self.assertIn("computes with stale weights", said, (fault, mode))
+        """The whole bank is stale; where it was to be given new weights it is compiled instead."""
+        env = {**os.environ, "ANERUN_DEVICE_FAULT": "stale-compile"}
+        self.assertIn("computes with stale weights", self.train(self.compiled("baked", 256), "--steps", 2, "--no-save", status=1, env=env))
+        want, _, _ = self.trained(self.compiled("reload", 1))
+        for fault in ("stale-reload", "stale-large"):
+            out, log = self.dir / fault, self.dir / f"{fault}.log"
+            env = {**os.environ, "ANERUN_DEVICE_FAULT": fault, "ANEL_STATE_DIR": str(self.dir / f"state-{fault}")}
+            self.train(self.compiled("reload", 256), "--steps", STEPS, "--out", out, "--log", log, env=env)
+            self.assertEqual(numbers(out / f"ckpt-{STEPS}/model.safetensors"), want, fault)
+            end = events(log, "end")[0]
+            self.assertEqual((end["compiles"], end["reloads"]), (1 + STEPS, 0), fault)
 
     def test_text_is_the_same(self):
         for mode in ("baked", "dynamic"):
