@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Several programs of a plan compiled as one, through the two commands.
 
-    bank.py ANEC ANERUN MODELS FAKE [TEST...]
+    bank.py ANEC ANERUN MODELS FAKE yes|no [TEST...]
 
 What is compiled together changes how often the device compiles, and no bit of what comes out. How many compilations there
 are is computed here from the plan's manifest, by code of its own. FAKE is the substitute for the system's libraries that the
-engine's driver is tested on.
+engine's driver is tested on. yes: anerun was built with MPI.
 """
 import json
 import os
@@ -17,8 +17,10 @@ import unittest
 from pathlib import Path
 
 from commands import curve, define, events, numbers, outcome, run
+from launch import MPIRUN, launcher
 
 ANEC, ANERUN, MODELS, FAKE = (str(Path(p).resolve()) for p in sys.argv[1:5])
+MPI = sys.argv[5] == "yes"
 SHRUNK = ["dim=32", "hidden=64", "layers=2", "kv_heads=2", "heads=2", "seq=32"]
 MODES = ("baked", "reload", "dynamic", "mixed")
 FUNCTIONS = (1, 3, 256)
@@ -299,6 +301,27 @@ class Bank(unittest.TestCase):
         self.assertEqual(self.trained(self.compiled("baked", 1), "--die", 2)[:2], want[:2])
         self.assertIn("from 1 to 4", self.train(self.compiled("baked", 1), "--die", 5, status=2))
 
+    def engines(self, plan, *more, launch=()):
+        """Engines that the driver asks for when it compiles, -1: none."""
+        with tempfile.TemporaryDirectory(dir=self.dir) as folder:
+            record = Path(folder) / "record"
+            (Path(folder) / "files").mkdir()
+            leaks = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"} if launch else {}
+            run(*launch, ANERUN, plan, "--train", "--data", self.text, "--threads", 1, "--quiet", "--steps", 1, "--no-save",
+                "--device", "ane", *more,
+                env={**os.environ, **leaks, "ANEL_ANE_LIBRARY": FAKE, "TMPDIR": f"{folder}/files", "ANEL_FAKE_RECORD": str(record)})
+            return set(re.findall(r"^compile ok die (-?\d+)", record.read_text(), re.M))
+
+    def test_engines_are_shared_out_among_processes(self):
+        one, two = self.compiled("dynamic", 1), self.compiled("dynamic", 1, facts=("dies 2",))
+        self.assertEqual(self.engines(one), {"-1"})
+        self.assertEqual(self.engines(two), {"-1"}, "a process by itself leaves it to the system")
+        self.assertEqual(self.engines(one, "--die", 2), {"2"})
+        if not (MPI and MPIRUN):
+            self.skipTest("no MPI")
+        self.assertEqual(self.engines(one, launch=(*launcher(), "-np", 2)), {"-1"})
+        self.assertEqual(self.engines(two, launch=(*launcher(), "-np", 2)), {"1", "2"})
+
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[5:])
+    unittest.main(argv=sys.argv[:1] + sys.argv[6:])
