@@ -132,6 +132,11 @@ static bool bench(Job *j)
     return job_override(j) && bench_run(&j->session, &b, stdout, &j->err);
 }
 
+static bool print_banks(Job *j)
+{
+    return exec_write_banks(j->exec, j->o.print_banks, &j->err);
+}
+
 /* Do what was asked for: the first of these that was. */
 static bool act(Job *j)
 {
@@ -145,6 +150,7 @@ static bool act(Job *j)
         {j->o.export != NULL, export_model},
         {j->o.check, check},
         {j->o.bench, bench},
+        {j->o.print_banks != NULL, print_banks},
         {true, write_text},
     };
     size_t i = 0;

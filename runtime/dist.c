@@ -133,6 +133,11 @@ uint32_t dist_size(const Dist *d)
     return d ? d->size : 1;
 }
 
+uint32_t dist_local_rank(const Dist *d)
+{
+    return d ? d->local_rank : 0;
+}
+
 uint32_t dist_local(const Dist *d)
 {
     return d ? d->local : 1;

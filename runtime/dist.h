@@ -31,6 +31,7 @@ bool dist_spokesman(void);
 uint32_t dist_rank(const Dist *d);
 uint32_t dist_size(const Dist *d);
 uint32_t dist_local(const Dist *d); /* ranks on this machine */
+uint32_t dist_local_rank(const Dist *d); /* of this process among those; 0 for NULL and single processes */
 
 /* End the whole job with one message, "anerun: rank 1 of 4: MESSAGE", and exit status 1. Any rank may call it at any
  * time, several at once too: one of them is heard. Rank 0 prints, whoever fails. Only in jobs of several ranks. */

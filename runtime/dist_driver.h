@@ -50,7 +50,7 @@ typedef struct {
 } DistOp;
 
 struct Dist {
-    uint32_t rank, size, local;
+    uint32_t rank, size, local, local_rank;
     bool     alone; /* no driver runs: a job of one rank */
     pthread_t       thread;
     pthread_mutex_t lock;
@@ -64,7 +64,7 @@ struct Dist {
     const char *_Atomic message;
 };
 
-/* Body of the communicating thread: start MPI, set rank, size, local and `started` (or `failed_to_start` and `why`), do
+/* Body of the communicating thread: start MPI, set rank, size, local, local_rank and `started` (or `failed_to_start` and `why`), do
  * what is asked until DIST_LEAVE. */
 void *dist_driver_run(void *dist);
 /* Was MPI built in? */

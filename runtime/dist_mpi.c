@@ -355,7 +355,7 @@ static bool progress(Mpi *m, DistReduce *r)
 static bool start(Mpi *m)
 {
     Dist    *d = m->d;
-    int      rank, size, local, level;
+    int      rank, size, local, nth, level;
     MPI_Comm machine;
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS || level < MPI_THREAD_FUNNELED) {
         buf_puts(&d->why, "MPI does not start in a process with threads (MPI_THREAD_FUNNELED)");
@@ -371,8 +371,10 @@ static bool start(Mpi *m)
     check(m, MPI_Comm_dup(MPI_COMM_WORLD, &m->news));
     check(m, MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &machine));
     MPI_Comm_size(machine, &local);
+    MPI_Comm_rank(machine, &nth);
     MPI_Comm_free(&machine);
     d->local = (uint32_t)local;
+    d->local_rank = (uint32_t)nth;
     if (rank == 0)
         check(m, MPI_Irecv(m->heard, NEWS, MPI_CHAR, MPI_ANY_SOURCE, TAG_NEWS, m->news, &m->listen));
     return true;

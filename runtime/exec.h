@@ -136,7 +136,13 @@ bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err);
 /* How many compilations exec_bake() would do now (it hashes the parameters), and how many it does when every trained
  * parameter has changed: for keeping within a budget. */
 uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts);
-uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts);
+uint32_t exec_rebake_cost(Exec *e, uint32_t entry, unsigned parts);
+/* What function number `function` of the program that the device knows as `name` is: instance `instance` (from 0) of
+ * program `program` of the plan. False for programs of others. */
+bool exec_bank_member(const Exec *e, const char *name, uint32_t function, uint32_t *program, uint32_t *instance);
+/* Write what the device is given to compile when the trained entry runs, and then every other one, into the new directory
+ * `dir`: bank000.mil and so on, and in banks.txt which function of them is which program and instance of the plan. */
+bool exec_write_banks(Exec *e, const char *dir, Buf *err);
 /* Compilations that the device still takes in this process; UINT64_MAX: any number. */
 uint64_t exec_compiles_left(const Exec *e);
 

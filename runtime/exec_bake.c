@@ -1,8 +1,7 @@
-/* exec_bake.c: parameters into weights of programs: what has to be made, and the device's part of it.
+/* exec_bake.c: parameters into weights of programs: what has to be made.
  *
- * A unit is what is made anew together: the weight files of a program's instance, which is then compiled (or, in plans
- * that say `weights reload`, on devices that can, given the new files), or the weights in an element of a staged
- * surface. Its memory is taken once. Every parameter has the time of its last change, every unit that of its making, so
+ * A unit is what is made anew together: the weight files of a program's instance, which is then compiled (exec_bank.c),
+ * or the weights in an element of a staged surface. Its memory is taken once. Every parameter has the time of its last change, every unit that of its making, so
  * nothing is hashed or made twice while a trainer says what it changes; exec_bake() alone looks for changes behind our
  * back, by hashes. How the work is divided is in exec_renew.c. */
 #include "exec_internal.h"
@@ -67,8 +66,8 @@ static void program_units(Exec *e, uint32_t index)
     e->program[index].unit = e->units;
     for (int32_t k = 0; k < g->n; k++) {
         Unit *u = &e->unit[e->units++];
-        *u = (Unit){.program = index, .stage = UINT32_MAX, .k = (uint32_t)k, .weight = w, .weights = g->weights,
-                    .bytes = at};
+        *u = (Unit){.program = index, .stage = UINT32_MAX, .k = (uint32_t)k, .bank = UINT32_MAX, .weight = w,
+                    .weights = g->weights, .bytes = at};
         u->name = g->n > 1 ? arena_printf(e->arena, "%s.mil (L = %d)", g->mil, g->first + (int)k)
                            : arena_printf(e->arena, "%s.mil", g->mil);
         collect_params(e, u);
@@ -86,7 +85,7 @@ static void stage_units(Exec *e, uint32_t index)
                            width, b->store == STORE_F16);
     for (uint32_t k = 0; k < exec_elements(e, s->buffer); k++) {
         Unit *u = &e->unit[e->units++];
-        *u = (Unit){.program = UINT32_MAX, .stage = index, .k = k, .weight = w, .weights = s->weights};
+        *u = (Unit){.program = UINT32_MAX, .stage = index, .k = k, .bank = UINT32_MAX, .weight = w, .weights = s->weights};
         u->name = e->plan->buffer[s->buffer].name;
         collect_params(e, u);
     }
@@ -178,7 +177,7 @@ static void look_for_changes(Exec *e)
 
 bool exec_unit_stale(const Exec *e, const Unit *u)
 {
-    if (!u->made || (u->stage == UINT32_MAX && !u->compiled))
+    if (!u->made)
         return true;
     for (uint32_t i = 0; i < u->params; i++)
         if (e->param_state[u->param[i]].changed > u->made)
@@ -191,92 +190,51 @@ bool exec_reloads(const Exec *e)
     return e->reload == EXEC_RELOAD_TRY || e->reload == EXEC_RELOAD_WORKS;
 }
 
+/* Has the unit at `at` of a list of wanted ones a bank that none before it has? */
+static bool opens_bank(const Exec *e, const uint32_t *wanted, uint32_t at)
+{
+    const Unit *u = &e->unit[wanted[at]];
+    for (uint32_t i = 0; u->stage == UINT32_MAX && i < at; i++)
+        if (e->unit[wanted[i]].bank == u->bank)
+            return false;
+    return u->stage == UINT32_MAX;
+}
+
 uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
 {
     const ExecEntry *x = &e->entry[entry];
     uint32_t         n = 0;
     bool             any = false;
-    for (uint32_t i = 0; i < x->wants[parts]; i++)
-        any = any || e->unit[x->wanted[parts][i]].compiled;
+    exec_form_banks(e, entry, parts);
+    for (uint32_t i = 0; i < e->banks; i++)
+        any = any || e->bank[i].compiled;
     if (any) /* otherwise everything has to be made */
         look_for_changes(e);
-    for (uint32_t i = 0; i < x->wants[parts]; i++) {
-        const Unit *u = &e->unit[x->wanted[parts][i]];
-        n += u->stage == UINT32_MAX && (exec_reloads(e) ? !u->compiled : exec_unit_stale(e, u));
-    }
+    for (uint32_t i = 0; i < x->wants[parts]; i++)
+        if (opens_bank(e, x->wanted[parts], i)) {
+            const ExecBank *b = &e->bank[e->unit[x->wanted[parts][i]].bank];
+            n += exec_reloads(e) ? !b->compiled : exec_bank_stale(e, b);
+        }
     return n ? n + exec_canary_cost(e) : 0;
 }
 
-uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
+static bool is_trained(const Exec *e, const ExecBank *b)
+{
+    for (uint32_t i = 0; i < b->units; i++)
+        for (uint32_t p = 0; p < e->unit[b->unit[i]].params; p++)
+            if (!e->param[e->unit[b->unit[i]].param[p]].group->frozen)
+                return true;
+    return false;
+}
+
+uint32_t exec_rebake_cost(Exec *e, uint32_t entry, unsigned parts)
 {
     const ExecEntry *x = &e->entry[entry];
     uint32_t         n = 0;
-    for (uint32_t i = 0; i < x->wants[parts] && !exec_reloads(e); i++) {
-        const Unit *u = &e->unit[x->wanted[parts][i]];
-        bool        trained = false;
-        for (uint32_t p = 0; p < u->params; p++)
-            trained = trained || !e->param[u->param[p]].group->frozen;
-        n += u->stage == UINT32_MAX && trained;
-    }
+    exec_form_banks(e, entry, parts);
+    for (uint32_t i = 0; i < x->wants[parts] && !exec_reloads(e); i++)
+        n += opens_bank(e, x->wanted[parts], i) && is_trained(e, &e->bank[e->unit[x->wanted[parts][i]].bank]);
     return n && e->plan->weights != PLAN_DYNAMIC ? n + e->options.canary : n;
-}
-
-/* ---- requests ---- */
-
-static void drop_requests(Exec *e, ExecStep *s, void *with)
-{
-    const Unit *u = with;
-    (void)e;
-    for (uint32_t it = 0; it < s->iterations; it++)
-        if (s->step->program == u->program && s->instance[it] == u->k && s->request[it]) {
-            request_free(s->request[it]);
-            s->request[it] = NULL;
-        }
-}
-
-static void drop_program(Exec *e, Unit *u)
-{
-    if (!u->compiled)
-        return;
-    for (uint32_t i = 0; i < e->plan->entries; i++)
-        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, drop_requests, u);
-    program_free(u->compiled);
-    u->compiled = NULL;
-}
-
-void exec_free_programs(Exec *e)
-{
-    for (uint32_t i = 0; i < e->units; i++) {
-        drop_program(e, &e->unit[i]);
-        slab_free(&e->unit[i].files);
-    }
-}
-
-typedef struct {
-    const Unit *u;
-    bool        ok;
-    Buf        *err;
-} Binding;
-
-static void make_requests(Exec *e, ExecStep *s, void *with)
-{
-    Binding *b = with;
-    (void)e;
-    for (uint32_t it = 0; b->ok && it < s->iterations; it++) {
-        Surface **in = s->surface + (size_t)it * (s->step->ins + s->step->outs), **out = in + s->step->ins;
-        if (s->step->program != b->u->program || s->instance[it] != b->u->k || s->request[it])
-            continue;
-        s->request[it] = request_new(b->u->compiled, 0, in, out, b->err);
-        b->ok = s->request[it] != NULL;
-    }
-}
-
-static bool bind(Exec *e, const Unit *u, Buf *err)
-{
-    Binding b = {u, true, err};
-    for (uint32_t i = 0; b.ok && i < e->plan->entries; i++)
-        exec_visit_runs(e, i, EXEC_FORWARD | EXEC_BACKWARD, make_requests, &b);
-    return b.ok || exec_not_made(e);
 }
 
 /* ---- making a unit ---- */
@@ -287,8 +245,6 @@ bool exec_unit_begin(Exec *e, Unit *u, Buf *err)
         u->at = surface_lock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
         return true;
     }
-    if (!exec_reloads(e))
-        drop_program(e, u); /* it may read the files where they are */
     if (u->at)
         return true;
     u->files = slab_new(u->bytes + BLOB_ALIGN);
@@ -315,94 +271,17 @@ bool exec_unit_begin(Exec *e, Unit *u, Buf *err)
     return true;
 }
 
+void exec_stage_end(Exec *e, Unit *u)
+{
+    surface_unlock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
+    for (uint32_t i = 0; i < u->weights; i++)
+        e->counters.staged += u->weight[i].numel * 2;
+}
+
 void exec_unit_drop(Exec *e, Unit *u)
 {
     if (u->stage != UINT32_MAX)
         surface_unlock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
-}
-
-/* The MIL text and the plan speak of the same ports. */
-static bool check_ports(const Exec *e, const PlanProgram *g, const Program *p, Buf *err)
-{
-    const ProgramFunction *f = program_functions(p) ? program_function(p, 0) : NULL;
-    PortType               type = e->wide ? PORT_F64 : PORT_F16;
-    if (!f || f->inputs != g->ins || f->outputs != g->outs) {
-        buf_printf(err, "program '%s': the MIL text has other inputs and outputs than the plan says", g->name);
-        return false;
-    }
-    for (uint32_t i = 0; i < g->ins + g->outs; i++) {
-        const PlanPort *want_port = i < g->ins ? &g->in[i] : &g->out[i - g->ins];
-        const Port     *port = i < g->ins ? &f->input[i] : &f->output[i - g->ins];
-        size_t          bytes = (size_t)plan_numel(want_port->shape) * port_elem_bytes(type);
-        if (strcmp(port->name, want_port->name) != 0 || port->type != type || port->bytes != bytes) {
-            buf_printf(err,
-                       "program '%s': port '%s' of the MIL text (%s, %zu bytes) is '%s' in the plan (%s, %zu bytes)",
-                       g->name, port->name, port_type_name(port->type), port->bytes, want_port->name,
-                       port_type_name(type), bytes);
-            return false;
-        }
-    }
-    return true;
-}
-
-bool exec_not_made(Exec *e)
-{
-    e->trouble = device_refusal(e->device) == REFUSED_LIMIT ? EXEC_LIMIT : EXEC_NOT_MADE;
-    return false;
-}
-
-bool exec_unit_end(Exec *e, Unit *u, Buf *err)
-{
-    if (u->stage != UINT32_MAX) {
-        surface_unlock(e->buffer[e->plan->stage[u->stage].buffer].surface[u->k], true);
-        for (uint32_t i = 0; i < u->weights; i++)
-            e->counters.staged += u->weight[i].numel * 2;
-        return true;
-    }
-    const PlanProgram *g = &e->plan->program[u->program];
-    const ExecProgram *x = &e->program[u->program];
-    bool               again = u->compiled != NULL;
-    Program           *p = again ? program_reload(u->compiled, u->name, u->file, g->weights, err)
-                                 : program_compile(e->device, u->name, x->mil, x->mil_len, u->file, g->weights, err);
-    bool               ok = p && (again || check_ports(e, g, p, err));
-    drop_program(e, u);
-    if (!ok) {
-        program_free(p);
-        return exec_not_made(e);
-    }
-    u->compiled = p;
-    e->counters.compiles += !again;
-    e->counters.reloads += again;
-    u->unbound = !exec_surfaces_fit(e, u);
-    return u->unbound || bind(e, u, err);
-}
-
-bool exec_bind_units(Exec *e, Buf *err)
-{
-    bool any = false, ok = true;
-    for (uint32_t i = 0; ok && i < e->units; i++)
-        if (e->unit[i].unbound) {
-            any = true;
-            ok = exec_surfaces_grow(e, &e->unit[i], err);
-            e->unit[i].unbound = !ok;
-        }
-    for (uint32_t i = 0; any && ok && i < e->units; i++) /* those included that lost their requests */
-        ok = !e->unit[i].compiled || bind(e, &e->unit[i], err);
-    return ok || exec_not_made(e);
-}
-
-bool exec_recompile(Exec *e, uint32_t entry, unsigned parts, Buf *err)
-{
-    exec_settle(e);
-    for (uint32_t i = 0; i < e->units; i++)
-        if (e->unit[i].compiled) {
-            drop_program(e, &e->unit[i]);
-            e->unit[i].made = 0;
-        }
-    for (uint32_t i = 0; e->watch && i < e->plan->programs; i++)
-        watch_reset(&e->watch[i]);
-    e->slow = UINT32_MAX;
-    return exec_bake(e, entry, parts, err);
 }
 
 bool exec_bake(Exec *e, uint32_t entry, unsigned parts, Buf *err)

@@ -142,9 +142,9 @@ static uint32_t agreeing(const void *out, PortType type, uint64_t key)
     return n;
 }
 
-static bool evaluate(Exec *e, Program *p, Surface *const *in, Surface *const *out, Buf *err)
+static bool evaluate(Exec *e, Program *p, uint32_t function, Surface *const *in, Surface *const *out, Buf *err)
 {
-    Request *r = request_new(p, 0, in, out, err);
+    Request *r = request_new(p, function, in, out, err);
     bool     ok = r && request_eval(r, err);
     request_free(r);
     if (!ok)
@@ -171,7 +171,7 @@ static bool sing(Exec *e, ExecCanary *c, Buf *err)
         for (size_t s = 0; s < WIDTH; s++)
             exec_put(x, in, r * WIDTH + s, input(r, s));
     surface_unlock(c->in, true);
-    if (!evaluate(e, c->program, &c->in, &c->out, err))
+    if (!evaluate(e, c->program, 0, &c->in, &c->out, err))
         return false;
     const void *y = surface_lock(c->out, false);
     uint32_t    now = agreeing(y, out, c->key);
@@ -220,10 +220,10 @@ static void fill_inputs(ExecCanary *c, const ProgramFunction *f)
 }
 
 /* Hash of all outputs of `p`; *finite: how many numbers among them are. */
-static bool outputs(Exec *e, ExecCanary *c, Program *p, uint64_t *hash, uint64_t *finite, Buf *err)
+static bool outputs(Exec *e, ExecCanary *c, Program *p, uint32_t function, uint64_t *hash, uint64_t *finite, Buf *err)
 {
-    const ProgramFunction *f = program_function(p, 0);
-    if (!evaluate(e, p, c->port, c->port + f->inputs, err))
+    const ProgramFunction *f = program_function(p, function);
+    if (!evaluate(e, p, function, c->port, c->port + f->inputs, err))
         return false;
     *hash = *finite = 0;
     for (uint32_t i = 0; i < f->outputs; i++) {
@@ -263,16 +263,13 @@ static bool other_files(const Unit *u, DeviceFile *file, Slab *copy, Buf *err)
 /* A program for comparison: of the unit's weight files, or of others; compiled, or made of the unit's own. */
 static Program *reference(Exec *e, const Unit *u, bool others, bool reload, Buf *err)
 {
-    const ExecProgram *x = &e->program[u->program];
-    Arena             *a = arena_new();
-    DeviceFile        *file = NEW_N(a, DeviceFile, u->weights + 1u);
-    Slab               copy = {0};
-    Program           *p = NULL;
-    const char        *name = arena_printf(a, "%s, for comparison", u->name);
+    Arena      *a = arena_new();
+    DeviceFile *file = NEW_N(a, DeviceFile, u->weights + 1u);
+    Slab        copy = {0};
+    Program    *p = NULL;
     memcpy(file, u->file, u->weights * sizeof *file);
     if (!others || other_files(u, file, &copy, err))
-        p = reload ? program_reload(u->compiled, name, file, u->weights, err)
-                   : program_compile(e->device, name, x->mil, x->mil_len, file, u->weights, err);
+        p = exec_bank_twin(e, u, file, arena_printf(a, "%s, for comparison", e->bank[u->bank].name), reload, err);
     slab_free(&copy);
     arena_free(a);
     return p;
@@ -280,14 +277,16 @@ static Program *reference(Exec *e, const Unit *u, bool others, bool reload, Buf 
 
 static bool probe(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
 {
-    const ProgramFunction *f = program_function(u->compiled, 0);
+    Program               *program = exec_unit_program(e, u);
+    const ProgramFunction *f = program_function(program, u->function);
     bool                   reload = exec_reloads(e);
     uint64_t               mine = 0, other = 0, finite = 0, ignored;
     Program               *twin = reference(e, u, !reload, false, err);
     bool                   ok = (twin || exec_not_made(e)) && probe_surfaces(e, c, f, err);
     if (ok)
         fill_inputs(c, f);
-    ok = ok && outputs(e, c, u->compiled, &mine, &finite, err) && outputs(e, c, twin, &other, &ignored, err);
+    ok = ok && outputs(e, c, program, u->function, &mine, &finite, err) &&
+         outputs(e, c, twin, u->function, &other, &ignored, err);
     program_free(twin);
     /* Nothing but zeros and infinities would be alike with any weights. */
     c->proofs += ok && finite && (mine == other) == reload;
@@ -304,13 +303,13 @@ static bool probe(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
 /* Before the first update: is a program that is given other weights the one that is compiled with them? */
 static bool rehearse(Exec *e, ExecCanary *c, const Unit *u, Buf *err)
 {
-    const ProgramFunction *f = program_function(u->compiled, 0);
+    const ProgramFunction *f = program_function(exec_unit_program(e, u), u->function);
     uint64_t               given = 0, made = 0, finite = 0, ignored;
     Program               *p = reference(e, u, true, true, err), *q = p ? reference(e, u, true, false, err) : NULL;
     bool                   ok = (q || exec_not_made(e)) && probe_surfaces(e, c, f, err);
     if (ok)
         fill_inputs(c, f);
-    ok = ok && outputs(e, c, p, &given, &finite, err) && outputs(e, c, q, &made, &ignored, err);
+    ok = ok && outputs(e, c, p, u->function, &given, &finite, err) && outputs(e, c, q, u->function, &made, &ignored, err);
     program_free(p);
     program_free(q);
     if (!ok || finite == 0 || given == made)
@@ -336,10 +335,10 @@ static bool probe_next(Exec *e, ExecCanary *c, Buf *err)
 {
     uint32_t total = 0;
     for (uint32_t i = 0; i < e->units; i++)
-        total += e->unit[i].compiled && has_param(&e->unit[i]);
+        total += exec_unit_program(e, &e->unit[i]) && has_param(&e->unit[i]);
     uint32_t wanted = total ? (uint32_t)(c->probes++ % total) : 0;
     for (uint32_t i = 0, at = 0; i < e->units; i++)
-        if (e->unit[i].compiled && has_param(&e->unit[i]) && at++ == wanted)
+        if (exec_unit_program(e, &e->unit[i]) && has_param(&e->unit[i]) && at++ == wanted)
             return probe(e, c, &e->unit[i], err);
     return true;
 }
@@ -350,7 +349,7 @@ static const Unit *largest(const Exec *e)
 {
     const Unit *most = NULL;
     for (uint32_t i = 0; i < e->units; i++)
-        if (e->unit[i].compiled && has_param(&e->unit[i]) && (!most || e->unit[i].bytes > most->bytes))
+        if (exec_unit_program(e, &e->unit[i]) && has_param(&e->unit[i]) && (!most || e->unit[i].bytes > most->bytes))
             most = &e->unit[i];
     return most;
 }
@@ -369,7 +368,7 @@ static uint64_t key_of(const Exec *e, uint64_t version)
     uint64_t h = version;
     for (uint32_t i = 0; i < e->units; i++) {
         const Unit *u = &e->unit[i];
-        if (u->compiled && u->weights) {
+        if (exec_unit_program(e, u) && u->weights) {
             uint64_t pair[2] = {h, hash_u64(u->file[0].data, u->file[0].len < SAMPLE ? u->file[0].len : SAMPLE)};
             h = hash_u64(pair, sizeof pair);
         }

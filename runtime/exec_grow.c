@@ -79,7 +79,7 @@ typedef struct {
 static void fit(Exec *e, ExecStep *x, void *with)
 {
     Fitting               *f = with;
-    const ProgramFunction *p = program_function(f->u->compiled, 0);
+    const ProgramFunction *p = program_function(exec_unit_program(e, f->u), f->u->function);
     uint32_t               ports = x->step->ins + x->step->outs;
     for (uint32_t it = 0; it < x->iterations; it++)
         for (uint32_t k = 0; f->ok && k < ports; k++) {

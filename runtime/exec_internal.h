@@ -1,6 +1,6 @@
 /* exec_internal.h: what the parts of the executor share: exec.c has memory, exec_files.c the plan's files, exec_steps.c
- * makes steps ready, exec_run.c runs them, exec_bake.c and exec_renew.c make weights of parameters, exec_clock.c knows
- * where time goes. */
+ * makes steps ready, exec_run.c runs them, exec_bake.c and exec_renew.c make weights of parameters, exec_bank.c compiles,
+ * exec_clock.c knows where time goes. */
 #ifndef ANEL_RUNTIME_EXEC_INTERNAL_H
 #define ANEL_RUNTIME_EXEC_INTERNAL_H
 
@@ -77,6 +77,7 @@ typedef struct {
 typedef struct {
     uint32_t          program, stage; /* one of them is UINT32_MAX */
     uint32_t          k;
+    uint32_t          bank, function; /* what it is compiled as; UINT32_MAX: not settled, or a stage */
     const char       *name;
     const BakeWeight *weight;
     uint32_t          weights;
@@ -86,17 +87,29 @@ typedef struct {
     DeviceFile       *file;
     char             *at;       /* where weights go: the files, or the locked surface */
     uint64_t          made;     /* Exec.time then; 0: never */
-    Program          *compiled; /* NULL: none */
-    bool              unbound;  /* it wants larger surfaces: its requests are made when nothing else runs */
     /* exec_renew.c, while it works */
     bool     making, baked;
     uint32_t missing, left; /* parameters not yet updated, pieces not yet made */
 } Unit;
 
+/* Units that are compiled as one program, function i from unit[i]; most often a unit by itself (exec_bank.c). */
 typedef struct {
-    const char *mil;
+    const char *name; /* for messages */
+    uint32_t   *unit, units;
+    const char *mil; /* NULL: not written yet */
     size_t      mil_len;
-    uint32_t    unit; /* of instance 0 */
+    DeviceFile *file; /* of all units; NULL: not collected yet */
+    uint32_t    files;
+    Program    *compiled; /* NULL: none */
+    bool        unbound;  /* it wants larger surfaces: its requests are made when nothing else runs */
+    bool        making;   /* exec_renew.c, while it works */
+} ExecBank;
+
+typedef struct {
+    const char      *mil;
+    size_t           mil_len;
+    uint32_t         unit;  /* of instance 0 */
+    struct MilPiece *piece; /* the text, cut for banks; NULL: not needed yet */
 } ExecProgram;
 
 typedef struct ExecCanary ExecCanary; /* exec_canary.c */
@@ -175,6 +188,8 @@ struct Exec {
     ExecProgram *program;
     Unit        *unit;
     uint32_t     units;
+    ExecBank    *bank; /* moves when one is added */
+    uint32_t     banks, banks_cap;
     ParamState  *param_state;
     uint64_t     time; /* counts changes of parameters */
     Renewal     *renewal;
@@ -273,10 +288,6 @@ void   exec_put(void *data, PortType type, size_t i, double x);
 double exec_get(const void *data, PortType type, size_t i);
 /* exec_binding.c: true at once if it was proved before, or need not be. */
 bool exec_binding(Exec *e, Buf *err);
-/* exec_bake.c: can instances get new weights without being compiled? */
-bool exec_reloads(const Exec *e);
-/* exec_bake.c: a program was not made. False. */
-bool exec_not_made(Exec *e);
 /* exec_canary.c: after programs got new weights; true at once if options.canary is not set. */
 bool exec_canary(Exec *e, Buf *err);
 /* Compilations that the next exec_canary() needs. */
@@ -285,17 +296,37 @@ void     exec_canary_free(Exec *e);
 
 /* exec_bake.c */
 void exec_build_units(Exec *e);
-void exec_free_programs(Exec *e);
+/* Have the parameters changed since its weights were made? */
 bool exec_unit_stale(const Exec *e, const Unit *u);
-/* Before the weights of a unit are written: Unit.at becomes valid. After: the device gets them. Both on the caller's
- * thread. */
+/* Can compiled programs get new weights without being compiled? */
+bool exec_reloads(const Exec *e);
+/* Before the weights of a unit are written: Unit.at becomes valid. After those of a stage: the device gets them. Both on
+ * the caller's thread. */
 bool exec_unit_begin(Exec *e, Unit *u, Buf *err);
+void exec_stage_end(Exec *e, Unit *u);
 void exec_unit_drop(Exec *e, Unit *u); /* after exec_unit_begin(): it is not made after all */
-bool exec_unit_end(Exec *e, Unit *u, Buf *err);
-/* Make the requests that exec_unit_end() has left out. */
-bool exec_bind_units(Exec *e, Buf *err);
-/* exec_grow.c: are the surfaces of a program large enough as it was compiled? Then: make them so; requests that were bound
- * to smaller ones are dropped. */
+
+/* exec_bank.c */
+/* Settle what every unit that the parts of the entry run is compiled as. */
+void exec_form_banks(Exec *e, uint32_t entry, unsigned parts);
+/* Has it to be compiled, or given new weights? */
+bool exec_bank_stale(const Exec *e, const ExecBank *b);
+/* Before any weights of a bank are written, and when all are: the device gets them. Both on the caller's thread. */
+void exec_bank_begin(Exec *e, ExecBank *b);
+bool exec_bank_end(Exec *e, ExecBank *b, Buf *err);
+/* What the unit's function is part of; NULL: nothing is compiled. */
+Program *exec_unit_program(const Exec *e, const Unit *u);
+/* A program of the text of the unit's bank and of its files, but with `own` in place of the unit's: to compare with. It is
+ * compiled, or the unit's own program given the files. */
+Program *exec_bank_twin(Exec *e, const Unit *u, const DeviceFile *own, const char *name, bool reload, Buf *err);
+void     exec_free_programs(Exec *e);
+/* Make the requests that exec_bank_end() has left out. */
+bool exec_bind_banks(Exec *e, Buf *err);
+/* A program was not made: remember why. False. */
+bool exec_not_made(Exec *e);
+
+/* exec_grow.c: are the surfaces of a unit large enough for its function as it was compiled? Then: make them so; requests
+ * that were bound to smaller ones are dropped. */
 bool exec_surfaces_fit(Exec *e, const Unit *u);
 bool exec_surfaces_grow(Exec *e, const Unit *u, Buf *err);
 

@@ -1,8 +1,8 @@
 /* exec_renew.c: the end of a step: update parameters, make the weights of programs from them, compile.
  *
  * All of it is pieces of work of fixed size with three rules: a unit's pieces (exec_bake.c) come after the updates of
- * the parameters it reads; its compilation comes after its pieces; compilations are the caller's and happen in the
- * order in which programs will run. Every thread takes what is ready, pieces of units before updates, so that
+ * the parameters it reads; the compilation of a bank (exec_bank.c) comes after the pieces of all its units;
+ * compilations are the caller's and happen in the order in which programs will run. Every thread takes what is ready, pieces of units before updates, so that
  * parameters are converted while they are in the cache and the device's queue has work early. What a piece computes
  * depends on its place alone. */
 #include "exec_internal.h"
@@ -23,8 +23,9 @@ struct Renewal {
     pthread_mutex_t    slowly; /* for recipes that are computed step by step: one at a time has their memory */
     Workspace          space;
     const ExecTrainer *trainer;
-    const uint32_t    *unit; /* wanted, in the order of need */
+    uint32_t          *unit; /* wanted, in the order of need, those of a bank together */
     uint32_t           units;
+    bool              *listed; /* [units] in `unit` */
     uint32_t          *ready, ready_head, ready_tail; /* units whose pieces can be made; each at most once */
     Cursor             at;     /* in the unit at the head of `ready` */
     uint32_t          *order, params, next; /* to be updated; next: index in `order` */
@@ -43,6 +44,8 @@ void exec_build_renewal(Exec *e)
     pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_init(&r->slowly, NULL);
     pthread_cond_init(&r->wake, NULL);
+    r->unit = NEW_N(e->arena, uint32_t, e->units + 1u);
+    r->listed = NEW_N(e->arena, bool, e->units + 1u);
     r->ready = NEW_N(e->arena, uint32_t, e->units + 1u);
     r->order = NEW_N(e->arena, uint32_t, n + 1u);
     r->queued = NEW_N(e->arena, bool, n + 1u);
@@ -243,14 +246,36 @@ static void want_update(Renewal *r, uint32_t id)
     r->e->param_state[id].left = r->e->param[id].numel;
 }
 
-/* Fill the queues. False if there is no memory. */
-static bool prepare(Renewal *r, Buf *err)
+/* What parts of an entry want, and with every unit the others of its bank. */
+static void list_units(Renewal *r, uint32_t entry, unsigned parts)
+{
+    Exec            *e = r->e;
+    const ExecEntry *x = &e->entry[entry];
+    r->units = 0;
+    memset(r->listed, 0, e->units * sizeof *r->listed);
+    for (uint32_t i = 0; i < x->wants[parts]; i++) {
+        uint32_t        one = x->wanted[parts][i];
+        const ExecBank *b = e->unit[one].bank == UINT32_MAX ? NULL : &e->bank[e->unit[one].bank];
+        for (uint32_t k = 0; !r->listed[one] && k < (b ? b->units : 1); k++)
+            r->unit[r->units++] = b ? b->unit[k] : one;
+        for (uint32_t k = 0; b && k < b->units; k++)
+            r->listed[b->unit[k]] = true;
+        r->listed[one] = true;
+    }
+}
+
+/* The unit behind the last of the bank of unit `at` of the list. */
+static uint32_t behind(const Renewal *r, uint32_t at)
+{
+    const Exec *e = r->e;
+    uint32_t    bank = e->unit[r->unit[at]].bank;
+    return at + (bank == UINT32_MAX ? 1 : e->bank[bank].units);
+}
+
+/* What is out of date, or will be after the updates. */
+static void mark(Renewal *r)
 {
     Exec *e = r->e;
-    memset(r->queued, 0, e->plan->param_count * sizeof *r->queued);
-    r->ready_head = r->ready_tail = r->params = r->next = r->left = 0;
-    r->from = 0;
-    r->at = (Cursor){0, 0, 0};
     for (uint32_t i = 0; i < r->units; i++) {
         Unit *u = &e->unit[r->unit[i]];
         u->missing = 0;
@@ -260,18 +285,42 @@ static bool prepare(Renewal *r, Buf *err)
             want_update(r, u->param[p]);
         }
         u->making = u->missing || exec_unit_stale(e, u);
-        e->counters.reused += !u->making && u->stage == UINT32_MAX;
+    }
+    for (uint32_t i = 0; i < r->units; i = behind(r, i)) {
+        const Unit *u = &e->unit[r->unit[i]];
+        ExecBank   *b = u->bank == UINT32_MAX ? NULL : &e->bank[u->bank];
+        if (!b)
+            continue;
+        b->making = !b->compiled;
+        for (uint32_t k = 0; k < b->units; k++)
+            b->making = b->making || e->unit[b->unit[k]].making;
+        e->counters.reused += b->making ? 0 : b->units;
     }
     for (uint32_t id = 0; r->trainer && id < e->plan->param_count; id++) /* in no program */
         want_update(r, id);
+}
+
+/* Fill the queues. False if there is no memory. */
+static bool prepare(Renewal *r, Buf *err)
+{
+    Exec *e = r->e;
+    memset(r->queued, 0, e->plan->param_count * sizeof *r->queued);
+    r->ready_head = r->ready_tail = r->params = r->next = r->left = 0;
+    r->from = 0;
+    r->at = (Cursor){0, 0, 0};
+    mark(r);
     r->left = r->params;
     for (uint32_t i = 0; i < r->units; i++) {
         Unit *u = &e->unit[r->unit[i]];
+        if (u->function == 0 && u->bank != UINT32_MAX && e->bank[u->bank].making)
+            exec_bank_begin(e, &e->bank[u->bank]);
         if (u->making && !exec_unit_begin(e, u, err)) {
             for (uint32_t k = 0; k < r->units; k++) { /* updates happen all the same */
                 if (k < i && e->unit[r->unit[k]].making)
                     exec_unit_drop(e, &e->unit[r->unit[k]]);
                 e->unit[r->unit[k]].making = false;
+                if (e->unit[r->unit[k]].bank != UINT32_MAX)
+                    e->bank[e->unit[r->unit[k]].bank].making = false;
             }
             r->left = r->params;
             return false;
@@ -284,6 +333,45 @@ static bool prepare(Renewal *r, Buf *err)
     return true;
 }
 
+/* Are the weights of units from .. end - 1 of the list complete? */
+static bool all_baked(const Renewal *r, uint32_t from, uint32_t end)
+{
+    for (uint32_t i = from; i < end; i++)
+        if (r->e->unit[r->unit[i]].making && !r->e->unit[r->unit[i]].baked)
+            return false;
+    return true;
+}
+
+/* Hand them to the device: a stage, or the units of a bank. The lock is given up meanwhile. */
+static bool hand_over(Renewal *r, uint32_t from, uint32_t end, bool ok, Buf *err)
+{
+    Exec    *e = r->e;
+    Unit    *u = &e->unit[r->unit[from]];
+    bool     stage = u->bank == UINT32_MAX;
+    uint64_t time = e->time;
+    if (stage ? !u->making : !e->bank[u->bank].making)
+        return ok;
+    pthread_mutex_unlock(&r->lock);
+    ExecSpan span = exec_span(e, EXEC_COMPILE);
+    if (stage && ok)
+        exec_stage_end(e, u);
+    else if (stage)
+        exec_unit_drop(e, u);
+    else
+        ok = ok && exec_bank_end(e, &e->bank[u->bank], err);
+    exec_span_end(e, &span, stage ? u->name : e->bank[u->bank].name, -1);
+    pthread_mutex_lock(&r->lock);
+    for (uint32_t i = from; i < end; i++) {
+        Unit *made = &e->unit[r->unit[i]];
+        if (made->making)
+            made->made = ok ? time : 0;
+        made->making = false;
+    }
+    if (!stage)
+        e->bank[u->bank].making = false;
+    return ok;
+}
+
 /* The caller's part: compile what is ready in the order of need, otherwise help. */
 static bool conduct(Renewal *r, bool ok, Buf *err)
 {
@@ -291,22 +379,10 @@ static bool conduct(Renewal *r, bool ok, Buf *err)
     uint32_t next = 0;
     pthread_mutex_lock(&r->lock);
     while (r->left || next < r->units) {
-        Unit *u = next < r->units ? &e->unit[r->unit[next]] : NULL;
-        if (u && !u->making)
-            next++;
-        else if (u && u->baked) {
-            uint64_t time = e->time;
-            pthread_mutex_unlock(&r->lock);
-            ExecSpan span = exec_span(e, EXEC_COMPILE);
-            if (ok)
-                ok = exec_unit_end(e, u, err);
-            else
-                exec_unit_drop(e, u);
-            exec_span_end(e, &span, u->name, -1);
-            pthread_mutex_lock(&r->lock);
-            u->made = ok ? time : 0;
-            u->making = false;
-            next++;
+        uint32_t end = next < r->units ? behind(r, next) : next;
+        if (end > next && all_baked(r, next, end)) {
+            ok = hand_over(r, next, end, ok, err);
+            next = end;
         } else if (!work(r)) {
             ExecClass before = exec_switch(e, EXEC_WAITING);
             pthread_cond_wait(&r->wake, &r->lock);
@@ -321,8 +397,8 @@ bool exec_renew(Exec *e, uint32_t entry, unsigned parts, const ExecTrainer *t, B
 {
     Renewal *r = e->renewal;
     r->trainer = t;
-    r->unit = e->entry[entry].wanted[parts];
-    r->units = e->entry[entry].wants[parts];
+    exec_form_banks(e, entry, parts);
+    list_units(r, entry, parts);
     uint64_t made = e->counters.compiles + e->counters.reloads;
     bool     ok = prepare(r, err);
     size_t   size = 0;
@@ -339,7 +415,7 @@ bool exec_renew(Exec *e, uint32_t entry, unsigned parts, const ExecTrainer *t, B
     ok = conduct(r, ok, err);
     for (uint32_t i = 0; i < helpers; i++)
         pool_wait(e->pool, &r->helper[i]);
-    ok = ok && exec_bind_units(e, err);
+    ok = ok && exec_bind_banks(e, err);
     if (ok && e->counters.compiles + e->counters.reloads != made) {
         ExecSpan span = exec_span(e, EXEC_COMPILE);
         ok = exec_canary(e, err);

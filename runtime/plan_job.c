@@ -155,6 +155,28 @@ static bool imitated(Job *j, const Target **target)
            target_find(j->arena, "anerun", j->o.target, target, &j->err);
 }
 
+/* Where several processes of a job share a machine and the target has several engines, each uses the next. One process
+ * uses one engine at a time, whichever the system picks: a step is a chain of programs that wait for each other. */
+static uint32_t die(const Job *j)
+{
+    if (j->o.die)
+        return (uint32_t)j->o.die;
+    return j->plan->dies > 1 && dist_local(j->dist) > 1 ? 1 + dist_local_rank(j->dist) % (uint32_t)j->plan->dies : 0;
+}
+
+static const Plan *open_plan(Job *j)
+{
+    Plan *p = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err);
+    if (p && j->o.functions)
+        p->functions = (int64_t)j->o.functions;
+    return p;
+}
+
+static bool is_member(const void *exec, const char *name, uint32_t function, uint32_t *program, uint32_t *instance)
+{
+    return exec_bank_member(exec, name, function, program, instance);
+}
+
 bool job_open(Job *j)
 {
     bool          exact = j->o.numerics && strcmp(j->o.numerics, "exact") == 0;
@@ -166,9 +188,10 @@ bool job_open(Job *j)
         .engine_times = j->o.bench || j->o.profile || j->o.receipt,
         .faults = getenv("ANERUN_DEVICE_FAULT"), /* for tests: docs/faults.md */
     };
-    if (!(j->plan = plan_open(j->arena, j->o.plan, j->plan_hash, &j->err)) || !imitated(j, &options.target))
+    if (!(j->plan = open_plan(j)) || !imitated(j, &options.target))
         return false;
     options.latency = j->o.latency;
+    options.die = die(j);
     uint64_t budget = compile_budget(j);
     options.max_compiles = budget;
     gemm_init();
@@ -181,6 +204,8 @@ bool job_open(Job *j)
         return false;
     if (!open_exec(j, budget))
         return false;
+    if (j->o.check)
+        check_device_members(j->device, is_member, j->exec);
     session_init(&j->session, j->arena, j->plan, j->o.plan, j->plan_hash, j->exec);
     j->session.dist = j->dist;
     j->session.result = &j->result;

@@ -90,11 +90,42 @@ static const char *find(const char *in, const char *end, const char *what, size_
     return NULL;
 }
 
-/* Where `data` has these bytes, if it has them exactly once. */
-static size_t only_place(const char *data, size_t len, const char *what, size_t n)
+/* Where `data` has these bytes for the blob number `rank` of `same` that have them; all get the same new bytes, so their
+ * order does not matter. A compiler that keeps one copy for all has it once. */
+static size_t place_of(const char *data, size_t len, const char *what, size_t n, size_t same, size_t rank)
 {
     const char *end = data + len, *at = find(data, end, what, n);
-    return at && !find(at + 1, end, what, n) ? (size_t)(at - data) : NOWHERE;
+    size_t      place = NOWHERE, first = at ? (size_t)(at - data) : NOWHERE, count = 0;
+    for (; at && count <= same; at = find(at + 1, end, what, n))
+        if (count++ == rank)
+            place = (size_t)(at - data);
+    return count == same ? place : count == 1 ? first : NOWHERE;
+}
+
+/* How many blobs had the same bytes as blob i, and how many of them come before it. False if they differ now: nobody
+ * could tell which is which. */
+static bool twins(const AneWeights *old, const AneWeights *fresh, size_t i, size_t *same, size_t *rank)
+{
+    *same = *rank = 0;
+    for (size_t k = 0; k < old->entries; k++) {
+        if (old->entry[k].hash != old->entry[i].hash || old->entry[k].bytes != old->entry[i].bytes)
+            continue;
+        if (fresh->entry[k].hash != fresh->entry[i].hash)
+            return false;
+        ++*same;
+        *rank += k < i;
+    }
+    return true;
+}
+
+/* Is there a place that two blobs share which differ now? */
+static bool torn(const AneWeights *fresh)
+{
+    for (size_t i = 0; i < fresh->entries; i++)
+        for (size_t k = 0; k < i && fresh->entry[i].place != NOWHERE; k++)
+            if (fresh->entry[k].place == fresh->entry[i].place && fresh->entry[k].hash != fresh->entry[i].hash)
+                return true;
+    return false;
 }
 
 /* Do both sets of files have the same blobs? */
@@ -125,12 +156,13 @@ static bool locate(Arena *a, const AneDirectory *donor, const AneWeights *old, A
             ok = name && ane_file_read(a, donor, name, &text, &bytes, &why);
             read = e->file;
         }
-        ok = ok && bytes >= e->at + e->bytes;
-        e->place = ok ? only_place(data, len, text + e->at, e->bytes) : NOWHERE;
+        size_t same, rank;
+        ok = ok && bytes >= e->at + e->bytes && twins(old, fresh, i, &same, &rank);
+        e->place = ok ? place_of(data, len, text + e->at, e->bytes, same, rank) : NOWHERE;
         ok = e->place != NOWHERE;
     }
     buf_free(&why);
-    return ok;
+    return ok && !torn(fresh);
 }
 
 bool ane_reload(const AneDirectory *donor, const AneWeights *old, const AneDirectory *to, AneWeights *fresh,

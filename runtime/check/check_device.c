@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "check/second.h"
 #include "driver.h"
+#include "mil/mil_join.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,23 +20,32 @@ typedef struct {
     const Plan   *plan;
     Arena        *arena;
     uint32_t     *compiled; /* [programs of the plan] instances so far, by their MIL text */
+    CheckMember  *member;   /* NULL: names of programs tell */
+    const void   *with;
     CheckRows     rows;
     CheckProgram *first; /* checked programs that are alive, the newest first */
 } CheckDevice;
 
+typedef struct {
+    const ProgramFunction *f; /* of the program within */
+    uint32_t    index;
+    const char *name;
+    uint32_t    program; /* of the plan; plan->programs: none */
+    int32_t     instance;
+    Mil64      *ref; /* NULL: not checked */
+    Second     *second; /* NULL: none */
+    uint32_t    checked;
+    double    **seen; /* [inputs] what it got last, NULL: never ran */
+} CheckFunction;
+
 struct CheckProgram {
-    Program            base;
-    Program           *inner;
-    CheckDevice       *device;
-    const char        *name, *mil;
-    size_t             len;
-    uint32_t           program; /* of the plan; plan->programs: none */
-    int32_t            instance;
-    Mil64             *ref; /* NULL: not checked */
-    Second            *second; /* NULL: none */
-    uint32_t           checked;
-    double           **seen; /* [inputs] what it got last, NULL: never ran */
-    CheckProgram      *next;
+    Program        base;
+    Program       *inner;
+    CheckDevice   *device;
+    const char    *mil;
+    size_t         len;
+    CheckFunction *fn; /* [functions] */
+    CheckProgram  *next;
 };
 
 typedef struct {
@@ -46,36 +56,36 @@ typedef struct {
 typedef struct {
     Request       base;
     Request      *inner;
-    CheckProgram *program;
-    Surface     **input, **output; /* of the device within */
+    CheckProgram  *program;
+    CheckFunction *fn;
+    Surface      **input, **output; /* of the device within */
 } CheckRequest;
 
 /* ---- checking ---- */
 
-static const PlanPort *plan_outputs(const CheckProgram *p)
+static const PlanPort *plan_outputs(const CheckDevice *d, const CheckFunction *p)
 {
-    return p->program < p->device->plan->programs ? p->device->plan->program[p->program].out : NULL;
+    return p->program < d->plan->programs ? d->plan->program[p->program].out : NULL;
 }
 
-static bool compare(CheckProgram *p, double **in, Surface *const *output, const char *inputs, Buf *err)
+static bool compare(CheckDevice *d, CheckFunction *p, double **in, Surface *const *output, const char *inputs, Buf *err)
 {
-    const ProgramFunction *f = program_function(p->inner, 0);
-    double               **out = ports_read(f->output, f->outputs, output);
-    double               **host = p->second ? second_run(p->second, in, err) : NULL;
-    bool                   ok = host || !p->second;
+    double **out = ports_read(p->f->output, p->f->outputs, output);
+    double **host = p->second ? second_run(p->second, in, err) : NULL;
+    bool     ok = host || !p->second;
     if (ok)
-        check_compare(p->device->arena, p->ref, (const double *const *)in, (const double *const *)out, (const double *const *)host,
-                      plan_outputs(p), (CheckRow){.program = p->name, .inputs = inputs, .instance = p->instance}, &p->device->rows);
+        check_compare(d->arena, p->ref, (const double *const *)in, (const double *const *)out, (const double *const *)host,
+                      plan_outputs(d, p), (CheckRow){.program = p->name, .inputs = inputs, .instance = p->instance}, &d->rows);
     ports_free(host, host ? second_outputs(p->second) : 0);
-    ports_free(out, f->outputs);
+    ports_free(out, p->f->outputs);
     return ok;
 }
 
 static bool eval(Request *base, Buf *err)
 {
     CheckRequest          *r = (CheckRequest *)base;
-    CheckProgram          *p = r->program;
-    const ProgramFunction *f = program_function(p->inner, 0);
+    CheckFunction         *p = r->fn;
+    const ProgramFunction *f = p->f;
     if (!p->ref || p->checked >= EVALS) {
         bool done = request_eval(r->inner, err);
         base->time = request_time(r->inner);
@@ -85,7 +95,7 @@ static bool eval(Request *base, Buf *err)
     bool     ok = request_eval(r->inner, err);
     base->time = request_time(r->inner);
     if (ok) {
-        ok = compare(p, in, r->output, "real", err);
+        ok = compare(r->program->device, p, in, r->output, "real", err);
         p->checked++;
         ports_free(p->seen, f->inputs);
         p->seen = in;
@@ -96,9 +106,9 @@ static bool eval(Request *base, Buf *err)
 }
 
 /* Numbers for input k; see check_device_random(). */
-static double *random_input(const CheckProgram *p, uint32_t k, uint64_t seed)
+static double *random_input(const CheckFunction *p, uint32_t k, uint64_t seed)
 {
-    const Port *port = &program_function(p->inner, 0)->input[k];
+    const Port *port = &p->f->input[k];
     uint64_t    n = port_elements(port), key = rng_key(seed, port->name), channels = 1;
     double     *x = malloc((size_t)(n ? n : 1) * sizeof *x);
     if (!x)
@@ -112,19 +122,19 @@ static double *random_input(const CheckProgram *p, uint32_t k, uint64_t seed)
     return x;
 }
 
-static bool run_random(CheckProgram *p, uint64_t seed, Buf *err)
+static bool run_random(CheckProgram *program, CheckFunction *p, uint64_t seed, Buf *err)
 {
-    const ProgramFunction *f = program_function(p->inner, 0);
-    Surface **in = surfaces_new(p->device->inner, f->input, f->inputs, err);
-    Surface **out = in ? surfaces_new(p->device->inner, f->output, f->outputs, err) : NULL;
-    Request  *r = out ? request_new(p->inner, 0, in, out, err) : NULL;
+    const ProgramFunction *f = p->f;
+    Surface **in = surfaces_new(program->device->inner, f->input, f->inputs, err);
+    Surface **out = in ? surfaces_new(program->device->inner, f->output, f->outputs, err) : NULL;
+    Request  *r = out ? request_new(program->inner, p->index, in, out, err) : NULL;
     double  **x = calloc(f->inputs + 1u, sizeof *x);
     for (uint32_t k = 0; r && x && k < f->inputs; k++) {
         x[k] = random_input(p, k, seed);
         port_write(&f->input[k], in[k], x[k]);
     }
     bool ok = r && x && request_eval(r, err);
-    ok = ok && compare(p, x, out, "random", err);
+    ok = ok && compare(program->device, p, x, out, "random", err);
     request_free(r);
     surfaces_free(in, f->inputs);
     surfaces_free(out, f->outputs);
@@ -135,9 +145,16 @@ static bool run_random(CheckProgram *p, uint64_t seed, Buf *err)
 bool check_device_random(Device *d, uint64_t seed, Buf *err)
 {
     for (CheckProgram *p = ((CheckDevice *)d)->first; p; p = p->next)
-        if (!run_random(p, seed, err))
-            return false;
+        for (uint32_t i = p->base.functions; i-- > 0;)
+            if (p->fn[i].ref && !run_random(p, &p->fn[i], seed, err))
+                return false;
     return true;
+}
+
+void check_device_members(Device *d, CheckMember *member, const void *with)
+{
+    ((CheckDevice *)d)->member = member;
+    ((CheckDevice *)d)->with = with;
 }
 
 const CheckRows *check_device_rows(const Device *d)
@@ -147,12 +164,15 @@ const CheckRows *check_device_rows(const Device *d)
 
 /* ---- passing on ---- */
 
-/* The program of the plan that a text's name ("layers_fwd.mil (L = 3)") belongs to, the first of several that share it;
- * `instances`: of them all. */
-static uint32_t find_program(const Plan *p, const char *name, uint32_t *instances)
+/* The program of the plan that a function belongs to, the first of several that share its text; `instances`: of them
+ * all. The name of what was compiled tells ("layers_fwd.mil (L = 3)"), or who put it together. */
+static uint32_t find_program(const CheckDevice *d, const char *name, uint32_t function, uint32_t *instances)
 {
-    uint32_t found = p->programs;
+    const Plan *p = d->plan;
+    uint32_t    found = p->programs, known, k;
     *instances = 0;
+    if (d->member && d->member(d->with, name, function, &known, &k))
+        name = arena_printf(d->arena, "%s.mil", p->program[known].mil);
     for (uint32_t i = p->programs; i-- > 0;) {
         size_t n = strlen(p->program[i].mil);
         if (strncmp(name, p->program[i].mil, n) == 0 && strncmp(name + n, ".mil", 4) == 0) {
@@ -163,29 +183,48 @@ static uint32_t find_program(const Plan *p, const char *name, uint32_t *instance
     return found;
 }
 
-static bool make_reference(CheckProgram *p, const DeviceFile *file, size_t files, Buf *err)
+/* The files that a text names. */
+static DeviceFile *files_of(Arena *a, const Buf *text, const DeviceFile *file, size_t files, uint32_t *n)
 {
-    const ProgramFunction *f = program_function(p->inner, 0);
-    MilFile               *view = calloc(files + 1, sizeof *view);
-    bool                   known = program_functions(p->inner) == 1;
-    for (size_t i = 0; view && i < files; i++)
-        view[i] = (MilFile){file[i].path, file[i].data, file[i].len};
-    for (uint32_t k = 0; k < f->inputs; k++)
-        known = known && port_known(&f->input[k]);
-    for (uint32_t k = 0; k < f->outputs; k++)
-        known = known && port_known(&f->output[k]);
-    if (known)
-        p->ref = mil64_new(p->name, p->mil, p->len, view, (uint32_t)files, err);
-    if (p->ref && p->device->host) {
-        Buf why = {0};
-        p->second = second_new(p->device->host, p->name, p->mil, p->len, file, files, &why);
-        if (!p->second)
-            p->device->rows.alone++;
-        buf_free(&why);
-    }
-    else
+    DeviceFile *named = NEW_N(a, DeviceFile, files + 1);
+    *n = 0;
+    for (size_t i = 0; i < files; i++)
+        if (strstr(text->data, arena_printf(a, "\"%s\"", file[i].path)))
+            named[(*n)++] = file[i];
+    return named;
+}
+
+static void make_second(CheckDevice *d, CheckFunction *p, const Buf *text, const DeviceFile *file, uint32_t files)
+{
+    Buf why = {0};
+    p->second = second_new(d->host, p->name, text->data, text->len, file, files, &why);
+    d->rows.alone += p->second == NULL;
+    buf_free(&why);
+}
+
+static bool make_reference(CheckProgram *program, CheckFunction *p, const DeviceFile *file, size_t files, Buf *err)
+{
+    bool     known = true;
+    Arena   *a = arena_new();
+    Buf      text = {0};
+    uint32_t used;
+    for (uint32_t k = 0; k < p->f->inputs; k++)
+        known = known && port_known(&p->f->input[k]);
+    for (uint32_t k = 0; k < p->f->outputs; k++)
+        known = known && port_known(&p->f->output[k]);
+    if (!known)
         buf_printf(err, "%s: programs with ports other than fp16, fp32 and int32 cannot be checked", p->name);
-    free(view);
+    else if (mil_take_out(p->name, program->mil, program->len, p->index, &text, err)) {
+        DeviceFile *named = files_of(a, &text, file, files, &used);
+        MilFile    *view = NEW_N(a, MilFile, used + 1u);
+        for (uint32_t i = 0; i < used; i++)
+            view[i] = (MilFile){named[i].path, named[i].data, named[i].len};
+        p->ref = mil64_new(p->name, text.data, text.len, view, used, err);
+        if (p->ref && program->device->host)
+            make_second(program->device, p, &text, named, used);
+    }
+    buf_free(&text);
+    arena_free(a);
     return p->ref != NULL;
 }
 
@@ -197,32 +236,48 @@ static void program_drop(Program *base)
         at = &(*at)->next;
     if (*at)
         *at = p->next;
-    if (p->inner)
-        ports_free(p->seen, program_function(p->inner, 0)->inputs);
-    mil64_free(p->ref);
-    second_free(p->second);
+    for (uint32_t i = 0; p->fn && i < base->functions; i++) {
+        ports_free(p->fn[i].seen, p->fn[i].f->inputs);
+        mil64_free(p->fn[i].ref);
+        second_free(p->fn[i].second);
+    }
     program_free(p->inner);
+    free(p->fn);
     free(p);
+}
+
+/* Is it to be checked? The first and the last instance are. */
+static bool name_function(CheckDevice *d, CheckFunction *p, const char *name)
+{
+    uint32_t instances;
+    p->program = find_program(d, name, p->index, &instances);
+    bool     known = p->program < d->plan->programs;
+    uint32_t nth = known ? d->compiled[p->program]++ : 0;
+    p->instance = (int32_t)nth;
+    p->name = known ? d->plan->program[p->program].mil : arena_strdup(d->arena, name);
+    return nth == 0 || nth + 1 == instances;
 }
 
 /* `inner` was compiled or reloaded; NULL: it failed. */
 static Program *adopt(CheckDevice *d, Program *inner, const char *name, const char *mil, size_t len, const DeviceFile *file,
                       size_t files, Buf *err)
 {
-    uint32_t      instances, program = find_program(d->plan, name, &instances);
     CheckProgram *p = inner ? calloc(1, sizeof *p) : NULL;
     if (!p)
         return NULL;
-    uint32_t nth = program < d->plan->programs ? d->compiled[program]++ : 0;
     *p = (CheckProgram){.base = {.driver = d->base.driver, .device = &d->base, .functions = program_functions(inner)},
-                        .inner = inner, .device = d, .program = program, .instance = (int32_t)nth, .len = len};
+                        .inner = inner, .device = d, .mil = mil, .len = len};
     p->base.function = (ProgramFunction *)(uintptr_t)program_function(inner, 0);
     p->base.time = program_time(inner);
-    p->name = program < d->plan->programs ? d->plan->program[program].mil : arena_strdup(d->arena, name);
-    p->mil = mil;
-    if (nth != 0 && nth + 1 != instances)
-        return &p->base;
-    if (!make_reference(p, file, files, err)) {
+    p->fn = calloc(p->base.functions + 1u, sizeof *p->fn);
+    bool ok = true;
+    if (!p->fn)
+        bug("out of memory");
+    for (uint32_t i = 0; i < p->base.functions; i++)
+        p->fn[i] = (CheckFunction){.f = program_function(inner, i), .index = i};
+    for (uint32_t i = 0; ok && i < p->base.functions; i++)
+        ok = !name_function(d, &p->fn[i], name) || make_reference(p, &p->fn[i], file, files, err);
+    if (!ok) {
         program_drop(&p->base);
         return NULL;
     }
@@ -299,7 +354,7 @@ static Request *new_request(Program *base, uint32_t function, Surface *const *in
     CheckRequest          *r = calloc(1, sizeof *r);
     if (!r)
         bug("out of memory");
-    *r = (CheckRequest){.base = {.driver = p->base.driver}, .program = p, .input = inner_surfaces(input, f->inputs),
+    *r = (CheckRequest){.base = {.driver = p->base.driver}, .program = p, .fn = &p->fn[function], .input = inner_surfaces(input, f->inputs),
                         .output = inner_surfaces(output, f->outputs)};
     r->inner = request_new(p->inner, function, r->input, r->output, err);
     if (r->inner)

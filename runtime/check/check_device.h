@@ -13,6 +13,12 @@
  * device. */
 Device *check_device_new(Device *inner, Device *host, const Plan *plan);
 
+/* What function `function` of the program called `name` is: instance `instance` of program `program` of the plan. */
+typedef bool CheckMember(const void *with, const char *name, uint32_t function, uint32_t *program, uint32_t *instance);
+/* Programs may be several of the plan's at once: `member` says which, before any is compiled. Without it the names of programs,
+ * which begin with that of a text of the plan, tell. */
+void check_device_members(Device *d, CheckMember *member, const void *with);
+
 /* Run all checked programs that are alive on random inputs: elements of what each channel of a port really got, in
  * another order and each times a number from 0.5 to 1.5; from 0.1 to 1 for programs that did not run. */
 bool check_device_random(Device *d, uint64_t seed, Buf *err);

@@ -22,6 +22,7 @@ static const Option option[] = {
     TO_TEXT("--merge", "FILE", merge, "write the weights with adapters merged into them: .safetensors"),
     TO_FLAG("--check", check, "compare every program on the device with a reference in fp64, and with the host device"),
     TO_FLAG("--bench", bench, "measure training steps; print one row of figures"),
+    TO_TEXT("--print-banks", "DIR", print_banks, "write the texts that are compiled, programs put together, to DIR"),
     {.name = "--help", .value = "[=TOPIC]", .kind = HELP, .help = "the options; with a topic or 'all', everything on it"},
     HEADING("Training:"),
     TO_KEY("--data", "PATH", "data.path",
@@ -76,6 +77,9 @@ static const Option option[] = {
     TO_FLAG("--mpi", mpi, "start MPI, although no launcher of it shows in the environment"),
     TO_NUMBER("--compile-budget", "N", WHOLE, compile_budget, 0, 1e9,
               "programs a process compiles before it restarts; 0: any number (default: the target's)"),
+    TO_NUMBER("--functions", "N", WHOLE, functions, 1, 256,
+              "programs of the plan compiled as one; 1: each by itself (default: the target's)"),
+    TO_NUMBER("--die", "N", WHOLE, die, 1, 4, "the engine to use on chips with several (default: shared out among processes)"),
     TO_TEXT("--reload", "try|never|remembered", reload,
             "whether to give programs new weights without compiling, in plans made for it; what this system's engine does "
             "with it is proved once and remembered (default)"),
@@ -185,6 +189,7 @@ static bool check_action(const Options *o, Buf *err)
         {"--merge", " FILE", o->merge != NULL},
         {"--check", "", o->check},
         {"--bench", "", o->bench},
+        {"--print-banks", " DIR", o->print_banks != NULL},
     };
     const char *first = NULL;
     for (size_t i = 0; i < COUNT(action); i++) {

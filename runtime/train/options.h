@@ -27,6 +27,8 @@ typedef struct {
     const char *out, *log, *report, *sample, *trace, *receipt;
     const char *device, *numerics, *reduce, *target;
     uint64_t    compile_budget; /* UINT64_MAX: the plan's */
+    uint64_t    functions, die; /* 0: the plan's */
+    const char *print_banks;
     const char *reload;         /* NULL: remembered */
     double      eval_timeout;   /* seconds; 0: none, -1: the device's */
     uint64_t    threads, stop_at, tokens, top_k, generate_seed;

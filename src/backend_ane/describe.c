@@ -311,6 +311,9 @@ void describe_settings(Builder *b)
     target_hash(m->target, target);
     p->target = m->target->name;
     p->compile_budget = m->target->compile_budget;
+    p->functions = m->target->functions;
+    p->bank_bytes = m->target->max_weights;
+    p->dies = m->target->dies;
     p->target_hash = target_is_any(m->target) ? "" : arena_strdup(b->a, target);
     p->config = NEW_N(b->a, PlanSetting, m->configs);
     for (uint32_t i = 0; i < m->configs; i++)

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "explain/map.h"
+#include "plan/plan_bank.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -295,36 +296,6 @@ static void compare_published(Ctx *c)
     }
 }
 
-typedef struct {
-    const Plan *plan;
-    uint32_t    k;
-} Instance;
-
-/* Recipe visitor: goes on as long as no parameter is one that training changes. */
-static bool is_frozen(const Recipe *r, void *with)
-{
-    const Instance *x = with;
-    if (r->kind != RECIPE_PARAM)
-        return true;
-    uint32_t id = r->param[x->k], g = 0;
-    while (id - x->plan->param[g].id >= (uint32_t)x->plan->param[g].n)
-        g++;
-    return x->plan->param[g].frozen;
-}
-
-/* Instances of a program that hold a trained parameter. */
-static uint64_t instances_trained(const Plan *p, const PlanProgram *g)
-{
-    uint64_t n = 0;
-    for (uint32_t k = 0; k < (uint32_t)g->n; k++) {
-        bool trained = false;
-        for (uint32_t i = 0; i < g->weights && !trained; i++)
-            trained = !plan_recipe_visit(g->weight[i].recipe, is_frozen, &(Instance){p, k});
-        n += trained;
-    }
-    return n;
-}
-
 /* Does an entry run a program with this surface? */
 static bool reads_surface(const Step *step, uint32_t steps, uint32_t buffer)
 {
@@ -347,24 +318,35 @@ static uint64_t staged_bytes(const Plan *p, const PlanStage *s)
     for (uint32_t k = 0; k < (uint32_t)(p->buffer[s->buffer].stack ? p->buffer[s->buffer].stack : 1); k++) {
         bool trained = false;
         for (uint32_t i = 0; i < s->weights && !trained; i++)
-            trained = !plan_recipe_visit(s->weight[i].recipe, is_frozen, &(Instance){p, k});
+            trained = plan_recipe_trained(p, s->weight[i].recipe, k, s->first + (int32_t)k);
         n += trained;
     }
     return n * all;
 }
 
-static void count_all(Analysis *x)
+/* What the device compiles for an entry: at first, and for every update. */
+static void count_compiled(Arena *a, Analysis *x)
+{
+    const Plan   *p = x->plan;
+    PlanInstance *instance;
+    PlanBank     *bank;
+    uint32_t      n = plan_instances(p, a, (uint32_t)(x->entry - p->entry), true, true, &instance);
+    x->compiles = plan_banks(p, a, instance, n, &bank);
+    for (uint64_t i = 0; p->train_entry && i < x->compiles; i++)
+        *(p->weights == PLAN_RELOAD ? &x->reloads_update : &x->compiles_update) += bank[i].trained;
+}
+
+static void count_all(Arena *a, Analysis *x)
 {
     const Plan      *p = x->plan;
     const PlanEntry *e = x->entry;
+    if (e)
+        count_compiled(a, x);
     for (uint32_t i = 0; i < x->programs; i++) {
         const AnalysedProgram *g = &x->program[i];
         if (g->entry != e)
             continue;
         x->dispatches += g->runs;
-        x->compiles += (uint64_t)g->program->n;
-        if (p->train_entry)
-            *(p->weights == PLAN_RELOAD ? &x->reloads_update : &x->compiles_update) += instances_trained(p, g->program);
         for (uint32_t k = 0; k < g->values; k++)
             x->saved_channels += in_layer(x, g) && g->value[k].saved ? g->value[k].part->channels : 0;
     }
@@ -423,7 +405,7 @@ Analysis *plan_analyse(Arena *a, const Plan *plan, const char *dir, const char *
     for (uint32_t i = 0; i < plan->programs; i++)
         if (!analyse_program(&c, i))
             return NULL;
-    count_all(x);
+    count_all(a, x);
     find_kept(&c);
     compare_published(&c);
     return x;

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "mil/mil_ast.h"
+#include "plan/plan_bank.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,31 +19,30 @@ static const char *setting(const Plan *p, const char *key)
     return NULL;
 }
 
-static void mark_programs(const Step *step, uint32_t n, bool *used)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (step[i].kind == STEP_RUN)
-            used[step[i].program] = true;
-        else if (step[i].kind == STEP_LOOP)
-            mark_programs(step[i].body, step[i].bodies, used);
-}
-
 /* What an update compiles again is what training runs: programs of other entries wait until somebody calls these. */
 static void check_budget(Lint *l, const Plan *p, Span at)
 {
     int64_t  loaded = 0;
     uint32_t texts = 0;
     bool    *used = xcalloc(p->programs + 1, sizeof *used);
-    for (uint32_t i = 0; i < p->entries; i++)
-        if (!p->train_entry || strcmp(p->entry[i].name, p->train_entry) == 0) {
-            mark_programs(p->entry[i].forward, p->entry[i].forwards, used);
-            mark_programs(p->entry[i].backward, p->entry[i].backwards, used);
+    Arena   *a = arena_new();
+    for (uint32_t i = 0; i < p->entries; i++) {
+        PlanInstance *x;
+        PlanBank     *bank;
+        uint32_t      n = plan_instances(p, a, i, true, true, &x), fresh = 0;
+        if (p->train_entry && strcmp(p->entry[i].name, p->train_entry) != 0)
+            continue;
+        for (uint32_t k = 0; k < n; k++) /* those of entries before are compiled already */
+            if (!used[x[k].program])
+                x[fresh++] = x[k];
+        loaded += plan_banks(p, a, x, fresh, &bank);
+        for (uint32_t k = 0; k < fresh; k++) {
+            texts += !used[x[k].program];
+            used[x[k].program] = true;
         }
-    for (uint32_t i = 0; i < p->programs; i++) {
-        loaded += used[i] ? p->program[i].n : 0;
-        texts += used[i];
     }
     free(used);
+    arena_free(a);
     if (loaded > l->t->compile_budget)
         violation(
             l, 5, at,

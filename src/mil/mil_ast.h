@@ -105,7 +105,8 @@ typedef struct AstFunc {
     AstParams       params;
     AstStmts        body;
     AstValues       returns; /* names */
-    Span            returns_at, whole;
+    Span            returns_at;
+    Span            whole; /* from "func" to the last ";" */
     struct AstFunc *next;
 } AstFunc;
 

@@ -82,6 +82,8 @@ typedef struct {
 /* ---- programs ---- */
 enum { PLAN_COMPILE_BUDGET = 100 }; /* where a plan says nothing: what holds for every engine reported on */
 
+enum { PLAN_FUNCTIONS_MAX = 256, PLAN_DIES_MAX = 4, PLAN_BANK_BYTES = 2000000000 /* where a plan says nothing */ };
+
 /* How programs get at parameters, and what happens when those change.
  *   baked    constants of the MIL text; compile every program anew
  *   reload   the same text; give compiled programs new weight files without compiling (where the device can)
@@ -264,6 +266,9 @@ typedef struct {
     const char  *target_hash; /* of the profile's values; "" for the defaults built into the compiler */
     const char  *sources_hash;
     int64_t      compile_budget; /* programs a process may compile on the target; 0: any number */
+    int64_t      functions;      /* most instances of programs that are compiled as one; see plan_bank.h */
+    int64_t      bank_bytes;     /* and most bytes of weights of those; of no meaning with functions 1 */
+    int64_t      dies;           /* engines of the target; ranks of a machine share them out */
     PlanWeightMode weights;
     PlanSetting *config; /* resolved configuration of the model */
     uint32_t     configs;

@@ -362,7 +362,7 @@ static bool section(Parser *ps, uint32_t *seen)
 {
     static const char *const keys[] = {"compiler", "model", "target",  "sources", "config",  "param",
                                        "state",    "table", "program", "buffer",  "surface", "accumulator",
-                                       "stage",    "entry", "train",   "weights", "compile_budget", NULL};
+                                       "stage",    "entry", "train",   "weights", "compile_budget", "functions", "dies", NULL};
     Plan                    *p = ps->plan;
     const char             **text[] = {&p->compiler, &p->model, &p->target, &p->sources_hash};
     for (uint32_t i = 0; i < COUNT(text); i++)
@@ -383,6 +383,12 @@ static bool section(Parser *ps, uint32_t *seen)
     if (text_take(&ps->t, "compile_budget"))
         return parse_once(ps, seen, 32, "compile_budget") && text_integer(&ps->t, 0, 1000000, &p->compile_budget) &&
                text_end(&ps->t);
+    if (text_take(&ps->t, "functions"))
+        return parse_once(ps, seen, 64, "functions") && text_integer(&ps->t, 1, PLAN_FUNCTIONS_MAX, &p->functions) &&
+               text_need(&ps->t, "bytes") && text_integer(&ps->t, 1, INT64_C(1) << 40, &p->bank_bytes) &&
+               text_end(&ps->t);
+    if (text_take(&ps->t, "dies"))
+        return parse_once(ps, seen, 128, "dies") && text_integer(&ps->t, 1, PLAN_DIES_MAX, &p->dies) && text_end(&ps->t);
     if (text_take(&ps->t, "config")) {
         GROW(ps->arena, p->config, p->configs, ps->config_cap);
         return setting(ps, &p->config[p->configs++]);
@@ -417,6 +423,8 @@ Plan *plan_parse(Arena *a, const char *name, const char *text, size_t len, Buf *
     ps.programs = interner_new(a);
     ps.plan->compiler = ps.plan->model = ps.plan->target = ps.plan->target_hash = ps.plan->sources_hash = "";
     ps.plan->compile_budget = PLAN_COMPILE_BUDGET;
+    ps.plan->functions = ps.plan->dies = 1;
+    ps.plan->bank_bytes = PLAN_BANK_BYTES;
     if (len > MAX_TEXT) {
         text_fail(&ps.t, "over %d bytes long", MAX_TEXT);
         return NULL;

@@ -409,6 +409,10 @@ void plan_print(const Plan *p, Buf *out)
     header_print("weights", plan_weight_mode_name[p->weights], out);
     if (p->compile_budget != PLAN_COMPILE_BUDGET)
         buf_printf(out, "compile_budget %lld\n", (long long)p->compile_budget);
+    if (p->functions > 1)
+        buf_printf(out, "functions %lld bytes %lld\n", (long long)p->functions, (long long)p->bank_bytes);
+    if (p->dies > 1)
+        buf_printf(out, "dies %lld\n", (long long)p->dies);
     blank(p->configs, out);
     for (uint32_t i = 0; i < p->configs; i++)
         setting_print("config ", &p->config[i], out);

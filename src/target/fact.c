@@ -26,6 +26,8 @@
     X(max_ops, 1, 1 << 24)                                                                                   \
     X(max_programs, 1, 1000)                                                                                 \
     X(compile_budget, 1, 100000)                                                                             \
+    X(functions, 1, 256)                                                                                     \
+    X(dies, 1, 4)                                                                                            \
     X(dispatch, 0, 1e6)                                                                                      \
     X(compile_fixed, 0, 1e6)                                                                                 \
     X(compile_op, 0, 1e6)                                                                                    \

@@ -36,11 +36,17 @@ TargetOp target_op(const Target *t, const char *op)
     return (TargetOp){.op = op, .is = OP_UNKNOWN};
 }
 
+/* Facts that came later count only where a profile says something: plans of the others keep their bytes. */
+static bool unsaid(const Target *t, uint32_t fact)
+{
+    return (fact == FACT_functions && t->functions == 1) || (fact == FACT_dies && t->dies == 1);
+}
+
 void target_hash(const Target *t, char out[HASH_HEX])
 {
     Buf b = {0};
     for (uint32_t i = 0; i < FACT_COUNT; i++) {
-        if (fact_info[i].kind == KIND_text)
+        if (fact_info[i].kind == KIND_text || unsaid(t, i))
             continue;
         buf_printf(&b, "%s ", fact_info[i].name);
         fact_print(&fact_info[i], t, &b);

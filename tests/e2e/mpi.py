@@ -12,7 +12,6 @@ the process ends, in plugins that are unloaded by then, so that a list of except
 """
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,27 +21,13 @@ import unittest
 from pathlib import Path
 
 from commands import curve, define
+from launch import MPIRUN, launcher
 
 ANEC, ANERUN, MODELS, RANKS = (str(Path(p).resolve()) for p in sys.argv[1:5])
 BUILT = sys.argv[5] == "yes"
-MPIRUN = shutil.which("mpirun")
 SHRUNK = ["dim=64", "hidden=96", "layers=2", "kv_heads=2", "seq=32"]
 SENTENCES = ["the quick brown fox jumps over the lazy dog. ", "she sells sea shells by the sea shore. "]
 FILES = ("model.safetensors", "optimizer.safetensors")
-
-
-def is_open_mpi():
-    said = subprocess.run([MPIRUN, "--version"], capture_output=True, check=False).stdout
-    return b"Open MPI" in said or b"OpenRTE" in said
-
-
-def launcher():
-    """mpirun as tests need it: more ranks than processors, as root in containers, no spinning, no network."""
-    if not is_open_mpi():
-        return [MPIRUN]
-    root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
-    return [MPIRUN, *root, "--oversubscribe", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1", "--mca",
-            "btl", "^tcp", "--mca", "odls_base_sigkill_timeout", "0"]
 
 
 def environment(command):

@@ -131,6 +131,31 @@ Test(plan_text, a_compile_budget_is_written_where_it_is_not_the_usual_one)
     }
 }
 
+Test(plan_text, functions_and_engines_are_written_where_there_are_several)
+{
+    static const struct {
+        const char *lines, *printed;
+        int64_t     functions, bytes, dies;
+    } given[] = {{"", "", 1, PLAN_BANK_BYTES, 1},
+                 {"functions 1 bytes 9\ndies 1\n", "", 1, 9, 1},
+                 {"dies 2\n", "\ndies 2\n", 1, PLAN_BANK_BYTES, 2},
+                 {"functions 256 bytes 1000\ndies 4\n", "\nfunctions 256 bytes 1000\ndies 4\n", 256, 1000, 4}};
+    for (size_t i = 0; i < COUNT(given); i++) {
+        Arena *a = arena_new();
+        Buf    err = {0}, out = {0};
+        Plan  *p = parse(a, arena_printf(a, "anep 1.0\n%sparam w {\n  shape 2x3\n  init ones\n}\n", given[i].lines), &err);
+        cr_assert(p != NULL, "%s", err.data);
+        cr_assert(p->functions == given[i].functions && p->bank_bytes == given[i].bytes && p->dies == given[i].dies);
+        plan_print(p, &out);
+        cr_assert(strstr(out.data, given[i].printed) != NULL, "%s", out.data);
+        if (!*given[i].printed)
+            cr_assert(strstr(out.data, "functions") == NULL && strstr(out.data, "dies") == NULL, "%s", out.data);
+        buf_free(&out);
+        buf_free(&err);
+        arena_free(a);
+    }
+}
+
 /* A line of the sample is replaced; the message must hold `message` and the line's number. */
 static const struct {
     const char *old, *new, *message;
@@ -153,6 +178,10 @@ static const struct {
     {"weights dynamic", "weights dynamical", "expected baked, dynamic, reload or mixed, found 'dynamical'"},
     {"weights dynamic", "compile_budget many", "expected an integer, found 'many'"},
     {"weights dynamic", "compile_budget 1000001", "1000001"},
+    {"weights dynamic", "functions 257 bytes 9", "is not between 1 and 256"},
+    {"weights dynamic", "functions 2", "expected 'bytes'"},
+    {"weights dynamic", "functions 2 bytes 0", "is not between 1 and"},
+    {"weights dynamic", "dies 5", "'5' is not between 1 and 4"},
     {"stage held 2 {", "stage hold 2 {", "no buffer or surface 'hold' before this line; did you mean 'held'?"},
     {"stage held 2 {", "stage held {", "expected an integer, found '{'"},
     {"  weight 10 3x16", "  wieght 10 3x16", "unknown key 'wieght' in a stage; did you mean 'weight'?"},

@@ -195,7 +195,7 @@ Test(facts, every_default_is_a_value_of_its_fact_and_prints_as_it_reads)
 
 Test(facts, the_hash_depends_on_every_value_and_on_no_evidence)
 {
-    static const char *const other[] = {"5", "1.5", "yes", "h16", "multi", "cpu", "any", "no"};
+    static const char *const other[] = {"5", "1.5", "yes", "h16", "multi", "cpu", "any", "no", "2"};
     char any[HASH_HEX], hash[HASH_HEX];
     target_hash(target_any(), any);
     for (uint32_t i = 0; i < FACT_COUNT; i++) {

@@ -168,7 +168,7 @@ uint32_t exec_bake_cost(Exec *e, uint32_t entry, unsigned parts)
     return exec_rebake_cost(e, entry, parts);
 }
 
-uint32_t exec_rebake_cost(const Exec *e, uint32_t entry, unsigned parts)
+uint32_t exec_rebake_cost(Exec *e, uint32_t entry, unsigned parts)
 {
     (void)entry, (void)parts;
     return e->knobs.compiles;
