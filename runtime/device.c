@@ -500,12 +500,9 @@ bool request_eval(Request *r, Buf *err)
     }
     p->evals++;
     d->made.evals++;
-    Evaluation  here = {.request = r}, *e = &here;
     bool        limited = d->eval_seconds > 0 && isfinite(d->eval_seconds);
-    if (limited) {
-        e = xcalloc(1, sizeof *e);
-        *e = here;
-    }
+    Evaluation  here = {0}, *e = limited ? xcalloc(1, sizeof *e) : &here;
+    e->request = r;
     if (!limited)
         evaluate(e);
     else if (!evaluate_within(d, e, err))

@@ -79,8 +79,10 @@ bool memory_put(const char *device, const char *what, const char *value, Buf *no
     char        why[FILE_ERR_MAX];
     bool        ok = true;
     if (file) {
-        json_t     *all = load(file, &(Buf){0}), *one = json_object_get(all, key);
+        Buf         damaged = {0}; /* told by memory_get() */
+        json_t     *all = load(file, &damaged), *one = json_object_get(all, key);
         const char *known = json_string_value(json_object_get(one, what));
+        buf_free(&damaged);
         if (known && strcmp(known, value) == 0) {
             json_decref(all);
             arena_free(a);

@@ -143,6 +143,17 @@ with open(blocked, "wb"):
 _, got, said = train(os.path.join(DIR, "blocked-run"), plan["reload"], HOST, env=[("ANEL_STATE_DIR", os.path.join(blocked, "x"))])
 check("no place to remember: a note", got == want["reload"] and "is not remembered" in said, said)
 
+# ---- stale weights that show late: what may be wrong is not kept ----
+env, run = [("ANEL_STATE_DIR", state())], os.path.join(DIR, "late")
+train(run, plan["reload"], HOST, steps=2, env=env)
+status, _, said = train(run, plan["reload"], HOST, "stale-large", env=env, extra=["--resume", "--save-every", "1"])
+check("stale weights after they were trusted: the run ends, and names the checkpoint from before", status == 1 and
+      "Steps after 2 may be wrong, and are not saved" in said and f"--resume {run}/ckpt-2" in said, said)
+check("stale weights after they were trusted: nothing newer is left",
+      sorted(x for x in os.listdir(run) if x.startswith("ckpt-")) == ["ckpt-2"], os.listdir(run))
+_, got, said = train(run, plan["reload"], HOST, "stale-large", env=env, extra=["--resume", os.path.join(run, "ckpt-2")])
+check("stale weights after they were trusted: resumed from there, the same bits", got and got == want["reload"], said)
+
 # ---- evaluations that grow slower: a new process, or the same bits ----
 def decaying(mode, device, fault):
     """Steps enough for it to be noticed."""
@@ -159,6 +170,25 @@ for mode, device, fault in (("dynamic", HOST, "decay=3500"), ("dynamic", HOST, "
     got, said = decaying(mode, device, fault)
     check(f"{fault}, {mode}, {device}: a new process goes on with the same bits",
           got and got == straight and "as long as at first: a new process goes on" in said, said)
+# ---- products beyond half of fp16's range: steps that meet the infinities are skipped, and a run of nothing else ends ----
+with open(MODEL, encoding="utf-8") as f:
+    large = f.read().replace("      x = x + swiglu(rmsnorm(x, g2, eps: eps)) as feed_forward;",
+                             "      big = linear(rmsnorm(x, g2, eps: eps) * 2048.0, dim, std: 1.0) as feed_forward;\n"
+                             "      x = x + big * (1.0 / 65536.0);")
+check("the model has the line that is replaced", "big = " in large)
+with open(os.path.join(DIR, "large.anel"), "w", encoding="utf-8") as f:
+    f.write(large)
+plan["large"] = os.path.join(DIR, "large")
+subprocess.run([ANEC, os.path.join(DIR, "large.anel"), *SETS, "--weights", "dynamic", "-o", plan["large"]], check=True,
+               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+for fault, status in (("", 0), ("half-range", 1)):
+    run = os.path.join(DIR, "large-" + fault)
+    got, _, said = train(run, plan["large"], HOST, fault, steps=70, extra=["--target", "none", "--log", run + ".log"])
+    with open(run + ".log", encoding="utf-8") as f:
+        skipped = [e["skipped"] for e in map(json.loads, f) if e["event"] == "step"]
+    check(f"products of more than 32752, {fault or 'no quirk'}", got == status and sum(skipped) == 64 * status and
+          ("64 steps in a row overflowed" in said) == bool(status), said)
+
 # ---- the table of docs/faults.md is that of the code ----
 def rows(file, pattern):
     with open(os.path.join(os.path.dirname(__file__), "..", "..", file), encoding="utf-8") as f:
