@@ -263,7 +263,7 @@ static int damage_everything(const char *name, const char *mil, int ways)
 {
     int count[] = {0, 0, 0}, wrong = 0;
     damaged_mil = mil;
-    for (int node = 1; !count[2]; node++)
+    for (int node = 1; !count[2] && wrong < 20; node++)
         for (int i = 0; i < ways && !count[2]; i++) {
             char       words[64];
             const Case c = {"damage", words, damaged, 0};
