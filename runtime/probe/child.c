@@ -354,6 +354,7 @@ int trial_serve(int argc, char **argv)
     if (target && !(c.options.target = places_target(kept, target, &c.err)))
         fputs(c.err.data, stderr);
     c.options.simulate = target != NULL;
+    c.options.faults = getenv("ANERUN_DEVICE_FAULT"); /* for tests: docs/faults.md */
     if (c.options.target)
         c.options.max_compiles = (uint64_t)c.options.target->compile_budget;
     char  *line = NULL;

@@ -207,6 +207,9 @@ report = engine("hang", "hang=2", "add,sub,mul", "--patience", "2")
 if report:
     check("an evaluation that never returns is a finding", finding(report, "sub")["found"] == "no", report["findings"])
     check("and spoils no other", finding(report, "add")["found"] == "yes" and finding(report, "mul")["found"] == "yes", report["findings"])
+report = engine("small", "any-surface,small-surface=20480", "surface-min")
+if report:
+    check("the smallest surface is found", finding(report, "surface-min")["found"] == 20480, report["findings"])
 report = engine("fails", "eval-fails=1", "add")
 if report:
     check("an evaluation that fails is a finding", "failed" in finding(report, "add")["note"], report["findings"])
