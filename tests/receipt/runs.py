@@ -98,7 +98,9 @@ class Receipts(unittest.TestCase):
         for name in ("restarts", "ane, restarts"):
             self.assertGreater(got[name]["counts"]["restarts"], 0)
             self.assertEqual(self.evaluations(got[name]), self.evaluations(want), name)
-            self.assertGreaterEqual(got[name]["counts"]["compilations"], want["counts"]["compilations"])
+            # proofs of weights that find no room in a process's budget are left out; programs never are
+            instances = sum(p["instances"] for p in got[name]["programs"] if p["evaluations"])
+            self.assertGreaterEqual(got[name]["counts"]["compilations"], instances * STEPS)
             self.assertEqual(got[name]["results"]["from_step"], 0)
         self.assertEqual(got["resumed"]["results"]["from_step"], 2)
         other = self.train("--seed", "7")
