@@ -57,18 +57,6 @@ static Name *name_node(Parse *p, StrId id, Span at)
     *n = name_of(id, at);
     return n;
 }
-static Arg *arg_node(Parse *p, StrId name, Span name_at, Expr *value)
-{
-    Arg *a = NEW(p->arena, Arg);
-    *a = (Arg){.name = name, .name_at = name_at, .value = value};
-    return a;
-}
-static Index *index_node(Parse *p, IndexKind kind, Expr *lo, Expr *hi, Span at)
-{
-    Index *i = NEW(p->arena, Index);
-    *i = (Index){.kind = kind, .lo = lo, .hi = hi, .at = at};
-    return i;
-}
 static FnDef *fn_node(Parse *p, Name name, Generic *gens, FnParam *params, TypeExpr *result, FnBody b, Span at)
 {
     FnDef *f = NEW(p->arena, FnDef);
@@ -421,13 +409,13 @@ call: IDENT "(" args ")"           { $$ = expr_call(p, name_of($IDENT, @IDENT), 
 indexes: index             { ONE($$, $index); }
        | indexes[l] "," index { $$ = $l; APPEND($$, $index); }
        ;
-index: expr                     { $$ = index_node(p, IX_AT, $expr, NULL, @$); }
-     | ":"                      { $$ = index_node(p, IX_ALL, NULL, NULL, @$); }
-     | "_"                      { $$ = index_node(p, IX_NEW, NULL, NULL, @$); }
-     | ".."                     { $$ = index_node(p, IX_RANGE, NULL, NULL, @$); }
-     | expr ".."                { $$ = index_node(p, IX_RANGE, $expr, NULL, @$); }
-     | ".." expr                { $$ = index_node(p, IX_RANGE, NULL, $expr, @$); }
-     | expr[lo] ".." expr[hi]   { $$ = index_node(p, IX_RANGE, $lo, $hi, @$); }
+index: expr                     { $$ = index_new(p, IX_AT, $expr, NULL, @$); }
+     | ":"                      { $$ = index_new(p, IX_ALL, NULL, NULL, @$); }
+     | "_"                      { $$ = index_new(p, IX_NEW, NULL, NULL, @$); }
+     | ".."                     { $$ = index_new(p, IX_RANGE, NULL, NULL, @$); }
+     | expr ".."                { $$ = index_new(p, IX_RANGE, $expr, NULL, @$); }
+     | ".." expr                { $$ = index_new(p, IX_RANGE, NULL, $expr, @$); }
+     | expr[lo] ".." expr[hi]   { $$ = index_new(p, IX_RANGE, $lo, $hi, @$); }
      ;
 args: %empty       { $$ = (ArgList){0}; }
     | arg_list
@@ -436,9 +424,9 @@ args: %empty       { $$ = (ArgList){0}; }
 arg_list: arg             { ONE($$, $arg); }
         | arg_list[l] "," arg { $$ = $l; APPEND($$, $arg); }
         ;
-arg: expr           { $$ = arg_node(p, 0, (Span){0}, $expr); }
-   | IDENT ":" expr { $$ = arg_node(p, $IDENT, @IDENT, $expr); }
-   | IDENT "=" expr { $$ = arg_node(p, $IDENT, @IDENT, $expr); habit_named(p, $IDENT, @2, @expr); }
+arg: expr           { $$ = arg_new(p, 0, (Span){0}, $expr); }
+   | IDENT ":" expr { $$ = arg_new(p, $IDENT, @IDENT, $expr); }
+   | IDENT "=" expr { $$ = arg_new(p, $IDENT, @IDENT, $expr); habit_named(p, $IDENT, @2, @expr); }
    ;
 prim: IDENT   { $$ = expr_new(p, EX_NAME, @$); $$->name = name_of($IDENT, @$); }
     | INT     { $$ = expr_new(p, EX_INT, @$); $$->i = $INT; }

@@ -19,8 +19,10 @@ static const struct {
 static void usage(FILE *f)
 {
     fputs("usage: anerun PLAN --train | --eval PATH | --generate PROMPT [options]\n"
+          "       anerun --probe [options]\n"
           "       anerun COMMAND [arguments]\n\n"
-          "  PLAN        a directory made by anec: train its model, measure it, ...\n", f);
+          "  PLAN        a directory made by anec: train its model, measure it, ...\n"
+          "  --probe     find out what an engine does: a report, a target profile\n", f);
     for (size_t i = 0; i < COUNT(commands); i++)
         fprintf(f, "  %-11s %s\n", commands[i].name, commands[i].help);
     fputs("\n'anerun PLAN --help' and 'anerun COMMAND --help' tell more.\n", f);
@@ -54,6 +56,10 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT(commands); i++)
         if (strcmp(commands[i].name, argv[1]) == 0)
             return commands[i].run(argc - 1, argv + 1);
+    if (strcmp(argv[1], "--probe") == 0)
+        return cmd_probe(argc, argv);
+    if (strcmp(argv[1], "--probe-child") == 0)
+        return cmd_probe_child(argc, argv);
     /* `anerun nothing.plan --train`: the plan may be missing, the intention is clear */
     if (path_is_dir(argv[1]) || argv[1][0] == '-' || (argc > 2 && argv[2][0] == '-'))
         return cmd_plan(argc, argv);

@@ -42,11 +42,12 @@ static Cli describe(Arena *a)
     CliOption    *option = NEW_N(a, CliOption, rows);
     for (size_t i = 0; i < rows; i++)
         option[i] = (CliOption){from[i].name ? from[i].name + 2 : NULL, from[i].kind == HELP ? 'h' : 0, from[i].value, from[i].help};
-    CliCommand *command = NEW_N(a, CliCommand, 4);
+    CliCommand *command = NEW_N(a, CliCommand, 5);
     command[0] = (CliCommand){NULL, "PLAN", "run a plan", option, (uint32_t)rows};
     command[1] = (CliCommand){"mil", "FILE.mil ...", "run a MIL program on NumPy files; anerun mil --help tells how", NULL, 0};
     command[2] = (CliCommand){"completion", "bash|zsh|fish", "print a script that completes command lines", NULL, 0};
     command[3] = (CliCommand){"man", "", "print this manual page", NULL, 0};
+    command[4] = cmd_probe_cli;
     CliSection *section = NEW_N(a, CliSection, COUNT(fixed) + 1);
     memcpy(section, fixed, sizeof fixed);
     section[COUNT(fixed)] = section[1]; /* the settings stand behind the options */
@@ -58,7 +59,7 @@ static Cli describe(Arena *a)
     for (uint32_t i = 0; i < settings_count(); i++)
         set[i] = settings_key(i);
     return (Cli){.program = "anerun", .version = ANEL_VERSION, .date = "2026-11-23", .summary = "train, measure and run plans of anel models",
-                 .command = command, .commands = 4, .section = section, .sections = COUNT(fixed) + 1, .set = set};
+                 .command = command, .commands = 5, .section = section, .sections = COUNT(fixed) + 1, .set = set};
 }
 
 int cmd_completion(int argc, char **argv)

@@ -20,6 +20,10 @@ static const ConvertRows *rows(void)
     if (cpu_avx2())
         return &convert_rows_avx2;
 #endif
+#ifdef HOST_HAS_NEON
+    if (cpu_neon())
+        return &convert_rows_neon;
+#endif
     return &convert_rows_plain;
 }
 

@@ -1,6 +1,6 @@
-/* convert_rows.c: rows to fp16, clamped and counted, and back. Compiled three times; see convert_rows.h. The plain loops
- * have no branches, so that compilers vectorise them for any machine. With F16C eight elements at a time are converted,
- * unless one of them is NaN: those, and the end of a row, take the plain way. */
+/* convert_rows.c: rows to fp16, clamped and counted, and back. Compiled once for each kind of machine; see
+ * convert_rows.h. The plain loops have no branches, so that compilers vectorise them for any machine. With F16C or NEON
+ * eight elements at a time are converted, unless one of them is NaN: those, and the end of a row, take the plain way. */
 #include "convert_rows.h"
 
 #include "f16_rows.h"
@@ -161,6 +161,64 @@ static void from_f16_run(const uint16_t *x, float *y, size_t n, ConvertCount *co
 }
 
 #define ROWS convert_rows_avx2
+#elif defined F16_ROWS_NEON
+
+/* Is an element not less than `bound`? NaN counts. */
+static inline bool any_beyond(F16Wide v, float bound, uint32x4_t beyond[2])
+{
+    for (int i = 0; i < 2; i++)
+        beyond[i] = vmvnq_u32(vcaltq_f32(v.val[i], vdupq_n_f32(bound)));
+    return vmaxvq_u32(vorrq_u32(beyond[0], beyond[1])) != 0;
+}
+
+static inline void scaled_wide(const float *x, const float *g, float one, bool scales, uint16_t *y, size_t n,
+                               ConvertCount *count)
+{
+    const float32x4_t most = vdupq_n_f32(65504), least = vdupq_n_f32(-65504), all = vdupq_n_f32(one);
+    uint32_t          clamped = 0;
+    size_t            i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint32x4_t beyond[2];
+        F16Wide    v = f16_load(x + i), by = {{all, all}};
+        if (scales && g)
+            by = f16_load(g + i);
+        for (int k = 0; scales && k < 2; k++)
+            v.val[k] = vmulq_f32(v.val[k], by.val[k]);
+        if (any_beyond(v, 65520, beyond)) {
+            if (f16_nan(v)) {
+                float lane[8];
+                f16_store(lane, v);
+                to_f16_plain(lane, y + i, 8, count);
+                continue;
+            }
+            clamped += vaddvq_u32(vaddq_u32(vshrq_n_u32(beyond[0], 31), vshrq_n_u32(beyond[1], 31)));
+        }
+        for (int k = 0; k < 2; k++)
+            v.val[k] = vmaxq_f32(vminq_f32(v.val[k], most), least);
+        f16_store_half(y + i, f16_to_narrow(v));
+    }
+    count->clamped += clamped;
+    if (scales)
+        scaled_plain(x + i, g ? g + i : NULL, one, y + i, n - i, count);
+    else
+        to_f16_plain(x + i, y + i, n - i, count);
+}
+
+static void from_f16_run(const uint16_t *x, float *y, size_t n, ConvertCount *count)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        uint32x4_t beyond[2];
+        F16Wide    v = f16_to_wide(f16_load_half(x + i));
+        if (any_beyond(v, 65504, beyond))
+            from_f16_plain(x + i, y + i, 8, count);
+        else
+            f16_store(y + i, v);
+    }
+    from_f16_plain(x + i, y + i, n - i, count);
+}
+
+#define ROWS convert_rows_neon
 #else
 
 static inline void scaled_wide(const float *x, const float *g, float one, bool scales, uint16_t *y, size_t n,
@@ -220,6 +278,25 @@ static void turn_8x8(const uint16_t *x, size_t xs, uint16_t *y, size_t ys)
     for (int i = 0; i < 4; i++) {
         _mm_storeu_si128((__m128i *)(y + (size_t)(2 * i) * ys), _mm_unpacklo_epi64(r[i], r[4 + i]));
         _mm_storeu_si128((__m128i *)(y + (size_t)(2 * i + 1) * ys), _mm_unpackhi_epi64(r[i], r[4 + i]));
+    }
+#elif defined F16_ROWS_NEON
+    uint16x8_t r[8];
+    uint32x4_t a[8];
+    uint64x2_t b[8];
+    for (int i = 0; i < 8; i++)
+        r[i] = vld1q_u16(x + (size_t)i * xs);
+    for (int i = 0; i < 4; i++) {
+        a[2 * i] = vreinterpretq_u32_u16(vzip1q_u16(r[2 * i], r[2 * i + 1]));
+        a[2 * i + 1] = vreinterpretq_u32_u16(vzip2q_u16(r[2 * i], r[2 * i + 1]));
+    }
+    for (int i = 0; i < 2; i++)
+        for (int h = 0; h < 2; h++) {
+            b[4 * i + 2 * h] = vreinterpretq_u64_u32(vzip1q_u32(a[4 * i + h], a[4 * i + 2 + h]));
+            b[4 * i + 2 * h + 1] = vreinterpretq_u64_u32(vzip2q_u32(a[4 * i + h], a[4 * i + 2 + h]));
+        }
+    for (int i = 0; i < 4; i++) {
+        vst1q_u16(y + (size_t)(2 * i) * ys, vreinterpretq_u16_u64(vzip1q_u64(b[i], b[4 + i])));
+        vst1q_u16(y + (size_t)(2 * i + 1) * ys, vreinterpretq_u16_u64(vzip2q_u64(b[i], b[4 + i])));
     }
 #else
     for (size_t c = 0; c < 8; c++)

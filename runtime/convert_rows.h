@@ -1,4 +1,5 @@
-/* convert_rows.h: the loops of convert.c, compiled as plain C, for AVX2 and F16C, and for AVX-512; see cpu.h. */
+/* convert_rows.h: the loops of convert.c, compiled as plain C, for AVX2 and F16C, for AVX-512, and for NEON;
+ * see cpu.h. */
 #ifndef ANEL_RUNTIME_CONVERT_ROWS_H
 #define ANEL_RUNTIME_CONVERT_ROWS_H
 
@@ -18,6 +19,6 @@ typedef struct {
     void (*away)(const uint16_t *x, uint16_t *y, size_t n);
 } ConvertRows;
 
-extern const ConvertRows convert_rows_plain, convert_rows_avx2, convert_rows_avx512; /* with HOST_HAS_AVX2, _AVX512 */
+extern const ConvertRows convert_rows_plain, convert_rows_avx2, convert_rows_avx512, convert_rows_neon; /* HOST_HAS_... */
 
 #endif

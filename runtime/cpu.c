@@ -38,6 +38,15 @@ bool cpu_avx2(void)
 }
 #endif
 
+bool cpu_neon(void)
+{
+#ifdef HOST_HAS_NEON
+    return true;
+#else
+    return false;
+#endif
+}
+
 #ifdef HOST_HAS_AVX512
 static bool ask_avx512(void)
 {

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 bool cpu_avx2(void);   /* with F16C */
+bool cpu_neon(void);   /* every 64-bit ARM */
 bool cpu_avx512(void); /* F, BW, DQ and VL */
 bool cpu_amx(void);    /* tiles of bf16, and AVX-512; the first call asks the system for them */
 

@@ -314,12 +314,17 @@ const ProgramFunction *program_function(const Program *p, uint32_t index)
 
 Surface *surface_new(Device *d, size_t bytes, Buf *err)
 {
+    size_t rounded = bytes > SIZE_MAX / 2 ? bytes : (bytes + SURFACE_ALIGN - 1) / SURFACE_ALIGN * SURFACE_ALIGN;
+    return surface_new_exact(d, rounded ? rounded : SURFACE_ALIGN, err);
+}
+
+Surface *surface_new_exact(Device *d, size_t bytes, Buf *err)
+{
     if (bytes > SIZE_MAX / 2) {
         buf_printf(err, "a surface of %zu bytes is too large\n", bytes);
         return NULL;
     }
-    size_t rounded = (bytes + SURFACE_ALIGN - 1) / SURFACE_ALIGN * SURFACE_ALIGN;
-    Surface *s = usable(d, err) ? d->driver->surface_new(d, rounded ? rounded : SURFACE_ALIGN, err) : NULL;
+    Surface *s = usable(d, err) ? d->driver->surface_new(d, bytes, err) : NULL;
     if (s) {
         if (d->faults)
             fault_surface(d->faults, s);

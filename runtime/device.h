@@ -158,6 +158,8 @@ uint64_t program_evals(const Program *p); /* evaluations of its requests so far 
 
 /* A zero-filled surface of at least `bytes`. */
 Surface *surface_new(Device *d, size_t bytes, Buf *err);
+/* One of exactly so many bytes, not rounded up: to find out what an engine takes (probe/). Elsewhere surface_new(). */
+Surface *surface_new_exact(Device *d, size_t bytes, Buf *err);
 void     surface_free(Surface *s);
 size_t   surface_bytes(const Surface *s);
 /* Access by the CPU, between evaluations only. Each lock is paired with one unlock; `write` says what it is for. */

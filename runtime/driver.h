@@ -18,7 +18,7 @@ typedef struct {
     Program *(*reload)(const Program *donor, const char *name, const DeviceFile *file, size_t files,
                        Buf *err); /* NULL: cannot */
     void (*program_free)(Program *p);
-    Surface *(*surface_new)(Device *d, size_t bytes, Buf *err); /* `bytes` is a multiple of SURFACE_ALIGN */
+    Surface *(*surface_new)(Device *d, size_t bytes, Buf *err); /* `bytes` is a multiple of SURFACE_ALIGN, except for the probe */
     void (*surface_free)(Surface *s);
     void *(*surface_lock)(Surface *s, bool write);
     void (*surface_unlock)(Surface *s, bool write);

@@ -1,8 +1,8 @@
 /* f16_rows.h: whole rows to fp16 and back, the same bits as the functions of base/f16.h element by element.
  *
- * A file compiled for AVX-512 or F16C (runtime/meson.build), or for 64-bit ARM, uses the conversion instructions, so many
- * elements at a time; they round like f16_round() and differ for NaN only, whose payloads they keep. Elements with a NaN
- * among them, and what is left at the end of a row, therefore take the plain way. */
+ * A file compiled for AVX-512 or F16C, or with F16_ROWS_NEON for 64-bit ARM (runtime/meson.build), uses the conversion
+ * instructions, so many elements at a time; they round like f16_round() and differ for NaN only, whose payloads they keep.
+ * Elements with a NaN among them, and what is left at the end of a row, therefore take the plain way. */
 #ifndef ANEL_RUNTIME_F16_ROWS_H
 #define ANEL_RUNTIME_F16_ROWS_H
 
@@ -48,18 +48,42 @@ static inline int f16_rows_nan(__m256 v)
 #define f16_store_half(p, h) _mm_storeu_si128((__m128i *)(p), h)
 #define f16_to_wide(h) _mm256_cvtph_ps(h)
 #define f16_to_narrow(v) _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)
-#elif defined __aarch64__ && defined __ARM_NEON
+#elif defined F16_ROWS_NEON
 #include <arm_neon.h>
-#define F16_LANES 4
-typedef float32x4_t F16Wide;
-typedef float16x4_t F16Narrow;
-#define f16_nan(v) (vminvq_u32(vceqq_f32(v, v)) == 0)
-#define f16_load(p) vld1q_f32(p)
-#define f16_store(p, v) vst1q_f32(p, v)
-#define f16_load_half(p) vreinterpret_f16_u8(vld1_u8((const uint8_t *)(p)))
-#define f16_store_half(p, h) vst1_u8((uint8_t *)(p), vreinterpret_u8_f16(h))
-#define f16_to_wide(h) vcvt_f32_f16(h)
-#define f16_to_narrow(v) vcvt_f16_f32(v)
+#define F16_LANES 8 /* two vectors: asking for NaN costs as much for both as for one */
+typedef float32x4x2_t F16Wide;
+typedef uint16x8_t    F16Narrow;
+static inline int f16_nan(F16Wide v)
+{
+    uint32x4_t ordered = vandq_u32(vceqq_f32(v.val[0], v.val[0]), vceqq_f32(v.val[1], v.val[1]));
+    return vminvq_u32(ordered) == 0;
+}
+static inline F16Wide f16_load(const float *p)
+{
+    return (F16Wide){{vld1q_f32(p), vld1q_f32(p + 4)}};
+}
+static inline void f16_store(float *p, F16Wide v)
+{
+    vst1q_f32(p, v.val[0]);
+    vst1q_f32(p + 4, v.val[1]);
+}
+static inline F16Narrow f16_load_half(const void *p)
+{
+    return vreinterpretq_u16_u8(vld1q_u8(p)); /* by bytes: at any address */
+}
+static inline void f16_store_half(void *p, F16Narrow h)
+{
+    vst1q_u8(p, vreinterpretq_u8_u16(h));
+}
+static inline F16Wide f16_to_wide(F16Narrow h)
+{
+    float16x8_t x = vreinterpretq_f16_u16(h);
+    return (F16Wide){{vcvt_f32_f16(vget_low_f16(x)), vcvt_high_f32_f16(x)}};
+}
+static inline F16Narrow f16_to_narrow(F16Wide v)
+{
+    return vreinterpretq_u16_f16(vcvt_high_f16_f32(vcvt_f16_f32(v.val[0]), v.val[1]));
+}
 #endif
 
 /* Round `n` elements in place. */

@@ -95,6 +95,7 @@ void gemm_init(void)
 const char *gemm_library(void)
 {
     static char name[64];
+    (void)name; /* not every library has a version to tell */
     switch (who()) {
     case BY_AMX:
         return "AMX";
@@ -114,7 +115,6 @@ const char *gemm_library(void)
     snprintf(name, sizeof name, "%.60s", OPENBLAS_VERSION);
     return name + strspn(name, " ");
 #else
-    (void)name;
     return "BLAS";
 #endif
 }

@@ -25,6 +25,8 @@ missing=
 for p in $debian_build ${want_test:+$debian_test}; do
     dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
 done
+# Node.js need not be Debian's; its packages of npm are many.
+[ -z "$want_test" ] || command -v npm >/dev/null || missing="$missing nodejs npm"
 [ -n "$missing" ] || exit 0
 echo "install-deps: installing$missing"
 sudo=

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Everything that must hold: install what is needed, build with gcc, with clang and with sanitizers, warnings as errors,
-# run every test in each build, compare the plans the three compilers write, and count. The last line is
-# 'N passed, N failed'; the exit status is 0 only if nothing failed.
+# run every test in each build, compare the plans the three compilers write, build for macOS (scripts/macos.sh), and count.
+# The last line is 'N passed, N failed'; the exit status is 0 only if nothing failed.
 set -u
 cd "$(dirname "$0")/.."
 scripts/install-deps.sh test || exit 1
@@ -15,7 +15,7 @@ failed() { # what is no test of meson's and failed
     echo "0 passed, 1 failed" >>build-ci/other.log
 }
 mkdir -p build-ci
-rm -f build-ci/other.log build-ci/*/meson-logs/testlog*
+rm -f build-ci/*.log build-ci/*/meson-logs/testlog*
 
 # check NAME COMPILER SETUP OPTION...: one build and its tests
 check() {
@@ -37,5 +37,9 @@ check sanitizers gcc sanitize -Dbuildtype=debugoptimized -Db_sanitize=address,un
 say "the same plans from all compilers"
 python3 scripts/same-plans.py build-ci/gcc/anec build-ci/clang/anec build-ci/sanitizers/anec >build-ci/plans.log 2>&1
 [ -s build-ci/plans.log ] && cat build-ci/plans.log
+say "macOS"
+scripts/macos.sh >build-ci/macos.log 2>&1
+cat build-ci/macos.log
 say "done"
-python3 scripts/count-tests.py build-ci/*/meson-logs/testlog*.txt $(ls build-ci/plans.log build-ci/other.log 2>/dev/null)
+python3 scripts/count-tests.py build-ci/*/meson-logs/testlog*.txt build-ci/plans.log build-ci/macos.log \
+    $(ls build-ci/other.log 2>/dev/null)

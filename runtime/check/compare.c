@@ -91,14 +91,13 @@ void check_compare(Arena *a, Mil64 *m, const double *const *input, const double 
     Reference   r = sample(m, input);
     for (uint32_t k = 0; k < f->outputs; k++) {
         int64_t  n = type_elems(&f->output[k]->type), channels = f->output[k]->type.rank > 1 ? f->output[k]->type.dim[1] : 1;
-        int64_t  at = 0;
         uint32_t parts = out && out[k].parts ? out[k].parts : 1;
         for (uint32_t q = 0; q < parts; q++) {
-            int64_t  size = out && out[k].parts ? n / channels * out[k].part[q].channels : n;
+            const PlanPart *part = out && out[k].parts ? &out[k].part[q] : NULL; /* padding may lie between parts */
+            int64_t  at = part ? n / channels * part->channel : 0, size = part ? n / channels * part->channels : n;
             CheckRow row = as;
-            row.output = out && out[k].parts ? out[k].part[q].name : f->output[k]->name;
+            row.output = part ? part->name : f->output[k]->name;
             compare_part(&row, r.exact[k], r.square[k], output[k], at, at + size);
-            at += size;
             GROW(a, rows->row, rows->rows, rows->cap);
             rows->row[rows->rows++] = row;
         }

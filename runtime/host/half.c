@@ -35,6 +35,8 @@ static void row_product(const uint16_t *a, int64_t sa, const uint16_t *b, int64_
 #define BUILD half_kernels_avx512
 #elif defined HOST_AVX2
 #define BUILD half_kernels_avx2
+#elif defined HOST_NEON
+#define BUILD half_kernels_neon
 #else
 #define BUILD half_kernels_ane
 #endif

@@ -28,12 +28,13 @@ typedef struct {
 
 enum { HALF_COLUMNS = 128 };
 
-extern const HalfKernels half_kernels_ane, half_kernels_avx2, half_kernels_avx512;
+extern const HalfKernels half_kernels_ane, half_kernels_avx2, half_kernels_avx512, half_kernels_neon;
 
 const HalfRow *kernel_row_of_ane(KernelFn *plain), *kernel_row_of_avx2(KernelFn *plain),
-    *kernel_row_of_avx512(KernelFn *plain);
+    *kernel_row_of_avx512(KernelFn *plain), *kernel_row_of_neon(KernelFn *plain);
 void kernel_softmax_row_ane(const float *x, int64_t n, float *y),
     kernel_softmax_row_avx2(const float *x, int64_t n, float *y),
-    kernel_softmax_row_avx512(const float *x, int64_t n, float *y);
+    kernel_softmax_row_avx512(const float *x, int64_t n, float *y),
+    kernel_softmax_row_neon(const float *x, int64_t n, float *y);
 
 #endif

@@ -52,6 +52,9 @@ static const Build build_of[KERNEL_BUILDS] = {
     [KERNELS_AVX512] = {sizeof(float), kernel_load_avx512, kernel_store_avx512, kernel_constant_avx512,
                         &half_kernels_avx512},
 #endif
+#ifdef HOST_HAS_NEON
+    [KERNELS_NEON] = {sizeof(float), kernel_load_neon, kernel_store_neon, kernel_constant_neon, &half_kernels_neon},
+#endif
     [KERNELS_EXACT] = {sizeof(double), kernel_load_exact, kernel_store_exact, kernel_constant_exact, NULL},
 };
 
@@ -66,6 +69,10 @@ static KernelBuild choose(const DeviceOptions *options)
 #ifdef HOST_HAS_AVX2
     if (!options->plain && cpu_avx2())
         return KERNELS_AVX2;
+#endif
+#ifdef HOST_HAS_NEON
+    if (!options->plain && cpu_neon())
+        return KERNELS_NEON;
 #endif
     return KERNELS_PLAIN;
 }
@@ -231,6 +238,11 @@ static Program *host_compile(Device *base, const char *name, const char *mil, si
 static Program *host_reload(const Program *base, const char *name, const DeviceFile *file, size_t files, Buf *err)
 {
     HostDevice *d = (HostDevice *)base->device;
+    if (d->options.target && d->options.target->reload == TRI_NO) {
+        buf_printf(err, "%s: error: target %s gives compiled programs no new weights (reload no)\n", name, d->options.target->name);
+        d->base.refusal = REFUSED_LOAD;
+        return NULL;
+    }
     HostText *t = host_text_again(d, ((const HostProgram *)base)->text, name, file, files, err);
     return t ? program_new(d, t, true, name, file, files, err) : NULL;
 }

@@ -25,9 +25,9 @@ typedef bool LoadFn(PortType type, const void *surface, int64_t n, void *out);
 typedef void StoreFn(PortType type, const void *in, int64_t n, void *surface);
 typedef void ConstantFn(const Value *v, void *out);
 
-LoadFn kernel_load_ane, kernel_load_avx2, kernel_load_avx512, kernel_load_exact;
-StoreFn kernel_store_ane, kernel_store_avx2, kernel_store_avx512, kernel_store_exact;
-ConstantFn kernel_constant_ane, kernel_constant_avx2, kernel_constant_avx512, kernel_constant_exact;
+LoadFn kernel_load_ane, kernel_load_avx2, kernel_load_avx512, kernel_load_neon, kernel_load_exact;
+StoreFn kernel_store_ane, kernel_store_avx2, kernel_store_avx512, kernel_store_neon, kernel_store_exact;
+ConstantFn kernel_constant_ane, kernel_constant_avx2, kernel_constant_avx512, kernel_constant_neon, kernel_constant_exact;
 
 typedef struct {
     size_t real; /* bytes of a Real */

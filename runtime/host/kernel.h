@@ -2,8 +2,8 @@
  *
  * Every kernels_*.c is compiled once for each KernelBuild. With HOST_EXACT a Real is a double and nothing is rounded;
  * without it a Real is a float, and what an operation writes to an fp16 tensor is rounded to the nearest fp16 value,
- * once, by finish(). HOST_AVX2 and HOST_AVX512 are the latter with wider vectors from the same source. They have to give
- * the same bits, so kernels must not depend on the width: sums run in a fixed number of lanes.
+ * once, by finish(). HOST_AVX2, HOST_AVX512 and HOST_NEON are the latter with better instructions from the same source. They
+ * have to give the same bits, so kernels must not depend on the width: sums run in a fixed number of lanes.
  *
  * The tensors that kernels see are dense arrays of Real in row-major order, whatever their element type: integers are
  * exact up to 2^24 (2^53), booleans are 0 and 1. Between kernels fp16 tensors are stored as fp16; see host_run.c.
@@ -37,6 +37,8 @@ typedef float Real;
 #define KERNEL(name) kernel_##name##_avx512
 #elif defined HOST_AVX2
 #define KERNEL(name) kernel_##name##_avx2
+#elif defined HOST_NEON
+#define KERNEL(name) kernel_##name##_neon
 #else
 #define KERNEL(name) kernel_##name##_ane
 #endif

@@ -14,12 +14,20 @@
 #define AVX512(kernel) kernel_##kernel##_ane
 #endif
 
-#define OP(name, args, type, kernel) \
-    KernelFn kernel_##kernel##_ane, kernel_##kernel##_avx2, kernel_##kernel##_avx512, kernel_##kernel##_exact;
+#ifdef HOST_HAS_NEON
+#define NEON(kernel) kernel_##kernel##_neon
+#else
+#define NEON(kernel) kernel_##kernel##_ane
+#endif
+
+#define OP(name, args, type, kernel)                                                                      \
+    KernelFn kernel_##kernel##_ane, kernel_##kernel##_avx2, kernel_##kernel##_avx512, kernel_##kernel##_neon, \
+        kernel_##kernel##_exact;
 #include "mil/mil_ops.def"
 
 static KernelFn *const kernels[][KERNEL_BUILDS] = {
-#define OP(name, args, type, kernel) {kernel_##kernel##_ane, AVX2(kernel), AVX512(kernel), kernel_##kernel##_exact},
+#define OP(name, args, type, kernel) \
+    {kernel_##kernel##_ane, AVX2(kernel), AVX512(kernel), NEON(kernel), kernel_##kernel##_exact},
 #include "mil/mil_ops.def"
 };
 

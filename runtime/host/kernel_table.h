@@ -7,8 +7,9 @@
 typedef struct Run Run;
 typedef void KernelFn(Run *run, const Call *call);
 
-/* Kernels are compiled several times (kernel.h): plain, for AVX2 and AVX-512 with the same results, and in double. */
-typedef enum { KERNELS_PLAIN, KERNELS_AVX2, KERNELS_AVX512, KERNELS_EXACT, KERNEL_BUILDS } KernelBuild;
+/* Kernels are compiled several times (kernel.h): plain, for AVX2, AVX-512 and NEON with the same results, and in
+ * double. */
+typedef enum { KERNELS_PLAIN, KERNELS_AVX2, KERNELS_AVX512, KERNELS_NEON, KERNELS_EXACT, KERNEL_BUILDS } KernelBuild;
 
 /* The plain kernels, by which operations are recognised. */
 #define OP(name, args, type, kernel) KernelFn kernel_##kernel##_ane;

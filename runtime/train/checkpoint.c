@@ -178,6 +178,14 @@ static bool same_shape(const StTensor *s, const CheckpointTensor *t)
     return true;
 }
 
+/* Where shapes agree, as with adapters or without, weights can be taken over. */
+static void put_remedy(const char *dir, bool fits, Buf *err)
+{
+    buf_puts(err, "; go on with the plan it was made with");
+    if (fits)
+        buf_printf(err, ", or start anew from its weights: --weights %s/model.safetensors", dir);
+}
+
 /* The parameters of file and plan must be the same; say which is the first that is not. */
 static bool check_table(const Safetensors *s, const char *dir, const CheckpointLayout *l, Buf *err)
 {
@@ -198,6 +206,7 @@ static bool check_table(const Safetensors *s, const char *dir, const CheckpointL
         }
         put_shape(err, t->shape.rank, dim);
         buf_puts(err, " in the plan");
+        put_remedy(dir, !f, err);
         return false;
     }
     if (safetensors_count(s) == l->tensors)
@@ -209,6 +218,7 @@ static bool check_table(const Safetensors *s, const char *dir, const CheckpointL
             known = strcmp(name, l->tensor[k].path) == 0;
         if (!known) {
             buf_printf(err, "checkpoint '%s' belongs to another model: the plan has no parameter '%s'", dir, name);
+            put_remedy(dir, true, err);
             return false;
         }
     }

@@ -1,41 +1,16 @@
 /* restart.c: see restart.h. */
 #include "runtime/train/restart.h"
 
+#include "runtime/self.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#ifdef __APPLE__
-#include <mach-o/dyld.h>
-#endif
-
 #define VARIABLE "ANERUN_RESTART"
-
-/* The file this process was started from: by its name, as tools that list processes show it, unless another file has
- * taken its place meanwhile; /proc/self/exe leads to the right one even then. */
-static bool executable(char *out, size_t size, Buf *err)
-{
-#ifdef __APPLE__
-    uint32_t n = (uint32_t)size;
-    if (_NSGetExecutablePath(out, &n) == 0)
-        return true;
-#else
-    struct stat running, named;
-    if (stat("/proc/self/exe", &running) == 0) {
-        ssize_t n = readlink("/proc/self/exe", out, size - 1);
-        out[n > 0 ? n : 0] = 0;
-        if (n <= 0 || stat(out, &named) != 0 || named.st_dev != running.st_dev || named.st_ino != running.st_ino)
-            snprintf(out, size, "/proc/self/exe");
-        return true;
-    }
-#endif
-    buf_puts(err, "the system does not say where the program 'anerun' is");
-    return false;
-}
 
 bool restart_take(StateFile **state, int *lock, Buf *err)
 {
@@ -69,7 +44,7 @@ static bool keep_open(int fd)
 void restart_exec(char *const *argv, const StateFile *state, int lock, Buf *err)
 {
     char path[STATE_PATH], value[64];
-    if (!executable(path, sizeof path, err))
+    if (!self_path(path, sizeof path, err))
         return;
     snprintf(value, sizeof value, "state=%d lock=%d", state_fd(state), lock);
     fflush(NULL);

@@ -93,8 +93,10 @@ bool tokenizer_fits(const Tokenizer *t, uint32_t vocab, Buf *err)
 {
     if (t->vocab <= vocab)
         return true;
-    buf_printf(err, "tokenizer '%s' has %u ids, the model's vocabulary only %u: they do not belong together", t->path,
-               (unsigned)t->vocab, (unsigned)vocab);
+    buf_printf(err,
+               "tokenizer '%s' has %u ids, the model's vocabulary only %u: they do not belong together; name the "
+               "tokenizer the model was trained with (--tokenizer FILE), or compile the model for %u tokens",
+               t->path, (unsigned)t->vocab, (unsigned)vocab, (unsigned)t->vocab);
     return false;
 }
 

@@ -358,7 +358,7 @@ bool tokenizer_read_bin(Tokenizer *t, const char *data, size_t len, Buf *err)
     else if (longest == 0 || longest > LONGEST_TOKEN)
         buf_printf(&why, "its longest token is said to have %u bytes", longest);
     if (why.len || !read_tokens(t, b, data, len, longest, &why)) {
-        buf_printf(err, "'%s' is no tokenizer of llama2.c: %s", t->path, why.data);
+        buf_printf(err, "'%s' is no tokenizer of llama2.c: %s" TOKENIZER_REMEDY, t->path, why.data);
         buf_free(&why);
         return false;
     }

@@ -31,6 +31,9 @@ enum { TOKENS_AT_A_TIME = 1 << 16 };
 /* Room for `more` ids after out->count. */
 void tokens_reserve(Tokens *out, size_t more);
 
+/* What to do about a file that is no tokenizer. */
+#define TOKENIZER_REMEDY "; --tokenizer takes the tokenizer.bin of a llama2.c model or the .model of SentencePiece"
+
 /* Fill in a tokenizer from a file's content (in t->arena, so it may be pointed into). False with a sentence. */
 bool tokenizer_read_bin(Tokenizer *t, const char *data, size_t len, Buf *err);
 bool tokenizer_read_sp(Tokenizer *t, const char *data, size_t len, Buf *err);

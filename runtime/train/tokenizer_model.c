@@ -71,7 +71,7 @@ bool tokenizer_read_sp(Tokenizer *t, const char *data, size_t len, Buf *err)
     char     why[SP_WHY_MAX] = "";
     SpModel *m = sp_open(data, len, why);
     if (!m) {
-        buf_printf(err, "'%s' is no SentencePiece model: %s", t->path, why);
+        buf_printf(err, "'%s' is no SentencePiece model: %s" TOKENIZER_REMEDY, t->path, why);
         return false;
     }
     t->self = m;
@@ -79,7 +79,7 @@ bool tokenizer_read_sp(Tokenizer *t, const char *data, size_t len, Buf *err)
     t->encode = encode;
     t->vocab = sp_count(m);
     if (t->vocab == 0 || t->vocab > MOST_PIECES) {
-        buf_printf(err, "'%s' is no SentencePiece model: it has %u pieces", t->path, (unsigned)t->vocab);
+        buf_printf(err, "'%s' is no SentencePiece model: it has %u pieces" TOKENIZER_REMEDY, t->path, (unsigned)t->vocab);
         return false;
     }
     t->bos = sp_bos(m) < 0 ? TOKENIZER_NONE : sp_bos(m);

@@ -6,6 +6,7 @@
 
 #include "base/f16.h"
 #include "base/file.h"
+#include "base/suggest.h"
 #include "runtime/train/llama2c.h"
 #include "runtime/train/safetensors.h"
 
@@ -78,8 +79,7 @@ static bool open_llama2c(Weights *w, Buf *err)
     }
     if (len > 1 && memcmp(text, "PK", 2) == 0) {
         buf_printf(err,
-                   "'%s' is no llama2.c file but one of PyTorch, which only Python can read: save the model as "
-                   "safetensors",
+                   "'%s' is no llama2.c file but one of PyTorch, which only Python can read",
                    w->path);
         return false;
     }
@@ -294,6 +294,20 @@ static bool wrong_shape(const Weights *w, const StTensor *t, const ExecParam *p,
     if (g->import_rows[1])
         buf_printf(err, " from its rows %d to %d", (int)g->import_rows[0], (int)g->import_rows[1]);
     buf_puts(err, turn ? " transposed" : "");
+    buf_puts(err, "; these weights are of a model of another size: compile this one with their sizes (anec -D NAME=SIZE)");
+    return false;
+}
+
+static bool no_tensor(const Weights *w, const char *name, const ExecParam *p, Buf *err)
+{
+    Suggest near = {.word = name};
+    for (uint32_t i = 0; i < w->tensors; i++)
+        suggest(&near, w->tensor[i].t.name);
+    buf_printf(err, "'%s' has no tensor '%s' for parameter '%s'", w->path, name, p->path);
+    const char *other = near.best ? near.best : w->tensors ? w->tensor[0].t.name : NULL;
+    if (other)
+        buf_printf(err, ", but %u others, as '%s'", (unsigned)w->tensors, other);
+    buf_puts(err, "; the parameter's #[import(\"NAME\")] says which tensor it is in weights of another origin");
     return false;
 }
 
@@ -308,8 +322,7 @@ static bool load_param(const Weights *w, Session *s, uint32_t id, Buf *err)
         return true;
     }
     if (!found) {
-        buf_printf(err, "'%s' has no tensor '%s' for parameter '%s'", w->path, name, p->path);
-        return false;
+        return no_tensor(w, name, p, err);
     }
     found->used = true;
     /* `seen`: the tensor as the model sees it, transposed if need be; its first axis are the rows. */
@@ -338,7 +351,7 @@ static bool load_param(const Weights *w, Session *s, uint32_t id, Buf *err)
         return wrong_shape(w, t, p, wide, turn, err);
     Elem elem = elem_of(t->dtype);
     if (elem == ELEM_OTHER) {
-        buf_printf(err, "'%s': tensor '%s' is of type %s; F32, F16, BF16 and F64 can be read", w->path, t->name,
+        buf_printf(err, "'%s': tensor '%s' is of type %s; F32, F16, BF16 and F64 can be read: convert it", w->path, t->name,
                    t->dtype);
         return false;
     }
@@ -349,7 +362,9 @@ static bool load_param(const Weights *w, Session *s, uint32_t id, Buf *err)
         uint64_t at = first + i;
         p->value[i] = element(t->data, elem, turn ? at % cols * rows + at / cols : at);
         if (!isfinite(p->value[i])) {
-            buf_printf(err, "'%s': tensor '%s' holds %s, for element %" PRIu64 " of parameter '%s'", w->path, t->name,
+            buf_printf(err,
+                       "'%s': tensor '%s' holds %s, for element %" PRIu64 " of parameter '%s'; no model can start from "
+                       "these weights: take an earlier state of them", w->path, t->name,
                        isnan(p->value[i]) ? "a NaN" : "an infinity or a number beyond fp32", i, p->path);
             return false;
         }
@@ -398,6 +413,8 @@ bool weights_load(Session *s, const char *path, Buf *note, Buf *err)
 {
     Weights w = {.arena = arena_new(), .path = path};
     bool ok = open_weights(&w, err);
+    if (!ok)
+        buf_puts(err, "; --weights takes safetensors (a file, an index of several, or their directory) or a .bin of llama2.c");
     for (uint32_t i = 0; ok && i < exec_params(s->exec); i++)
         ok = load_param(&w, s, i, err);
     ok = ok && check_rest(&w, note, err);

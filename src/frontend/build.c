@@ -118,6 +118,20 @@ Expr *expr_table(Parse *p, Expr *body, Binder *binders, Span at)
     return with_depth(p, e, d);
 }
 
+Arg *arg_new(Parse *p, StrId name, Span name_at, Expr *value)
+{
+    Arg *a = NEW(p->arena, Arg);
+    *a = (Arg){.name = name, .name_at = name_at, .value = value};
+    return a;
+}
+
+Index *index_new(Parse *p, IndexKind kind, Expr *lo, Expr *hi, Span at)
+{
+    Index *i = NEW(p->arena, Index);
+    *i = (Index){.kind = kind, .lo = lo, .hi = hi, .at = at};
+    return i;
+}
+
 Stmt *stmt_new(Parse *p, StmtKind kind, Span at)
 {
     Stmt *s = NEW(p->arena, Stmt);

@@ -83,6 +83,8 @@ Expr *expr_list(Parse *p, ExprKind kind, Expr *first, Span at);
 Expr *expr_call(Parse *p, Name fn, Arg *args, Name *label, Span at);
 Expr *expr_index(Parse *p, Expr *x, Index *ix, Span at);
 Expr *expr_table(Parse *p, Expr *body, Binder *binders, Span at);
+Arg *arg_new(Parse *p, StrId name, Span name_at, Expr *value);
+Index *index_new(Parse *p, IndexKind kind, Expr *lo, Expr *hi, Span at);
 Stmt *stmt_new(Parse *p, StmtKind kind, Span at);
 Item *item_new(Parse *p, ItemKind kind, Span at);
 

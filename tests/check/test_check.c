@@ -254,6 +254,39 @@ Test(check, a_single_wrong_weight_is_found)
     arena_free(a);
 }
 
+/* Parts lie where the plan says, in any order and with padding between them, which is not compared. */
+Test(check, parts_are_compared_where_they_lie)
+{
+    Arena    *a = arena_new();
+    Buf       mil = text_with(NULL, NULL);
+    Mil64    *m = reference();
+    double   *in[INPUTS] = {numbers(1, C * S), numbers(2, C * S)}, *got = on_device(&mil, &(DeviceOptions){0}, in);
+    PlanPart  part[] = {{.name = "last", .channel = OUT - 4, .channels = 4}, {.name = "first", .channel = 2, .channels = 3},
+                        {.name = "last again", .channel = OUT - 4, .channels = 4}};
+    PlanPort  port = {.name = "y", .part = part, .parts = COUNT(part)};
+    CheckRows rows = {0};
+    for (int i = 5 * S; i < (OUT - 4) * S; i++)
+        got[i] = NAN;
+    got[S] = 1e4;
+    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, &port, (CheckRow){.program = "test"}, &rows);
+    cr_assert_eq(rows.rows, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_expect_str_eq(rows.row[i].output, part[i].name);
+        cr_expect_eq(rows.row[i].n, part[i].channels * S);
+        cr_expect(check_passed(&rows.row[i]), "%s: worst %g", part[i].name, rows.row[i].worst);
+    }
+    got[4 * S] += 1;
+    rows.rows = 0;
+    check_compare(a, m, (const double *const *)in, (const double *const[]){got}, &port, (CheckRow){.program = "test"}, &rows);
+    cr_expect(check_passed(&rows.row[0]) && !check_passed(&rows.row[1]) && check_passed(&rows.row[2]));
+    free(got);
+    free(in[0]);
+    free(in[1]);
+    mil64_free(m);
+    buf_free(&mil);
+    arena_free(a);
+}
+
 Test(check, numbers_that_are_not_finite_are_beyond)
 {
     Arena    *a = arena_new();

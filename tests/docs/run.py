@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Run the examples of the documentation.
 
-    run.py --anec build/anec FILE.md...
+    run.py --anec build/anec FILE.md|FOLDER...
+
+Of a folder all pages are read, and its README.md has to name each of them.
 
 Every fence whose info string begins with `anel` or `target` is an example:
 
@@ -134,7 +136,16 @@ def main():
     parser.add_argument("file", nargs="+", type=Path)
     options = parser.parse_args()
     passed = failed = 0
+    files = []
     for path in options.file:
+        pages = sorted(path.glob("*.md")) if path.is_dir() else [path]
+        listed = {written for _, written, _ in references(path / "README.md")} if path.is_dir() else set()
+        for page in pages:
+            if path.is_dir() and page.name not in listed | {"README.md"}:
+                failed += 1
+                print(f"FAIL {path / 'README.md'}\n{page.name} is not listed")
+        files += pages
+    for path in files:
         for line, written, meant in references(path):
             passed += meant.exists()
             if not meant.exists():

@@ -137,7 +137,7 @@ class Data(unittest.TestCase):
         wide.write_bytes(struct.pack("<40H", *[5] * 39, 320))
         for args, parts in (
                 (["--tokenizer", self.dir / "none.bin"], ["none.bin", "--tokenizer FILE"]),
-                (["--tokenizer", self.shards / "0.txt"], ["0.txt", "is no tokenizer of llama2.c"]),
+                (["--tokenizer", self.shards / "0.txt"], ["0.txt", "is no tokenizer of llama2.c", "--tokenizer takes"]),
                 (["--set", "data=bytes"], ["has no use for a tokenizer", "--set data=text"]),
                 (["--data", self.shards / "*.bin"], ["no data file matches"]),
                 (["--data", self.tokenizer], ["has zero bytes in it and is no text"]),

@@ -357,10 +357,10 @@ class Lasting(unittest.TestCase):
         _, out = self.half_done("other")
         before = content(out / "ckpt-4")
         other = self.compile("baked", "hidden=128", name="wider.plan")
-        self.told(self.train("--resume", out, plan=other, status=1), "belongs to another model", "w1")
+        self.told(self.train("--resume", out, plan=other, status=1), "belongs to another model", "w1", "the plan it was made with")
         for n in ("layers=2",):
             deeper = self.compile("baked", n, name="deeper.plan")
-            self.told(self.train("--resume", out, plan=deeper, status=1), "belongs to another model", "layers.1.")
+            self.told(self.train("--resume", out, plan=deeper, status=1), "belongs to another model", "layers.1.", "--weights")
         self.assertEqual(content(out / "ckpt-4"), before)
         mixed = self.dir / "mixed"
         shutil.copytree(out, mixed)

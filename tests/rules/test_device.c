@@ -272,6 +272,7 @@ typedef struct {
     int    compiles;
     bool   is_stale, always;
     bool   nested; /* what evaluating during an evaluation returned */
+    Buf    said;   /* and said */
 } Fake;
 
 static Program *fake_compile(Device *base, const char *name, const char *mil, size_t len, const DeviceFile *file,
@@ -319,7 +320,8 @@ static void fake_request_free(Request *r)
 static bool fake_eval(Request *r, Buf *err)
 {
     Fake *d = (Fake *)r->program->device;
-    d->nested = request_eval(r, err);
+    (void)err;
+    d->nested = request_eval(r, &d->said);
     return true;
 }
 
@@ -338,11 +340,12 @@ static void ane053(void)
     Program *p = program_compile(&d.base, "t.mil", "", 0, NULL, 0, &err);
     Request *r = request_new(p, 0, NULL, NULL, &err);
     cr_assert(request_eval(r, &err));
-    cr_assert(!d.nested && strstr(err.data, "one evaluation at a time") != NULL);
+    cr_assert(!d.nested && strstr(d.said.data, "one evaluation at a time") != NULL);
     cr_assert(request_eval(r, &err), "and afterwards it can be evaluated again");
     cr_assert_eq(program_evals(p), 2);
     request_free(r);
     program_free(p);
+    buf_free(&d.said);
     buf_free(&err);
 }
 

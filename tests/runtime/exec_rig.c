@@ -212,8 +212,9 @@ double farthest(const double *want, const float *got, int n, double factor)
 {
     double worst = 0, most = 0;
     for (int i = 0; i < n; i++) {
-        worst = fmax(worst, fabs(want[i] * factor - got[i]));
-        most = fmax(most, fabs(want[i] * factor));
+        double off = fabs(want[i] * factor - got[i]), size = fabs(want[i] * factor);
+        worst = off > worst ? off : worst; /* not fmax(): gcc 12 for ARM fails with an internal error on two of them */
+        most = size > most ? size : most;
     }
     return worst / most;
 }

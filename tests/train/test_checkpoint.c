@@ -160,7 +160,7 @@ Test(checkpoint, another_model_is_refused_by_its_first_difference)
     x.tensor[0].shape.dim[1] = 4;
     cr_assert_str_eq(load_error(at(10, ""), &x),
                      arena_printf(arena, "checkpoint '%s' belongs to another model: parameter 'layer.weight' is [2, 3] "
-                                         "there and [2, 4] in the plan",
+                                         "there and [2, 4] in the plan; go on with the plan it was made with",
                                   at(10, "")));
     model_init(&x, 0);
     x.tensor[1].path = "thawed";

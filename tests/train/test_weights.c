@@ -80,7 +80,11 @@ Test(weights, tensors_are_found_by_path_or_by_import_name)
     cr_assert(load(matrix("model.table", V, V)), "%s", said.data);
     cr_assert(load(matrix("table", V, V)), "%s", said.data);
     cr_assert(!load(matrix("other", V, V)));
-    cr_assert(strstr(said.data, "has no tensor 'model.table' for parameter 'table'") != NULL);
+    cr_assert(strstr(said.data, "has no tensor 'model.table' for parameter 'table', but 3 others, as 'other'") != NULL, "%s",
+              said.data);
+    cr_assert(strstr(said.data, "#[import(\"NAME\")]") != NULL);
+    cr_assert(!load(matrix("model.tabel", V, V))); /* the nearest is named */
+    cr_assert(strstr(said.data, "as 'model.tabel'") != NULL, "%s", said.data);
 }
 
 Test(weights, rows_are_selected_and_tensors_transposed)
@@ -116,9 +120,10 @@ Test(weights, halves_are_widened_and_integers_refused)
     cr_assert(s.tensor[0].value[1] == 3);
     t.dtype = "I16";
     cr_assert(!load(t));
-    cr_assert(strstr(said.data, "is of type I16; F32, F16, BF16 and F64 can be read") != NULL);
+    cr_assert(strstr(said.data, "is of type I16; F32, F16, BF16 and F64 can be read: convert it") != NULL);
     cr_assert(!load(matrix("table", V, V - 1)));
-    cr_assert(strstr(said.data, "is [256, 255], parameter 'table' needs [256, 256]") != NULL);
+    cr_assert(strstr(said.data, "is [256, 255], parameter 'table' needs [256, 256]; ") != NULL);
+    cr_assert(strstr(said.data, "anec -D NAME=SIZE") != NULL);
 }
 
 Test(weights, numbers_that_are_not_finite_are_refused)
@@ -160,6 +165,7 @@ Test(weights, llama2c_files_are_cut_into_named_arrays)
         cr_assert(file_write(path, &f, n, why));
         cr_assert(!weights_load(&s, path, &noted, &said), "%zu bytes", n);
         cr_assert(strstr(said.data, "is no llama2.c file") != NULL);
+        cr_assert(strstr(said.data, "--weights takes safetensors") != NULL, "%s", said.data);
     }
     for (int i = 0; i < 7; i++) { /* hostile headers: large, zero, negative */
         static const int32_t bad[] = {0, -1, INT32_MAX, INT32_MIN};
