@@ -8,6 +8,7 @@ place of the framework and a small model in the place of the page's. Fences are 
     ```text output                lines the commands before it must have written; * stands for anything
     ```text fault=WORDS           lines of a training that has to fail with these faults of the substitute
     ```text fault=WORDS plan=MODE options=--a,--b    ... of a plan with these weights, with more options
+    needs=OPTION                  skipped, and said to be, by a build that does not have the option
 """
 import os
 import re
@@ -81,9 +82,12 @@ def main():
         (folder / "build/anerun").symlink_to(ANERUN)
         for part in ("README.md", "docs", "models"):
             (folder / part).symlink_to(ROOT / part)
-        said = ""
+        said, options = "", run(folder, "build/anerun plan --help=all")[1].split()
         for line, words, body in fences(PAGE.read_text(encoding="utf-8")):
-            if words[:2] == ["sh", "run"]:
+            needs = [w[6:] for w in words if w.startswith("needs=") and w[6:] not in options]
+            if needs:
+                print(f"skipped {PAGE.name}:{line}, which needs {needs[0]}")
+            elif words[:2] == ["sh", "run"]:
                 status, said = run(folder, "\n".join(body))
                 report(line, status and f"exit status {status}:\n{said[-2000:]}")
             elif words[:2] == ["text", "output"]:
