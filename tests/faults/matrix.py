@@ -181,13 +181,33 @@ with open(os.path.join(DIR, "large.anel"), "w", encoding="utf-8") as f:
 plan["large"] = os.path.join(DIR, "large")
 subprocess.run([ANEC, os.path.join(DIR, "large.anel"), *SETS, "--weights", "dynamic", "-o", plan["large"]], check=True,
                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-for fault, status in (("", 0), ("half-range", 1)):
-    run = os.path.join(DIR, "large-" + fault)
-    got, _, said = train(run, plan["large"], HOST, fault, steps=70, extra=["--target", "none", "--log", run + ".log"])
-    with open(run + ".log", encoding="utf-8") as f:
-        skipped = [e["skipped"] for e in map(json.loads, f) if e["event"] == "step"]
-    check(f"products of more than 32752, {fault or 'no quirk'}", got == status and sum(skipped) == 64 * status and
-          ("64 steps in a row overflowed" in said) == bool(status), said)
+for device in BOTH:
+    for fault, status in (("", 0), ("half-range", 1)):
+        run = os.path.join(DIR, f"large-{device}-{fault}")
+        got, _, said = train(run, plan["large"], device, fault, steps=70, extra=["--target", "none", "--log", run + ".log"])
+        with open(run + ".log", encoding="utf-8") as f:
+            skipped = [e["skipped"] for e in map(json.loads, f) if e["event"] == "step"]
+        check(f"products of more than 32752, {fault or 'no quirk'}, {device}", got == status and sum(skipped) == 64 * status and
+              ("64 steps in a row overflowed" in said) == bool(status), said)
+
+# ---- what a device computes wrongly is found by --probe, in words that a profile is made of ----
+EXACT = os.path.join(DIR, "exact.target")
+with open(EXACT, "w", encoding="utf-8") as f:
+    f.write("target exact\ninherits any\nmatmul_out_max 65504 assumed\nslice_crop_max 0 assumed\n"
+            "op scaled_dot_product_attention yes assumed\n")
+QUIRKS = (("half-range", "product-range", "65504", "32752"), ("slice-crop", "slice-range", "0", "4094"),
+          ("mask-ignored", "mask", "yes", "no"), ("round-1024", "round", "yes", "no"))
+for device in BOTH:
+    for fault, question, right, wrong in QUIRKS:
+        for words, expected in (("", right), (fault, wrong)):
+            r = subprocess.run([ANERUN, "--probe", "--quick", "--device", device, "--only", question]
+                               + (["--target", EXACT] if device == HOST else []),
+                               env={**os.environ, "ANEL_ANE_LIBRARY": FAKE, "ANEL_STATE_DIR": state(),
+                                    "ANEL_FAKE" if device == ENGINE else "ANERUN_DEVICE_FAULT": words},
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+            found = re.search(rf"^  {question} +(\S+)", r.stdout, re.M)
+            check(f"{words or 'no quirk'}, {device}: --probe says that {question} is {expected}",
+                  r.returncode == 0 and found and found[1] == expected, r.stdout)
 
 # ---- the table of docs/faults.md is that of the code ----
 def rows(file, pattern):
