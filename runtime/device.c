@@ -1,14 +1,14 @@
 /* device.c: picks a driver by name, checks what holds for all of them, and dispatches; see device.h and driver.h.
  *
  * What engines were seen to do wrong without a word is answered here, once for every driver: compilations that fail by
- * chance are tried again, surfaces are zeroed, evaluations that do not return are given up (docs/faults.md). */
+ * chance are tried again, surfaces are zeroed (docs/faults.md). Requests and evaluations are device_request.c. */
 #include "device.h"
 
 #include "device_fault.h"
+#include "device_internal.h"
 #include "worker.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -60,9 +60,7 @@ Device *device_open(const char *name, const DeviceOptions *options, Buf *err)
     return NULL;
 }
 
-/* What the engine may still write to, and what is on the stack of a thread that never comes back, is left to the process;
- * tools that look for leaks find it here. */
-static void abandon(void *object)
+void device_abandon(void *object)
 {
     static void   **left;
     static uint32_t lefts, cap;
@@ -76,7 +74,7 @@ static void abandon(void *object)
     left[lefts++] = object;
 }
 
-static bool usable(const Device *d, Buf *err)
+bool device_usable(const Device *d, Buf *err)
 {
     if (d->wedged)
         buf_puts(err, "an evaluation did not return; the device is not used again in this process\n");
@@ -90,7 +88,7 @@ void device_close(Device *d)
     if (d->programs || d->surfaces)
         bug("a device is closed while %u programs and %u surfaces of it are alive", d->programs, d->surfaces);
     if (d->wedged) {
-        abandon(d);
+        device_abandon(d);
         return;
     }
     faults_free(d->faults);
@@ -113,7 +111,7 @@ DeviceCounts device_counts(const Device *d)
     return d->made;
 }
 
-static uint64_t now_ns(void)
+uint64_t device_now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -134,11 +132,6 @@ void device_on_refusal(Device *d, RefusalHook *hook, void *with)
 ProgramTime program_time(const Program *p)
 {
     return p->time;
-}
-
-EvalTime request_time(const Request *r)
-{
-    return r->time;
 }
 
 /* What a driver may leave to device.c: how long it took, and why it failed. */
@@ -165,10 +158,10 @@ typedef struct {
 static Program *reload(const Making *m, Buf *err)
 {
     Device  *d = m->device;
-    uint64_t from = now_ns();
+    uint64_t from = device_now_ns();
     d->refusal = REFUSED_NOT;
     Program *p = d->driver->reload(m->donor, m->name, m->file, m->files, err);
-    made(d, p, now_ns() - from, false);
+    made(d, p, device_now_ns() - from, false);
     return p;
 }
 
@@ -187,9 +180,9 @@ static Program *compile(const Making *m, Buf *err)
     d->refusal = REFUSED_NOT;
     if (d->faults && !fault_compile(d, m->name, err))
         return NULL;
-    uint64_t from = now_ns();
+    uint64_t from = device_now_ns();
     Program *p = d->driver->compile(d, m->name, m->mil, m->len, m->file, m->files, err);
-    made(d, p, now_ns() - from, true);
+    made(d, p, device_now_ns() - from, true);
     return p;
 }
 
@@ -221,7 +214,7 @@ static Program *make(const Making *m, Buf *err)
     const unsigned retries = d->faults && d->driver->retries < 3 ? 3 : d->driver->retries;
     const size_t   said = err->len;
     bool           dropped = false;
-    if (!usable(d, err))
+    if (!device_usable(d, err))
         return NULL;
     for (unsigned i = 0;;) {
         Program *p = attempt(m, err);
@@ -305,7 +298,7 @@ void program_free(Program *p)
         bug("a program is freed while %u requests of it are alive", p->requests);
     p->device->programs--;
     if (p->device->wedged) {
-        abandon(p);
+        device_abandon(p);
         return;
     }
     free(p->name);
@@ -339,7 +332,7 @@ Surface *surface_new_exact(Device *d, size_t bytes, Buf *err)
         buf_printf(err, "a surface of %zu bytes is too large\n", bytes);
         return NULL;
     }
-    Surface *s = usable(d, err) ? d->driver->surface_new(d, bytes, err) : NULL;
+    Surface *s = device_usable(d, err) ? d->driver->surface_new(d, bytes, err) : NULL;
     if (s) {
         if (d->faults)
             fault_surface(d->faults, s);
@@ -362,7 +355,7 @@ void surface_free(Surface *s)
         bug("a surface is freed while %u requests are bound to it", s->uses);
     s->device->surfaces--;
     if (s->device->wedged)
-        abandon(s);
+        device_abandon(s);
     else
         s->driver->surface_free(s);
 }
@@ -380,145 +373,4 @@ void *surface_lock(Surface *s, bool write)
 void surface_unlock(Surface *s, bool write)
 {
     s->driver->surface_unlock(s, write);
-}
-
-static bool ports_fit(const ProgramFunction *f, const char *kind, const Port *port, uint32_t n, Surface *const *surface,
-                      Buf *err)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        size_t need = port_surface_bytes(&port[i]);
-        if (!surface[i] || surface[i]->bytes < need) {
-            buf_printf(err, "function '%s': %s '%s' needs %zu bytes, its surface has %zu\n", f->name, kind,
-                       port[i].name, need, surface[i] ? surface[i]->bytes : 0);
-            return false;
-        }
-    }
-    return true;
-}
-
-Request *request_new(Program *p, uint32_t function, Surface *const *input, Surface *const *output, Buf *err)
-{
-    const ProgramFunction *f = program_function(p, function);
-    if (!f) {
-        buf_printf(err, "the program has %u functions, there is no number %u\n", p->functions, function);
-        return NULL;
-    }
-    if (!ports_fit(f, "input", f->input, f->inputs, input, err) ||
-        !ports_fit(f, "output", f->output, f->outputs, output, err))
-        return NULL;
-    if (!usable(p->device, err))
-        return NULL;
-    uint32_t  n = f->inputs + f->outputs;
-    Surface **surface = xcalloc(n + 1u, sizeof *surface);
-    for (uint32_t i = 0; i < n; i++)
-        surface[i] = i < f->inputs ? input[i] : output[i - f->inputs];
-    if (p->device->faults)
-        fault_bind(p->device->faults, f, surface);
-    Request *r = p->driver->request_new(p, function, surface, surface + f->inputs, err);
-    if (!r) {
-        free(surface);
-        return NULL;
-    }
-    r->program = p;
-    r->function = f;
-    r->surfaces = n;
-    r->surface = surface;
-    for (uint32_t i = 0; i < n; i++)
-        surface[i]->uses++;
-    p->requests++;
-    p->device->made.requests++;
-    return r;
-}
-
-void request_free(Request *r)
-{
-    if (!r)
-        return;
-    for (uint32_t i = 0; i < r->surfaces; i++)
-        r->surface[i]->uses--;
-    r->program->requests--;
-    if (r->program->device->wedged) {
-        abandon(r);
-        return;
-    }
-    free(r->surface);
-    r->driver->request_free(r);
-}
-
-/* One evaluation. On the heap where a thread does it that may never come back. */
-typedef struct {
-    Request *request;
-    bool     ok;
-    Buf      why;
-} Evaluation;
-
-static void evaluate(void *with)
-{
-    Evaluation *e = with;
-    Request    *r = e->request;
-    Faults     *f = r->program->device->faults;
-    r->time = (EvalTime){0};
-    uint64_t from = now_ns();
-    e->ok = (!f || fault_eval(f, r, &e->why)) && r->driver->eval(r, &e->why);
-    if (e->ok && !r->time.wall_ns)
-        r->time.wall_ns = now_ns() - from;
-    if (e->ok && f)
-        fault_evaluated(f, r);
-}
-
-/* True if it has returned. */
-static bool evaluate_within(Device *d, Evaluation *e, Buf *err)
-{
-    if (!d->worker && !(d->worker = worker_new())) {
-        buf_puts(&e->why, "cannot start a thread for evaluations\n");
-        return true;
-    }
-    if (worker_call(d->worker, evaluate, e, d->eval_seconds))
-        return true;
-    d->wedged = true;
-    abandon(e);
-    abandon(d->worker);
-    buf_printf(err, "evaluation %" PRIu64 " of '%s' did not return within %g s (--eval-timeout); the device is not used "
-                    "again in this process\n",
-               e->request->program->evals, e->request->program->name, d->eval_seconds);
-    return false;
-}
-
-bool request_eval(Request *r, Buf *err)
-{
-    Program *p = r->program;
-    Device  *d = p->device;
-    if (!usable(d, err))
-        return false;
-    if (d->max_evals && p->evals >= d->max_evals) {
-        buf_printf(err, "the program was evaluated %" PRIu64 " times: compile it again\n", p->evals);
-        return false;
-    }
-    if (atomic_exchange(&p->busy, true)) {
-        buf_puts(err, "the program is being evaluated: one evaluation at a time\n");
-        return false;
-    }
-    p->evals++;
-    d->made.evals++;
-    bool        limited = d->eval_seconds > 0 && isfinite(d->eval_seconds);
-    Evaluation  here = {0}, *e = limited ? xcalloc(1, sizeof *e) : &here;
-    e->request = r;
-    if (!limited)
-        evaluate(e);
-    else if (!evaluate_within(d, e, err))
-        return false;
-    atomic_store(&p->busy, false);
-    bool ok = e->ok;
-    if (ok) {
-        d->made.wall_ns += r->time.wall_ns;
-        d->made.engine_ns += r->time.engine_ns;
-    }
-    if (!ok && d->driver->open) /* a driver around another one (check/) passes on what that one has said */
-        buf_printf(err, "evaluation %" PRIu64 " of '%s' failed: ", p->evals, p->name);
-    if (!ok || e->why.len)
-        buf_puts(err, e->why.len ? e->why.data : "the driver does not say why\n");
-    buf_free(&e->why);
-    if (limited)
-        free(e);
-    return ok;
 }
