@@ -73,8 +73,7 @@ build() {
     ninja --quiet -C "$folder/build" anec anerun && ninja --quiet -C "$folder/build" $(python3 scripts/macos/sources.py "$folder/build" objects)
 }
 uses_accelerate() {
-    grep -q 'Run-time dependency appleframeworks found: YES (Accelerate)' "$folder/build/meson-logs/meson-log.txt" &&
-        ! grep -q 'openblas' "$folder/build/build.ninja"
+    grep -q -- '-framework Accelerate' "$folder/build/build.ninja" && ! grep -q 'openblas' "$folder/build/build.ninja"
 }
 # With what the build leaves out: MPI and SentencePiece.
 compile_alone() {

@@ -165,10 +165,9 @@ void fit_compile(Probe *p)
     for (uint32_t i = 3; i < p->compilations; i++) {
         double ops = p->compiled[i].ops, more = p->compiled[i].ms - fixed - slope * ops;
         worst = fmax(worst, more / p->compiled[i].ms);
-        if (slope > 0 && more > 0.05 * p->compiled[i].ms) {
-            knee += ops - sqrt(6 * more / slope);
-            bent++;
-        }
+        bool bends = slope > 0 && more > 0.05 * p->compiled[i].ms;
+        knee += bends ? ops - sqrt(6 * more / slope) : 0;
+        bent += bends;
     }
     if (slope <= 0 || fixed < 0) {
         open_question(p, &compile_question[0], "times of compiling do not grow with the program");

@@ -73,6 +73,8 @@ static inline void stand_in_check(const char *file, int line, const char *text, 
 #define STAND_IN_NOT(fatal, text, x, ...) STAND_IN(fatal, text, !(x), __VA_ARGS__)
 #define STAND_IN_OP(fatal, op, text, a, b, ...) STAND_IN(fatal, text, (a)op(b), __VA_ARGS__)
 #define STAND_IN_STR(fatal, text, a, b, ...) STAND_IN(fatal, text, strcmp(a, b) == 0, __VA_ARGS__)
+#define STAND_IN_DIFFER(fatal, text, a, b, ...) STAND_IN(fatal, text, strcmp(a, b) != 0, __VA_ARGS__)
+#define STAND_IN_BYTES(fatal, text, a, b, bytes, ...) STAND_IN(fatal, text, memcmp(a, b, bytes) == 0, __VA_ARGS__)
 #define STAND_IN_NEAR(fatal, text, a, b, e, ...) STAND_IN(fatal, text, fabs((double)(a) - (double)(b)) <= (double)(e), __VA_ARGS__)
 
 #define cr_assert(...) STAND_IN_IS(true, #__VA_ARGS__, __VA_ARGS__, "")
@@ -95,10 +97,16 @@ static inline void stand_in_check(const char *file, int line, const char *text, 
 #define cr_expect_geq(...) STAND_IN_OP(false, >=, ">= " #__VA_ARGS__, __VA_ARGS__, "")
 #define cr_assert_str_eq(...) STAND_IN_STR(true, "same text: " #__VA_ARGS__, __VA_ARGS__, "")
 #define cr_expect_str_eq(...) STAND_IN_STR(false, "same text: " #__VA_ARGS__, __VA_ARGS__, "")
+#define cr_assert_str_neq(...) STAND_IN_DIFFER(true, "other text: " #__VA_ARGS__, __VA_ARGS__, "")
+#define cr_expect_str_neq(...) STAND_IN_DIFFER(false, "other text: " #__VA_ARGS__, __VA_ARGS__, "")
+#define cr_assert_arr_eq(...) STAND_IN_BYTES(true, "same bytes: " #__VA_ARGS__, __VA_ARGS__, "")
+#define cr_expect_arr_eq(...) STAND_IN_BYTES(false, "same bytes: " #__VA_ARGS__, __VA_ARGS__, "")
+#define cr_expect_null(...) STAND_IN_NOT(false, "no " #__VA_ARGS__, __VA_ARGS__, "")
 #define cr_assert_float_eq(...) STAND_IN_NEAR(true, "near: " #__VA_ARGS__, __VA_ARGS__, "")
 #define cr_expect_float_eq(...) STAND_IN_NEAR(false, "near: " #__VA_ARGS__, __VA_ARGS__, "")
 #define cr_skip_test(...) (fflush(NULL), _exit(STAND_IN_SKIPPED))
 #define cr_fail(...) STAND_IN_IS(true, "failed", false, __VA_ARGS__, "")
+#define cr_assert_fail(...) cr_fail(__VA_ARGS__)
 
 /* Status of a test's process. */
 static inline int stand_in_run(const StandInTest *t)
