@@ -6,6 +6,7 @@
 #include "base/suggest.h"
 #include "probe/places.h"
 #include "probe/probe.h"
+#include "target/where.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -317,7 +318,7 @@ int cmd_probe(int argc, char **argv)
 #else
     j.p.device = "host";
 #endif
-    j.p.dirs = places_dirs(j.p.arena);
+    j.p.dirs = target_places(j.p.arena);
     int status = arguments(&j, argc, argv);
     if (status < 0)
         status = known_words(&j);

@@ -7,26 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct {
-    Arena       *a;
-    const char **dir;
-    uint32_t     dirs, cap;
-} Places;
-
-static void add_place(void *with, const char *dir)
-{
-    Places *p = with;
-    GROW(p->a, p->dir, p->dirs, p->cap);
-    p->dir[p->dirs++] = dir;
-}
-
-TargetPath places_dirs(Arena *a)
-{
-    Places p = {.a = a};
-    standard_places(a, add_place, &p);
-    return (TargetPath){p.dir, p.dirs};
-}
-
 const Target *places_target(Arena *a, const char *name, Buf *err)
 {
     const Target *t;

@@ -29,13 +29,18 @@ static void add_place(void *with, const char *dir)
     p->dir[p->dirs++] = dir;
 }
 
+TargetPath target_places(Arena *a)
+{
+    Places p = {.a = a};
+    standard_places(a, add_place, &p);
+    return (TargetPath){p.dir, p.dirs};
+}
+
 bool target_find(Arena *a, const char *program, const char *name, const Target **out, Buf *err)
 {
-    Places   p = {.a = a};
     Sources *sources = sources_new(a);
     Diags   *ds = diags_new(a, sources, program);
-    standard_places(a, add_place, &p);
-    *out = target_load(a, sources, name, (TargetPath){p.dir, p.dirs}, ds);
+    *out = target_load(a, sources, name, target_places(a), ds);
     if (!*out)
         diags_render(ds, err);
     return *out != NULL;

@@ -8,6 +8,9 @@
  * installed anec, the source tree it was built from. Calls add(with, dir) for each; the names live in `a`. */
 void standard_places(Arena *a, void (*add)(void *with, const char *dir), void *with);
 
+/* The same as a path for target_load() and whatever else lies beside the profiles. */
+TargetPath target_places(Arena *a);
+
 /* The profile that `name` says, a name or a file as target_load() takes it, looked for in the standard places. False
  * after messages in `err`. It lives in `a`. */
 bool target_find(Arena *a, const char *program, const char *name, const Target **out, Buf *err);

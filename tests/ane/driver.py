@@ -2,15 +2,18 @@
 """driver.py ANEC ANERUN FAKE MODEL: the engine's driver, run whole through the substitute for the system's libraries.
 
 The same object code that ships for macOS trains a model in every weight mode and has to give the bits of the host device;
-then the substitute does, one by one, what published projects saw the real one do wrong. A run either recovers and gives the
-same bits, or stops with a message that names what happened. The substitute itself ends a process with SIGABRT for anything
+then parts of the framework are missing, or tell something else than expected. A run either does without and gives the same
+bits, or stops with a message that names what happened (tests/faults has what devices do wrong). The substitute itself ends a process with SIGABRT for anything
 a caller may not do, and with status 97 if objects are left at the end."""
 import json
 import os
-import struct
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
+from commands import numbers
 
 ANEC, ANERUN, FAKE, MODEL = [os.path.abspath(x) for x in sys.argv[1:5]]
 DIR = tempfile.mkdtemp(prefix="anel-driver-")
@@ -23,13 +26,6 @@ def check(name, ok, detail=""):
     global passed, failed
     passed, failed = passed + bool(ok), failed + (not ok)
     print(f"{'ok' if ok else 'FAIL'} {name}{'' if ok else ': ' + str(detail)}", flush=True)
-
-
-def weights(path):
-    """The bytes behind a safetensors header: metadata differ between plans."""
-    with open(path, "rb") as f:
-        data = f.read()
-    return data[8 + struct.unpack("<Q", data[:8])[0]:]
 
 
 def train(name, plan, device, faults="", steps=STEPS, extra=(), env=()):
@@ -47,7 +43,7 @@ def train(name, plan, device, faults="", steps=STEPS, extra=(), env=()):
     if r.returncode == 0 and left:
         check(f"{name}: no directories are left behind", False, left[:3])
     model = os.path.join(run, f"ckpt-{steps}", "model.safetensors")
-    return (weights(model) if r.returncode == 0 else None), r.stdout
+    return (numbers(Path(model)) if r.returncode == 0 else None), r.stdout
 
 
 TEXT = os.path.join(DIR, "text")

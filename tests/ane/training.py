@@ -5,10 +5,13 @@ What the system does here is allowed or was seen, and no reason to give other nu
 bits of the host device and leave nothing behind. The last two ask for what only the engine knows: its own time."""
 import json
 import os
-import struct
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
+from commands import numbers
 
 ANEC, ANERUN, FAKE, MODEL = [os.path.abspath(x) for x in sys.argv[1:5]]
 DIR = tempfile.mkdtemp(prefix="anel-training-")
@@ -20,12 +23,6 @@ def check(name, ok, detail=""):
     global passed, failed
     passed, failed = passed + bool(ok), failed + (not ok)
     print(f"{'ok' if ok else 'FAIL'} {name}{'' if ok else ': ' + str(detail)}", flush=True)
-
-
-def weights(path):
-    with open(path, "rb") as f:
-        data = f.read()
-    return data[8 + struct.unpack("<Q", data[:8])[0]:]
 
 
 def anerun(plan, device, words, *args, cache=""):
@@ -42,7 +39,7 @@ def train(mode, device, words="", *args, cache=""):
     run = tempfile.mkdtemp(dir=DIR)
     status, said = anerun(plan[mode], device, words, "--train", "--data", TEXT, "--steps", "3", "--out", run, "--overwrite",
                           "--quiet", *args, cache=cache)
-    return (weights(os.path.join(run, "ckpt-3", "model.safetensors")) if status == 0 else None), said
+    return (numbers(Path(run, "ckpt-3", "model.safetensors")) if status == 0 else None), said
 
 
 TEXT = os.path.join(DIR, "text")

@@ -8,10 +8,13 @@ without the fault it ends with those bits, too. Neither ever hangs, and neither 
 import json
 import os
 import re
-import struct
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "e2e"))
+from commands import numbers
 
 ANEC, ANERUN, FAKE, MODEL = [os.path.abspath(x) for x in sys.argv[1:5]]
 DIR = tempfile.mkdtemp(prefix="anel-faults-")
@@ -64,13 +67,6 @@ def check(name, ok, detail=""):
     print(f"{'ok' if ok else 'FAIL'} {name}{'' if ok else ': ' + str(detail)}", flush=True)
 
 
-def weights(path):
-    """The bytes behind a safetensors header: metadata differ between plans."""
-    with open(path, "rb") as f:
-        data = f.read()
-    return data[8 + struct.unpack("<Q", data[:8])[0]:]
-
-
 def state():
     return tempfile.mkdtemp(prefix="state-", dir=DIR)
 
@@ -83,7 +79,7 @@ def train(run, plan, device, fault="", steps=STEPS, extra=(), env=()):
     r = subprocess.run([ANERUN, plan, "--train", "--data", TEXT, "--steps", str(steps), "--out", run, "--device", device,
                         *extra], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
     model = os.path.join(run, f"ckpt-{steps}", "model.safetensors")
-    return r.returncode, weights(model) if r.returncode == 0 else None, r.stdout
+    return r.returncode, numbers(Path(model)) if r.returncode == 0 else None, r.stdout
 
 
 def cell(n, fault, mode, device, outcome, words, extra):
